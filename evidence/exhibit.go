@@ -1,0 +1,160 @@
+package evidence
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"snapcase/imaging"
+)
+
+// Kind is what an exhibit holds.
+type Kind string
+
+// The kinds of exhibit, with the words of the command line.
+const (
+	KindDisk       Kind = "disk"
+	KindMemory     Kind = "memory"
+	KindCloudTrail Kind = "cloudtrail"
+	KindFlowLog    Kind = "flowlog"
+	KindPcap       Kind = "pcap"
+	KindFindings   Kind = "findings"
+	KindFile       Kind = "file"
+)
+
+// Image says whether an exhibit of this kind is one image.raw (true) or a
+// folder files/ with a manifest (false).
+func (k Kind) Image() bool { return k == KindDisk || k == KindMemory }
+
+// ReadError is a range of a source that could not be read; it lies in the
+// image as zeros.
+type ReadError struct {
+	Offset int64  `json:"offset"`
+	Length int64  `json:"length"`
+	Error  string `json:"error"`
+}
+
+// Acquisition is acquisition.json: how an exhibit was made. It is written
+// when the exhibit is sealed; an exhibit without it is unfinished.
+type Acquisition struct {
+	Exhibit     string            `json:"exhibit"`
+	Kind        Kind              `json:"kind"`
+	Label       string            `json:"label,omitempty"`
+	Source      string            `json:"source"` // absolute path, or the id it was asked for by
+	Bytes       int64             `json:"bytes"`
+	SHA256      Digest            `json:"sha256"`           // of image.raw, or of manifest-sha256.txt for a folder
+	Hashes      map[string]string `json:"hashes,omitempty"` // md5, sha1, blake3 when asked for
+	Files       int64             `json:"files"`
+	DataBytes   int64             `json:"data_bytes"`
+	HoleBytes   int64             `json:"hole_bytes"`
+	ReadErrors  []ReadError       `json:"read_errors"`
+	ResumedFrom int64             `json:"resumed_from"`
+	Started     imaging.Time      `json:"started"`
+	Ended       imaging.Time      `json:"ended"`
+	API         string            `json:"api"` // file, block-device, folder
+	Method      string            `json:"method"`
+}
+
+// CaseFile is case.json, the name plate of a case folder.
+type CaseFile struct {
+	Version   int          `json:"version"` // CaseVersion
+	ID        string       `json:"id"`      // urn:uuid:…
+	Title     string       `json:"title"`
+	Examiner  string       `json:"examiner"`
+	Authority string       `json:"authority,omitempty"`
+	Key       string       `json:"key"` // path of the signing key's private or public file
+	Created   imaging.Time `json:"created"`
+}
+
+// CaseVersion is the layout of the case folder that this program writes.
+const CaseVersion = 1
+
+// Folder is the path of a case folder, with the names of what lies in it.
+type Folder string
+
+// CaseFile is the path of case.json.
+func (f Folder) CaseFile() string { return filepath.Join(string(f), "case.json") }
+
+// CaseKey is the HMAC key of secret fingerprints; it never leaves the case.
+func (f Folder) CaseKey() string { return filepath.Join(string(f), "case.key") }
+
+// Ledger is the path of the custody ledger.
+func (f Folder) Ledger() string { return filepath.Join(string(f), "ledger.jsonl") }
+
+// Checkpoints is the folder of signed checkpoints.
+func (f Folder) Checkpoints() string { return filepath.Join(string(f), "checkpoints") }
+
+// Index is the path of the derived database.
+func (f Folder) Index() string { return filepath.Join(string(f), "index.db") }
+
+// Exhibits is the folder of all exhibits.
+func (f Folder) Exhibits() string { return filepath.Join(string(f), "exhibits") }
+
+// Exhibit is the folder of one exhibit.
+func (f Folder) Exhibit(id string) string { return filepath.Join(f.Exhibits(), id) }
+
+// Image is the sealed image of a disk or memory exhibit.
+func (f Folder) Image(id string) string { return filepath.Join(f.Exhibit(id), "image.raw") }
+
+// Files is the folder of the files of any other exhibit.
+func (f Folder) Files(id string) string { return filepath.Join(f.Exhibit(id), "files") }
+
+// Acquisition is the path of an exhibit's acquisition.json.
+func (f Folder) Acquisition(id string) string {
+	return filepath.Join(f.Exhibit(id), "acquisition.json")
+}
+
+// ReadCase reads case.json. A newer version than CaseVersion is an error with
+// a hint.
+func ReadCase(f Folder) (CaseFile, error) {
+	var c CaseFile
+	b, err := os.ReadFile(f.CaseFile())
+	if errors.Is(err, os.ErrNotExist) {
+		return c, WithHint(fmt.Errorf("open case %s: no case.json: %w", f, err), "make a case with: snapcase new %s --title T --examiner ID", f)
+	}
+	if err != nil {
+		return c, fmt.Errorf("open case %s: %w", f, err)
+	}
+	if err := json.Unmarshal(b, &c); err != nil {
+		return c, fmt.Errorf("open case %s: case.json: %w", f, err)
+	}
+	if c.Version > CaseVersion {
+		return c, WithHint(fmt.Errorf("open case %s: it has layout version %d, this snapcase knows %d", f, c.Version, CaseVersion), "use a newer snapcase")
+	}
+	return c, nil
+}
+
+var exhibitID = regexp.MustCompile(`^EX-[0-9]{3,6}$`)
+
+// ReadExhibits lists the sealed exhibits of a case in the order of their ids.
+func ReadExhibits(f Folder) ([]Acquisition, error) {
+	names, err := os.ReadDir(f.Exhibits())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list exhibits: %w", err)
+	}
+	var all []Acquisition
+	for _, n := range names {
+		if !exhibitID.MatchString(n.Name()) {
+			continue
+		}
+		b, err := os.ReadFile(f.Acquisition(n.Name()))
+		if errors.Is(err, os.ErrNotExist) {
+			continue // not sealed yet
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list exhibits: %w", err)
+		}
+		var a Acquisition
+		if err := json.Unmarshal(b, &a); err != nil {
+			return nil, fmt.Errorf("list exhibits: %s: %w", f.Acquisition(n.Name()), err)
+		}
+		all = append(all, a)
+	}
+	return all, nil
+}
