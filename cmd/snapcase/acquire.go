@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"snapcase/evidence"
+	"snapcase/store"
+)
+
+var kinds = []evidence.Kind{evidence.KindDisk, evidence.KindMemory, evidence.KindCloudTrail, evidence.KindFlowLog, evidence.KindPcap, evidence.KindFindings, evidence.KindFile}
+
+func acquireCommand(e *edge) *cobra.Command {
+	var as, label, hash string
+	var noIndex bool
+	c := &cobra.Command{
+		Use:   "acquire CASE SOURCE...",
+		Short: "Bring evidence in, once: hash, scan, copy, seal, index",
+		Long: "acquire reads each SOURCE (a file, a folder of logs or captures, a block device) once, from start to\n" +
+			"end: the same read feeds the SHA-256, the credential scanner and the sealed copy. Unreadable ranges\n" +
+			"are recorded and filled with zeros. Run again after an interruption, it resumes.",
+		Example: "snapcase acquire case1 /evidence/disk.raw\nsnapcase acquire case1 /dev/nvme1n1 --as disk --label \"web-1 root\"\nsnapcase acquire case1 logs/ --as cloudtrail",
+		Args:    atLeast(2, "a case and at least one source"),
+		RunE: func(c *cobra.Command, args []string) error {
+			kind := evidence.Kind(as)
+			if as != "" && !slices.Contains(kinds, kind) {
+				return usageError{fmt.Errorf("--as %q: want disk, memory, cloudtrail, flowlog, pcap, findings or file", as)}
+			}
+			for _, s := range args[1:] {
+				if strings.HasPrefix(s, "snap-") || strings.HasPrefix(s, "vol-") || strings.HasPrefix(s, "s3://") {
+					return evidence.WithHint(fmt.Errorf("acquire %s: acquisition from AWS is not in this version", s), "attach the volume and acquire its block device, or copy the prefix to a folder first")
+				}
+			}
+			cs, err := e.write(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			var hashes []string
+			if hash != "" {
+				hashes = strings.Split(hash, ",")
+			}
+			err = e.acquireAll(c.Context(), cs, args[1:], store.AcquireRequest{Kind: kind, Label: label, Hashes: hashes, NoIndex: noIndex})
+			return errors.Join(err, cs.Close())
+		},
+	}
+	c.Flags().StringVar(&as, "as", "", "disk, memory, cloudtrail, flowlog, pcap, findings or file (detected when absent)")
+	c.Flags().StringVar(&label, "label", "", "what the exhibit is called")
+	c.Flags().StringVar(&hash, "hash", "sha256", "hashes of the image: sha256, and md5, sha1, blake3 beside it")
+	c.Flags().BoolVar(&noIndex, "no-index", false, "do not index yet")
+	return c
+}
+
+func (e *edge) acquireAll(ctx context.Context, cs *store.Case, sources []string, r store.AcquireRequest) error {
+	var gap error
+	for _, s := range sources {
+		r.Source = s
+		p, end := e.progress()
+		a, err := cs.Acquire(ctx, r, p)
+		end()
+		if a.Exhibit != "" && !a.Ended.Set {
+			return err
+		}
+		if err != nil && !errors.Is(err, evidence.ErrGaps) {
+			return err
+		}
+		if err != nil {
+			gap = evidence.ErrGaps
+		}
+		if err := e.acquired(a); err != nil {
+			return err
+		}
+	}
+	return gap
+}
+
+func (e *edge) acquired(a evidence.Acquisition) error {
+	if a.ReadErrors == nil {
+		a.ReadErrors = []evidence.ReadError{}
+	}
+	if e.json {
+		return emit(e.stdout, struct {
+			Exhibit     string               `json:"exhibit"`
+			Kind        evidence.Kind        `json:"kind"`
+			Source      string               `json:"source"`
+			Bytes       int64                `json:"bytes"`
+			SHA256      evidence.Digest      `json:"sha256"`
+			Hashes      map[string]string    `json:"hashes,omitempty"`
+			ReadErrors  []evidence.ReadError `json:"read_errors"`
+			ResumedFrom int64                `json:"resumed_from"`
+			Files       int64                `json:"files"`
+		}{a.Exhibit, a.Kind, a.Source, a.Bytes, a.SHA256, a.Hashes, a.ReadErrors, a.ResumedFrom, a.Files})
+	}
+	w := e.out()
+	row(w, a.Exhibit, string(a.Kind), size(a.Bytes), "sha256 "+a.SHA256.String(), a.Source)
+	for _, r := range a.ReadErrors {
+		row(w, "", "unreadable", fmt.Sprintf("offset %d", r.Offset), fmt.Sprintf("%d bytes", r.Length), r.Error)
+	}
+	return w.Flush()
+}
+
+func indexCommand(e *edge) *cobra.Command {
+	var o store.IndexOptions
+	c := &cobra.Command{
+		Use:     "index CASE",
+		Short:   "Derive index.db from the exhibits and the ledger",
+		Long:    "index reads the exhibits and derives index.db, which every question asks. It can be deleted and made again at any time: nothing is lost.",
+		Example: "snapcase index case1\nsnapcase index case1 --rebuild",
+		Args:    exactly(1, "one case"),
+		RunE: func(c *cobra.Command, args []string) error {
+			cs, err := e.write(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			p, end := e.progress()
+			err = cs.Index(c.Context(), o, p)
+			end()
+			if err == nil || errors.Is(err, evidence.ErrGaps) {
+				if g := e.gaps(c.Context(), cs, o.Exhibit); g != nil {
+					err = g
+				}
+			}
+			return errors.Join(err, cs.Close())
+		},
+	}
+	c.Flags().StringVar(&o.Exhibit, "exhibit", "", "only this exhibit")
+	c.Flags().BoolVar(&o.Rebuild, "rebuild", false, "derive again what is there already")
+	return c
+}

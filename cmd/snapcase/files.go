@@ -1,0 +1,72 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"snapcase/evidence"
+	"snapcase/store"
+)
+
+func filesCommand(e *edge) *cobra.Command {
+	var q store.FileQuery
+	c := &cobra.Command{
+		Use:     "files CASE",
+		Short:   "File-system entries, deleted ones too",
+		Example: "snapcase files case1 --under /home --deleted\nsnapcase files case1 --path '/**/.aws/credentials' --hash --json",
+		Args:    exactly(1, "one case or bundle"),
+		RunE: func(c *cobra.Command, args []string) error {
+			cs, err := e.read(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			defer cs.Close() //nolint:errcheck // read-only
+			w := e.out()
+			for f, err := range cs.Files(c.Context(), q) {
+				if err != nil {
+					return err
+				}
+				if e.json {
+					if err := emit(w, f); err != nil {
+						return err
+					}
+					continue
+				}
+				fileText(w, f)
+			}
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			return e.gaps(c.Context(), cs, q.Exhibit, evidence.KindDisk)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&q.Exhibit, "exhibit", "", "only this exhibit")
+	f.StringVar(&q.Volume, "volume", "", "only this volume: p1")
+	f.StringVar(&q.Path, "path", "", "glob over the whole path: * ? [..] within a part, ** across parts")
+	f.StringVar(&q.Under, "under", "", "this entry and all below it")
+	f.StringVar(&q.Name, "name", "", "text within the name")
+	f.BoolVar(&q.Deleted, "deleted", false, "only deleted entries and orphans")
+	f.BoolVar(&q.Hash, "hash", false, "read regular files and add the SHA-256 of their content")
+	return c
+}
+
+func fileText(w io.Writer, f evidence.FileEntry) {
+	flag := map[string]string{"deleted": "D", "orphan": "O"}[f.Status]
+	name := f.Path
+	if f.Link != nil {
+		name += " -> " + *f.Link
+	}
+	cells := []string{fmt.Sprintf("%1s", flag), fmt.Sprintf("%-7s", f.Type), fmt.Sprintf("%6s", f.Mode), fmt.Sprintf("%5d %5d", f.UID, f.GID), fmt.Sprintf("%12d", f.Size), fmt.Sprintf("%-30s", stamp(f.Modified))}
+	if f.SHA256 != "" {
+		cells = append(cells, f.SHA256)
+	}
+	if f.Damage != nil {
+		cells = append(cells, "!"+*f.Damage)
+	}
+	cells = append(cells, f.Exhibit+"/"+f.Volume+"/"+fmt.Sprintf("%d:%d", f.Inode, f.Generation)+name)
+	row(w, strings.Join(cells[:1], ""), cells[1], cells[2], cells[3], cells[4], cells[5], strings.Join(cells[6:], "  "))
+}

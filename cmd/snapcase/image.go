@@ -1,0 +1,49 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"snapcase/evidence"
+	"snapcase/imaging/disk"
+	"snapcase/imaging/image"
+)
+
+func imageCommand(e *edge) *cobra.Command {
+	return &cobra.Command{
+		Use:     "image SOURCE",
+		Short:   "Volumes and file systems of an image or device, no case needed",
+		Example: "snapcase image /evidence/disk.raw\nsnapcase image /dev/nvme1n1 --json",
+		Args:    exactly(1, "one image or device"),
+		RunE: func(c *cobra.Command, args []string) error {
+			f, err := image.Open(args[0])
+			if err != nil {
+				return err
+			}
+			defer f.Close() //nolint:errcheck // read-only
+			d, err := disk.Open(f)
+			if err != nil {
+				return err
+			}
+			s := evidence.ExhibitStats{Kind: evidence.KindDisk, Source: args[0], Bytes: f.Size(), Indexed: true, Volumes: volumesOf(d)}
+			w := e.out()
+			if e.json {
+				err = emit(w, map[string]any{"source": args[0], "bytes": f.Size(), "volumes": s.Volumes})
+			} else {
+				row(w, args[0], size(f.Size()))
+				for _, v := range s.Volumes {
+					volumeText(w, v)
+				}
+			}
+			if err != nil {
+				return err
+			}
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			if gapsOf(s) != "" {
+				return evidence.ErrGaps
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"snapcase/evidence"
+)
+
+func keysCommand(e *edge) *cobra.Command {
+	var all bool
+	c := &cobra.Command{
+		Use:     "keys CASE",
+		Short:   "AWS credentials found in the evidence, and where they were used",
+		Long:    "keys lists the access keys found in the evidence. Secrets are never shown: a fingerprint under the case's own key lets two finds be compared.",
+		Example: "snapcase keys case1\nsnapcase keys case1 --all --json",
+		Args:    exactly(1, "one case or bundle"),
+		RunE: func(c *cobra.Command, args []string) error {
+			cs, err := e.read(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			defer cs.Close() //nolint:errcheck // read-only
+			keys, err := cs.Keys(c.Context(), all)
+			if err != nil {
+				return err
+			}
+			w := e.out()
+			for _, k := range keys {
+				if e.json {
+					if err := emit(w, k); err != nil {
+						return err
+					}
+					continue
+				}
+				keyText(w, k)
+			}
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			if len(keys) == 0 {
+				e.say("no access key was found")
+			}
+			return e.gaps(c.Context(), cs, "")
+		},
+	}
+	c.Flags().BoolVar(&all, "all", false, "also the key ids that only the logs know")
+	return c
+}
+
+func keyText(w io.Writer, k evidence.Key) {
+	doc := ""
+	if k.Documentation {
+		doc = "(documentation)"
+	}
+	row(w, k.KeyID, k.Kind, fmt.Sprintf("%d events", k.Events), stamp(k.First)+" to "+stamp(k.Last), strings.Join(k.Regions, " "), strings.Join(k.Principals, " "), doc)
+	for _, p := range k.Places {
+		row(w, "   ", placeText(p))
+	}
+}
+
+func placeText(p evidence.Place) string {
+	s := fmt.Sprintf("%-11s offset %d", p.Status, p.Offset)
+	if p.Address != nil {
+		s += "  " + *p.Address
+	} else {
+		s += "  " + p.Exhibit
+	}
+	if p.Secret {
+		s += "  secret beside it, fingerprint " + p.Fingerprint
+	}
+	return s
+}

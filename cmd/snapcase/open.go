@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"snapcase/evidence"
+	"snapcase/store"
+	"snapcase/tui"
+)
+
+func openCommand(e *edge) *cobra.Command {
+	var o tui.Options
+	var readOnly bool
+	c := &cobra.Command{
+		Use:     "open CASE|BUNDLE",
+		Short:   "Open the workbench on a case, or on a bundle read-only",
+		Example: "snapcase open case1\nsnapcase open case1-20261124T120000Z.tar.zst",
+		Args:    exactly(1, "one case or bundle"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return e.open(c.Context(), args[0], readOnly, o)
+		},
+	}
+	c.Flags().BoolVar(&readOnly, "read-only", false, "no action that writes, not even the ledger")
+	c.Flags().BoolVar(&o.ASCII, "ascii", false, "draw without box and block glyphs")
+	c.Flags().BoolVar(&o.A11y, "a11y", os.Getenv("ACCESSIBLE") != "", "for screen readers")
+	return c
+}
+
+func (e *edge) open(ctx context.Context, path string, readOnly bool, o tui.Options) error {
+	if !term.IsTerminal(int(os.Stdout.Fd())) { //nolint:gosec // a descriptor fits
+		return evidence.WithHint(errors.New("open: the workbench needs a terminal"), "ask with a verb instead, for example: snapcase findings %s", path)
+	}
+	var cs *store.Case
+	var err error
+	if readOnly || isBundle(path) {
+		cs, err = e.read(ctx, path)
+	} else {
+		cs, err = e.write(ctx, path)
+	}
+	if err != nil {
+		return err
+	}
+	o.Now, o.Color = e.now, e.colorMode()
+	return errors.Join(tui.Run(ctx, cs, o), cs.Close())
+}
+
+// colorMode is what the terminal may show: "never", "always" or "auto".
+func (e *edge) colorMode() string {
+	if e.color == "auto" && os.Getenv("NO_COLOR") != "" {
+		return "never"
+	}
+	return e.color
+}
+
+// openHere opens the one case below the current folder; with several it says
+// which there are.
+func (e *edge) openHere(ctx context.Context) error {
+	found, err := filepath.Glob("*/case.json")
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat("case.json"); err == nil {
+		found = []string{"./case.json"}
+	}
+	switch len(found) {
+	case 0:
+		return evidence.WithHint(errors.New("open: there is no case below the current folder"), "make one with: snapcase new case1 --title T --examiner ID, or look at: snapcase demo")
+	case 1:
+		return e.open(ctx, filepath.Dir(found[0]), false, tui.Options{})
+	}
+	for _, f := range found {
+		e.say("%s", filepath.Dir(f))
+	}
+	return evidence.WithHint(usageError{errors.New("open: several cases lie here")}, "name one: snapcase open %s", filepath.Dir(found[0]))
+}

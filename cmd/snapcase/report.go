@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"snapcase/evidence"
+	"snapcase/evidence/custody"
+	"snapcase/evidence/report"
+	"snapcase/store"
+)
+
+func reportCommand(e *edge) *cobra.Command {
+	var out string
+	c := &cobra.Command{
+		Use:     "report CASE -o DIR",
+		Short:   "One self-contained HTML page, and the tables as CSV",
+		Example: "snapcase report case1 -o report/",
+		Args:    exactly(1, "one case or bundle"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if out == "" {
+				return usageOf(c, "-o DIR")
+			}
+			cs, err := e.access(c, args[0])
+			if err != nil {
+				return err
+			}
+			err = e.writeReport(c.Context(), cs, out, "")
+			if err == nil {
+				err = cs.Derived(c.Context(), "report", out)
+			}
+			if err = errors.Join(err, cs.Close()); err != nil {
+				return err
+			}
+			e.say("report written: %s", filepath.Join(out, "index.html"))
+			return nil
+		},
+	}
+	c.Flags().StringVarP(&out, "out", "o", "", "folder to write to; made when it is not there")
+	return c
+}
+
+// writeReport writes the report of a case to dir, and with exports the files
+// that other tools import.
+func (e *edge) writeReport(ctx context.Context, cs *store.Case, dir, exports string) error {
+	in, err := e.reportInput(ctx, cs)
+	if err != nil {
+		return err
+	}
+	if err := report.Write(ctx, dir, in); err != nil {
+		return err
+	}
+	if exports == "" {
+		return nil
+	}
+	if err := os.MkdirAll(exports, 0o755); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return errors.Join(
+		toFile(filepath.Join(exports, "timeline.timesketch.jsonl"), func(f *os.File) error {
+			return report.Timesketch(f, cs.Timeline(ctx, store.TimelineQuery{}))
+		}),
+		toFile(filepath.Join(exports, "timeline.bodyfile"), func(f *os.File) error {
+			return report.Bodyfile(f, cs.Files(ctx, store.FileQuery{}))
+		}),
+		toFile(filepath.Join(exports, "case.jsonld"), func(f *os.File) error { return report.CASE(f, in) }),
+	)
+}
+
+func toFile(path string, write func(*os.File) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return errors.Join(write(f), f.Close())
+}
+
+// reportInput asks the case everything that a report tells.
+func (e *edge) reportInput(ctx context.Context, cs *store.Case) (report.Input, error) {
+	in := report.Input{Case: cs.File(), Version: version, Made: e.now()}
+	var err error
+	if in.Exhibits, err = cs.Stats(ctx); err != nil {
+		return in, err
+	}
+	if in.Findings, err = cs.Findings(ctx); err != nil {
+		return in, err
+	}
+	if in.Keys, err = cs.Keys(ctx, false); err != nil {
+		return in, err
+	}
+	if in.Records, err = cs.Records(ctx); err != nil {
+		return in, err
+	}
+	in.Form = custody.FormOf(in.Records)
+	for _, k := range in.Keys {
+		if k.Events == 0 {
+			continue
+		}
+		t, err := cs.Trace(ctx, k.KeyID)
+		if err != nil {
+			return in, err
+		}
+		in.Traces = append(in.Traces, t)
+	}
+	in.Timeline, err = aroundFindings(ctx, cs, in.Findings)
+	return in, err
+}
+
+// aroundFindings is the part of the timeline that a reader of the report
+// needs: what happened from an hour before the first finding to an hour after
+// the last, at most reportMoments lines without flows.
+func aroundFindings(ctx context.Context, cs *store.Case, findings []evidence.Finding) ([]evidence.Moment, error) {
+	const reportMoments, hour = 500, 3600
+	q := store.TimelineQuery{Sources: []string{"fs", "cloudtrail", "host"}}
+	for _, f := range findings {
+		if f.First.Set && (!q.From.Set || f.First.Compare(q.From) < 0) {
+			q.From = f.First
+		}
+		if f.Last.Set && (!q.To.Set || f.Last.Compare(q.To) > 0) {
+			q.To = f.Last
+		}
+	}
+	if q.From.Set {
+		q.From.Sec -= hour
+	}
+	if q.To.Set {
+		q.To.Sec += hour
+	}
+	var out []evidence.Moment
+	for m, err := range cs.Timeline(ctx, q) {
+		if err != nil {
+			return nil, err
+		}
+		if out = append(out, m); len(out) == reportMoments {
+			break
+		}
+	}
+	return out, nil
+}

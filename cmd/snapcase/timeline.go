@@ -1,0 +1,193 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"snapcase/evidence"
+	"snapcase/evidence/report"
+	"snapcase/store"
+)
+
+func timelineCommand(e *edge) *cobra.Command {
+	var q store.TimelineQuery
+	var from, to, sources, format, out string
+	c := &cobra.Command{
+		Use:     "timeline CASE",
+		Short:   "The merged timeline of all sources",
+		Example: "snapcase timeline case1 --from 2026-10-14 --source cloudtrail,fs\nsnapcase timeline case1 --format timesketch -o case1.jsonl",
+		Args:    exactly(1, "one case or bundle"),
+		RunE: func(c *cobra.Command, args []string) error {
+			var err error
+			if q.From, err = parseTime("--from", from); err != nil {
+				return err
+			}
+			if q.To, err = parseTime("--to", to); err != nil {
+				return err
+			}
+			if sources != "" {
+				q.Sources = strings.Split(sources, ",")
+				for _, s := range q.Sources {
+					if !slices.Contains([]string{"fs", "cloudtrail", "flow", "packet", "host"}, s) {
+						return usageError{fmt.Errorf("--source %q: want fs, cloudtrail, flow, packet or host", s)}
+					}
+				}
+			}
+			if !slices.Contains([]string{"", "jsonl", "timesketch", "bodyfile", "csv"}, format) {
+				return usageError{fmt.Errorf("--format %q: want jsonl, timesketch, bodyfile or csv", format)}
+			}
+			cs, err := e.read(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			defer cs.Close() //nolint:errcheck // read-only
+			if err := e.timelineTo(c, cs, q, format, out); err != nil {
+				return err
+			}
+			return e.gaps(c.Context(), cs, "")
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&from, "from", "", "first time, RFC 3339 or a date; it belongs")
+	f.StringVar(&to, "to", "", "last time; it belongs")
+	f.StringVar(&sources, "source", "", "fs, cloudtrail, flow, packet, host, with commas between")
+	f.StringVar(&q.Text, "text", "", "words in the summary")
+	f.StringVar(&q.Tag, "tag", "", "only moments with this tag")
+	f.StringVar(&format, "format", "", "jsonl, timesketch, bodyfile or csv")
+	f.StringVarP(&out, "out", "o", "", "write to this file, which must not exist")
+	return c
+}
+
+func (e *edge) timelineTo(c *cobra.Command, cs *store.Case, q store.TimelineQuery, format, out string) (err error) {
+	var w io.Writer = e.stdout
+	if out != "" {
+		f, err := os.OpenFile(out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+		if err != nil {
+			return fmt.Errorf("timeline: %w", err)
+		}
+		defer func() { err = errors.Join(err, f.Close()) }()
+		w = f
+		if format == "" {
+			format = "jsonl"
+		}
+	}
+	moments := cs.Timeline(c.Context(), q)
+	switch {
+	case format == "bodyfile":
+		return report.Bodyfile(w, cs.Files(c.Context(), store.FileQuery{}))
+	case format == "timesketch":
+		return report.Timesketch(w, moments)
+	case format == "csv":
+		return report.TimelineCSV(w, moments)
+	}
+	b := e.out()
+	if out != "" {
+		b.Reset(w)
+	}
+	for m, err := range moments {
+		if err != nil {
+			return err
+		}
+		if format == "jsonl" || e.json {
+			if err := emit(b, m); err != nil {
+				return err
+			}
+			continue
+		}
+		row(b, fmt.Sprintf("%-30s", stamp(m.Time)), fmt.Sprintf("%-10s", m.Source), fmt.Sprintf("%-24s", m.Type), text(m.Actor), m.Summary, m.Record)
+	}
+	return b.Flush()
+}
+
+func findingsCommand(e *edge) *cobra.Command {
+	return &cobra.Command{
+		Use:     "findings CASE",
+		Short:   "What the evidence shows that should be looked at",
+		Example: "snapcase findings case1 --json",
+		Args:    exactly(1, "one case or bundle"),
+		RunE: func(c *cobra.Command, args []string) error {
+			cs, err := e.read(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			defer cs.Close() //nolint:errcheck // read-only
+			all, err := cs.Findings(c.Context())
+			if err != nil {
+				return err
+			}
+			w := e.out()
+			for _, f := range all {
+				if e.json {
+					if err := emit(w, f); err != nil {
+						return err
+					}
+					continue
+				}
+				row(w, f.ID, f.Level, f.Title, stamp(f.First)+" to "+stamp(f.Last))
+				row(w, "    observed", f.Observed)
+				row(w, "    limits  ", f.Limits)
+				row(w, "    records ", strings.Join(f.Events, " "))
+			}
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			return e.gaps(c.Context(), cs, "")
+		},
+	}
+}
+
+func tagCommand(e *edge) *cobra.Command {
+	var tag string
+	var remove bool
+	c := &cobra.Command{
+		Use:     "tag CASE RECORD... --tag NAME",
+		Short:   "Mark records with a word; it is a ledger record",
+		Example: "snapcase tag case1 'EX-002/AWSLogs/…/file.json.gz#12' --tag bad",
+		Args:    atLeast(2, "a case and at least one record or address"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if tag == "" {
+				return usageOf(c, "--tag")
+			}
+			cs, err := e.write(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return errors.Join(cs.Tag(c.Context(), args[1:], tag, remove), cs.Close())
+		},
+	}
+	c.Flags().StringVar(&tag, "tag", "", "the word")
+	c.Flags().BoolVar(&remove, "remove", false, "take the tag away again, by a record that says so")
+	return c
+}
+
+func noteCommand(e *edge) *cobra.Command {
+	var words string
+	c := &cobra.Command{
+		Use:     "note CASE [RECORD] --text T",
+		Short:   "Write the examiner's own words into the ledger",
+		Example: "snapcase note case1 --text \"owner confirms: not his doing\"",
+		Args:    cobra.RangeArgs(1, 2),
+		RunE: func(c *cobra.Command, args []string) error {
+			if words == "" {
+				return usageOf(c, "--text")
+			}
+			record := ""
+			if len(args) == 2 {
+				record = args[1]
+			}
+			cs, err := e.write(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return errors.Join(cs.Note(c.Context(), record, words), cs.Close())
+		},
+	}
+	c.Flags().StringVar(&words, "text", "", "the words")
+	return c
+}
