@@ -1,0 +1,165 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"snapcase/evidence"
+	"snapcase/evidence/custody"
+	"snapcase/imaging"
+)
+
+// Accessed records that content of an exhibit was shown: at most one
+// evidence.access a minute for each exhibit. In a read-only case it does
+// nothing.
+func (c *Case) Accessed(ctx context.Context, exhibit, how string) error {
+	l := c.Ledger()
+	if l == nil {
+		return nil
+	}
+	records, err := c.Records(ctx)
+	if err != nil {
+		return err
+	}
+	now := imaging.TimeOf(c.now())
+	for i := len(records) - 1; i >= 0 && now.Sec-records[i].Time.Sec < int64(time.Minute/time.Second); i-- {
+		if records[i].Type == "evidence.access" && records[i].Exhibit == exhibit {
+			return nil
+		}
+	}
+	return l.Append(ctx, custody.Record{Type: "evidence.access", Exhibit: exhibit, Data: map[string]any{"how": how}})
+}
+
+// Derived records files that were made from the case: every file below path
+// with its SHA-256, up to derivedFiles of them. In a read-only case it does
+// nothing.
+func (c *Case) Derived(ctx context.Context, what, path string) error {
+	const derivedFiles = 200
+	l := c.Ledger()
+	if l == nil {
+		return nil
+	}
+	var outputs []any
+	more := 0
+	err := filepath.WalkDir(path, func(p string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		if len(outputs) == derivedFiles {
+			more++
+			return nil
+		}
+		sum, n, err := hashFile(p)
+		if err != nil {
+			return err
+		}
+		outputs = append(outputs, map[string]any{"path": p, "sha256": sum.String(), "bytes": fmt.Sprint(n)})
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("record %s: %w", what, err)
+	}
+	return l.Append(ctx, custody.Record{Type: "evidence.derive", Result: "ok", Data: map[string]any{"what": what, "outputs": outputs, "more_outputs": fmt.Sprint(more)}})
+}
+
+func hashFile(path string) (evidence.Digest, int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return evidence.Digest{}, 0, err
+	}
+	defer f.Close() //nolint:errcheck // read-only
+	h := sha256.New()
+	n, err := io.Copy(h, f)
+	return evidence.Digest(h.Sum(nil)), n, err
+}
+
+// Extracted is one file that Extract wrote.
+type Extracted struct {
+	File    string `json:"file"` // name below the output folder
+	Address string `json:"address"`
+	Bytes   int64  `json:"bytes"`
+	SHA256  string `json:"sha256"`
+	Damage  string `json:"damage,omitempty"`
+}
+
+// Extract copies the content of entries to files in dir, under names that the
+// evidence cannot choose (<exhibit>-<volume>-<inode>-<n>), beside a
+// manifest-sha256.txt and an addresses.txt. It is evidence.ErrGaps when some
+// content is not whole. Existing files are never replaced.
+func (c *Case) Extract(ctx context.Context, addresses []string, dir string) ([]Extracted, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("extract: %w", err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("extract: %w", err)
+	}
+	defer root.Close() //nolint:errcheck // nothing is buffered
+	var all []Extracted
+	var gap error
+	for i, s := range addresses {
+		if err := ctx.Err(); err != nil {
+			return all, err
+		}
+		x, err := c.extractOne(ctx, root, s, i+1)
+		if err != nil {
+			return all, fmt.Errorf("extract %s: %w", s, err)
+		}
+		if x.Damage != "" {
+			gap = evidence.ErrGaps
+		}
+		all = append(all, x)
+	}
+	if err := writeManifest(root, all); err != nil {
+		return all, fmt.Errorf("extract: %w", err)
+	}
+	return all, errors.Join(gap, c.Derived(ctx, "extract", dir))
+}
+
+func (c *Case) extractOne(ctx context.Context, root *os.Root, s string, n int) (Extracted, error) {
+	a, err := evidence.ParseAddress(s)
+	if err != nil {
+		return Extracted{}, err
+	}
+	src, entry, err := c.OpenEntry(ctx, a)
+	if err != nil {
+		return Extracted{}, err
+	}
+	x := Extracted{File: fmt.Sprintf("%s-%s-%d-%d", a.Exhibit, a.Volume, a.Inode, n), Address: entry.Address}
+	if entry.Damage != nil {
+		x.Damage = *entry.Damage
+	}
+	f, err := root.OpenFile(x.File, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o444)
+	if err != nil {
+		return x, err
+	}
+	h := sha256.New()
+	x.Bytes, err = io.Copy(io.MultiWriter(f, h), io.NewSectionReader(src, 0, src.Size()))
+	x.SHA256 = evidence.Digest(h.Sum(nil)).String()
+	return x, errors.Join(err, f.Close())
+}
+
+func writeManifest(root *os.Root, all []Extracted) error {
+	var sums, names strings.Builder
+	for _, x := range all {
+		fmt.Fprintf(&sums, "%s  %s\n", x.SHA256, x.File)
+		fmt.Fprintf(&names, "%s  %q\n", x.File, x.Address)
+	}
+	return errors.Join(writeNew(root, "manifest-sha256.txt", sums.String()), writeNew(root, "addresses.txt", names.String()))
+}
+
+func writeNew(root *os.Root, name, text string) error {
+	f, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o444)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}
