@@ -41,7 +41,7 @@ func TestScripts(t *testing.T) {
 }
 
 // command is snapcase as a process, with a home of its own.
-func command(t *testing.T, home string, args ...string) *exec.Cmd {
+func command(t testing.TB, home string, args ...string) *exec.Cmd {
 	t.Helper()
 	c := exec.Command(os.Args[0], args...)
 	c.Env = append(os.Environ(), asSnapcase+"=1", "HOME="+home, "XDG_CONFIG_HOME="+home+"/.config", "XDG_CACHE_HOME="+home+"/.cache")
@@ -49,7 +49,7 @@ func command(t *testing.T, home string, args ...string) *exec.Cmd {
 }
 
 // output runs snapcase and gives its stdout; any of the codes will do.
-func output(t *testing.T, home string, codes []int, args ...string) []byte {
+func output(t testing.TB, home string, codes []int, args ...string) []byte {
 	t.Helper()
 	var out, errs bytes.Buffer
 	c := command(t, home, args...)
