@@ -1,0 +1,158 @@
+package ext4
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+
+	"snapcase/imaging"
+	"snapcase/imaging/filesystem"
+)
+
+// Content is what Open gives. It is safe for concurrent use.
+type Content struct {
+	fs     *FS
+	runs   []run
+	small  []byte // content that the inode itself holds
+	size   int64
+	damage string
+}
+
+var _ imaging.Source = (*Content)(nil)
+
+// Open gives the content of an inode: of a file its bytes, of a directory its
+// blocks, of a symbolic link its target, nothing for the other types. Blocks
+// that lie outside the volume or the image read as zeros, and Damage says so.
+// For a deleted inode it is what the inode still names, although a block may
+// hold something newer: Damage says that too. Where ref is of a name whose
+// inode was reused, or its generation is not the inode's, the error is
+// ErrReused.
+func (fs *FS) Open(ref filesystem.Ref) (imaging.Source, error) {
+	if ref.Inode == 0 || ref.Inode > uint64(fs.sb.maxInode()) {
+		return nil, fmt.Errorf("open inode %d: the file system has inodes 1 to %d", ref.Inode, fs.sb.maxInode())
+	}
+	ino := uint32(ref.Inode)
+	if ref.Stream == reallocated {
+		return nil, fmt.Errorf("open inode %d: %w", ino, ErrReused)
+	}
+	if ref.Stream != "" {
+		return nil, fmt.Errorf("open inode %d: no stream %q: ext4 has none", ino, ref.Stream)
+	}
+	in, ok, err := fs.readInode(ino)
+	if err != nil {
+		return nil, fmt.Errorf("open inode %d: %w", ino, err)
+	}
+	if !ok {
+		return nil, fmt.Errorf("open inode %d: %w", ino,
+			&imaging.FormatError{Format: "ext4", Offset: fs.src.Size(), Reason: "the inode lies outside the image"})
+	}
+	if g := in.generation(); g != ref.Generation {
+		return nil, fmt.Errorf("open inode %d: generation is %d, asked for %d: %w", ino, g, ref.Generation, ErrReused)
+	}
+	c, err := fs.content(ino, in)
+	if err != nil {
+		return nil, fmt.Errorf("open inode %d: %w", ino, err)
+	}
+	return c, nil
+}
+
+// content maps an inode, live or not.
+func (fs *FS) content(ino uint32, in inode) (*Content, error) {
+	stored, size := fs.size(in)
+	c := &Content{fs: fs, size: size}
+	switch {
+	case in.kind() == filesystem.TypeSymlink && fs.fast(in):
+		c.small = append([]byte(nil), in.block()[:size]...)
+		return c, nil
+	case in.flags()&flagInline != 0:
+		c.small, c.damage = in.inline(size)
+		return c, nil
+	case !mapped(in):
+		return c, nil
+	}
+	m := blockMap{fs: fs, spend: fs.newBudget()}
+	if err := m.load(ino, in); err != nil {
+		return nil, err
+	}
+	c.damage = m.damage
+	if uint64(size) < stored && c.damage == "" {
+		c.damage = sizeDamage(stored)
+	}
+	used, err := fs.inodeUsed(ino)
+	if err != nil {
+		return nil, err
+	}
+	if !used && !in.live() {
+		if c.size, c.damage, err = fs.residual(ino, in, &m, fs.newBitmaps()); err != nil {
+			return nil, err
+		}
+	}
+	c.runs = m.runs
+	return c, nil
+}
+
+func sizeDamage(stored uint64) string {
+	return fmt.Sprintf("range: the stored size %d is more than the inode can map", stored)
+}
+
+// mapped says whether the inode's type has content in blocks.
+func mapped(in inode) bool {
+	switch in.kind() {
+	case filesystem.TypeFile, filesystem.TypeDir, filesystem.TypeSymlink:
+		return true
+	case filesystem.TypeUnknown, filesystem.TypeFIFO, filesystem.TypeSocket, filesystem.TypeChar, filesystem.TypeBlock:
+	}
+	return in.kind() == filesystem.TypeUnknown && in.links() > 0
+}
+
+// Size is the length in bytes.
+func (c *Content) Size() int64 { return c.size }
+
+// Damage is "" or what is wrong with the content, in the words of Entry.Damage.
+func (c *Content) Damage() string { return c.damage }
+
+// ReadAt reads the content; what no block holds is zeros.
+func (c *Content) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, errors.New("read content: negative offset")
+	}
+	if off >= c.size {
+		return 0, io.EOF
+	}
+	var eof error
+	if rest := c.size - off; int64(len(p)) > rest {
+		p, eof = p[:rest], io.EOF
+	}
+	if c.small != nil {
+		copy(p, c.small[off:])
+		return len(p), eof
+	}
+	bs := c.fs.sb.blockSize
+	i := sort.Search(len(c.runs), func(i int) bool { return (int64(c.runs[i].at)+int64(c.runs[i].n))*bs > off })
+	for done := 0; done < len(p); {
+		pos := off + int64(done)
+		rest := p[done:]
+		if i == len(c.runs) {
+			clear(rest)
+			break
+		}
+		r := c.runs[i]
+		start, end := int64(r.at)*bs, (int64(r.at)+int64(r.n))*bs
+		if pos < start {
+			n := min(int64(len(rest)), start-pos)
+			clear(rest[:n])
+			done += int(n)
+			continue
+		}
+		n := min(int64(len(rest)), end-pos)
+		if r.unwritten() {
+			clear(rest[:n])
+		} else if _, err := c.fs.read(rest[:n], int64(r.phys)*bs+pos-start); err != nil {
+			return done, err
+		}
+		done += int(n)
+		i++
+	}
+	return len(p), eof
+}
