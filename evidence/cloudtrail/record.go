@@ -64,6 +64,8 @@ type Instance struct {
 	PublicIPs  []string
 	Interfaces []string // eni-…
 	Launched   bool     // the record is the RunInstances that made it
+
+	inAnswer bool // it stood in responseElements
 }
 
 // KeyID is an access key id in the text of a record.
