@@ -13,14 +13,16 @@ type record struct {
 	used    bool   // the inode bitmap says so
 	live    bool   // the kernel would show it
 	missing bool   // it lies outside the image
+	blank   bool   // it was never used
 	dtime   uint32
 	// attribute: the inode holds the value of an extended attribute
 	attribute bool
 	raw       inode // set where the map is still to be read
 }
 
-// usable says that a live name of the inode is a name in use.
-func (r *record) usable() bool { return r.live || r.used || r.missing }
+// usable says that a live name of the inode is a name in use. A name that
+// leads to an inode which was never used counts as one: nothing was freed.
+func (r *record) usable() bool { return r.live || r.used || r.missing || r.blank }
 
 func addDamage(e *filesystem.Entry, damage string) {
 	switch {
@@ -42,7 +44,8 @@ func (fs *FS) record(ino uint32, in inode, used bool, m *blockMap) (record, erro
 		Ref:  filesystem.Ref{Inode: uint64(ino), Generation: in.generation()},
 		Type: in.kind(), Mode: in.mode(), UID: in.uid(), GID: in.gid(), Links: in.links(), Size: size, First: -1,
 	}
-	if !in.times(e) {
+	r.blank = !used && in.mode() == 0 && in.dtime() == 0 && in.links() == 0
+	if !r.blank && !in.times(e) {
 		addDamage(e, "range: a time has more than a second of nanoseconds; they are left out")
 	}
 	if !fs.inodeGood(ino, in) {
@@ -51,7 +54,10 @@ func (fs *FS) record(ino uint32, in inode, used bool, m *blockMap) (record, erro
 	if len(in) > 128 && le.Uint16(in[128:]) != 0 && in.extraSize() == 0 {
 		addDamage(e, "range: the size of the inode's further fields makes no sense")
 	}
-	if e.Type == filesystem.TypeUnknown {
+	switch {
+	case r.blank:
+		addDamage(e, "range: the inode was never used")
+	case e.Type == filesystem.TypeUnknown:
 		addDamage(e, fmt.Sprintf("range: the mode 0%o is of no type", in.mode()))
 	}
 	if uint64(size) < stored && (e.Type == filesystem.TypeFile || e.Type == filesystem.TypeDir || e.Type == filesystem.TypeSymlink) {

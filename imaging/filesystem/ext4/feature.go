@@ -4,6 +4,7 @@ import "fmt"
 
 // Feature bits that the reader looks at.
 const (
+	compatResize     = 0x10
 	compatJournal    = 0x4
 	compatSparse2    = 0x200
 	compatOrphanFile = 0x1000
@@ -14,7 +15,7 @@ const (
 	incompatMetaBG     = 0x10
 	incompatExtents    = 0x40
 	incompat64bit      = 0x80
-	incompatEAInode    = 0x400
+	incompatMMP        = 0x100
 	incompatCsumSeed   = 0x2000
 	incompatLargeDir   = 0x4000
 	incompatInline     = 0x8000

@@ -81,15 +81,11 @@ func (fs *FS) loadGroups() error {
 		fs.note("the superblock says %d groups, the image has room for the descriptors of %d", s.groupCount, limit)
 		s.groupCount = max(limit, 1)
 	}
-	copyOf := uint64(0)
-	if s.at != superOffset {
-		copyOf = uint64(le.Uint16(s.raw[90:]))
-	}
 	fs.groups = make([]group, s.groupCount)
-	if err := fs.readDescs(copyOf, func(i int, d group) { fs.groups[i] = d }); err != nil {
+	if err := fs.readDescs(s.group, func(i int, d group) { fs.groups[i] = d }); err != nil {
 		return err
 	}
-	if err := fs.repairGroups(copyOf); err != nil {
+	if err := fs.repairGroups(s.group); err != nil {
 		return err
 	}
 	fs.dropShared()

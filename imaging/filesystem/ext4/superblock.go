@@ -25,7 +25,8 @@ const (
 // superblock is what the reader uses of one.
 type superblock struct {
 	raw            []byte
-	at             int64 // bytes from the start of the volume
+	at             int64  // bytes from the start of the volume
+	group          uint64 // whose copy it is, 0 for the primary
 	inodes         uint32
 	blocks         uint64
 	firstBlock     uint64
@@ -175,7 +176,7 @@ func findSuperblock(src imaging.Source) (superblock, error) {
 		return sb, err
 	}
 	backup.notes = append(backup.notes, fmt.Sprintf("primary superblock is bad (%s): backup superblock used, group %d at byte %d",
-		why, le.Uint16(backup.raw[90:]), backup.at))
+		why, backup.group, backup.at))
 	return backup, nil
 }
 
@@ -218,14 +219,20 @@ func findBackup(src imaging.Source, scan bool) (superblock, bool, error) {
 	return superblock{}, false, nil
 }
 
-// backupAt reads a backup superblock and checks that it stands where it says.
+// backupAt reads a backup superblock and checks that it stands where one can:
+// at the start of a group, the one that it names (old ones name group 0).
 func backupAt(src imaging.Source, at int64) (superblock, bool, error) {
 	sb, why, err := readSuper(src, at)
 	if err != nil || why != "" {
 		return sb, false, err
 	}
-	g := uint64(le.Uint16(sb.raw[90:]))
-	return sb, g > 0 && g < sb.groupCount && int64(sb.groupStart(g))*sb.blockSize == at, nil
+	block := uint64(at / sb.blockSize)
+	if at%sb.blockSize != 0 || block <= sb.firstBlock || (block-sb.firstBlock)%sb.perGroup != 0 {
+		return sb, false, nil
+	}
+	sb.group = (block - sb.firstBlock) / sb.perGroup
+	named := uint64(le.Uint16(sb.raw[90:]))
+	return sb, sb.group < sb.groupCount && (named == 0 || named == sb.group&0xffff), nil
 }
 
 // Probe says whether src looks like ext2, ext3 or ext4: a primary superblock
