@@ -1,62 +1,181 @@
 package report
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
 	"path"
-	"strings"
 
+	"snapcase/evidence"
+	"snapcase/evidence/custody"
+	"snapcase/evidence/visible"
 	"snapcase/imaging"
 )
 
-// CASE writes the exhibits and their acquisition as CASE 1.4 / UCO JSON-LD:
-// who acquired what, with which tool, when, and the digest. Ids are derived
-// from the content, so the same case gives the same bytes.
+type object = map[string]any
+
+// CASE writes the exhibits and what was done with them as CASE 1.4 / UCO
+// JSON-LD: each acquisition, verification and hand-over of the ledger is an
+// InvestigativeAction with performer, instrument, object, result and times,
+// in the ledger's order by wasInformedBy. Ids are derived from the case, so
+// the same case gives the same bytes. Text that is not plain is written as
+// package visible shows it.
 func CASE(w io.Writer, in Input) error {
-	id := func(kind, of string) string { return "kb:" + kind + "-" + uuid(in.Case.ID+kind+of) }
-	ref := func(s string) map[string]any { return map[string]any{"@id": s} }
-	person, tool := id("person", in.Case.Examiner), id("tool", in.Version)
-	graph := []any{
-		map[string]any{"@id": person, "@type": "identity:Person", "core:name": in.Case.Examiner},
-		map[string]any{"@id": tool, "@type": "tool:Tool", "core:name": "snapcase", "tool:version": in.Version, "tool:toolType": "forensic workbench"},
-	}
-	objects := []any{}
+	g := graph{in: in, people: map[string]bool{}, tools: map[string]bool{}}
+	g.exhibits()
+	g.actions()
+	investigation := object{"@id": g.id("investigation", ""), "@type": "investigation:Investigation", "core:name": plain(in.Case.Title), "core:object": g.refs}
 	if in.Case.Authority != "" {
-		a := id("authorization", "")
-		objects = append(objects, ref(a))
-		graph = append(graph, map[string]any{"@id": a, "@type": "investigation:Authorization", "investigation:authorizationType": "recorded", "investigation:authorizationIdentifier": []any{in.Case.Authority}})
+		a := g.id("authorization", "")
+		investigation["investigation:authorization"] = ref(a)
+		g.add(object{"@id": a, "@type": "investigation:Authorization", "investigation:authorizationType": "recorded", "investigation:authorizationIdentifier": []any{plain(in.Case.Authority)}})
 	}
-	began, ended := acquisitionTimes(in)
-	for _, x := range in.Exhibits {
-		source, image, act, prov := id("source", x.Exhibit), id("image", x.Exhibit), id("acquire", x.Exhibit), id("provenance", x.Exhibit)
+	g.add(investigation)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", " ")
+	return enc.Encode(object{"@context": caseContext, "@graph": g.nodes})
+}
+
+type graph struct {
+	in            Input
+	nodes         []any
+	refs          []any // what the investigation is about
+	people, tools map[string]bool
+	last          string // the action before
+}
+
+func (g *graph) id(kind, of string) string {
+	return "kb:" + kind + "-" + uuid(g.in.Case.ID+"\x00"+kind+"\x00"+of)
+}
+func (g *graph) add(o object) { g.nodes = append(g.nodes, o) }
+
+func ref(id string) object    { return object{"@id": id} }
+func plain(s string) string   { return visible.Escape(s).String() }
+func integer(n int64) object  { return object{"@type": "xsd:integer", "@value": fmt.Sprint(n)} }
+func hexes(digest string) any { return object{"@type": "xsd:hexBinary", "@value": digest} }
+
+func (g *graph) person(name string) object {
+	name = cmp.Or(name, g.in.Case.Examiner)
+	id := g.id("person", name)
+	if !g.people[name] {
+		g.people[name] = true
+		g.add(object{"@id": id, "@type": "identity:Person", "core:name": plain(name)})
+	}
+	return ref(id)
+}
+
+func (g *graph) tool(t custody.Tool) object {
+	if t.Name == "" {
+		t = custody.Tool{Name: "snapcase", Version: g.in.Version}
+	}
+	key := t.Name + "\x00" + t.Version
+	id := g.id("tool", key)
+	if !g.tools[key] {
+		g.tools[key] = true
+		g.add(object{"@id": id, "@type": "tool:Tool", "core:name": plain(t.Name), "tool:version": plain(t.Version), "tool:toolType": "forensic workbench"})
+	}
+	return ref(id)
+}
+
+// exhibits adds, for each exhibit, its source, its image and its provenance
+// record.
+func (g *graph) exhibits() {
+	for _, x := range g.in.Exhibits {
+		id := func(kind string) string { return g.id(kind, x.Exhibit) }
 		name := "manifest-sha256.txt"
+		facet := object{"@id": id("filefacet"), "@type": "observable:FileFacet", "observable:isDirectory": false}
 		if x.Kind.Image() {
 			name = "image.raw"
+			facet["observable:sizeInBytes"] = integer(x.Bytes)
 		}
-		facet := map[string]any{"@id": id("filefacet", x.Exhibit), "@type": "observable:FileFacet", "observable:fileName": name, "observable:filePath": path.Join("data/exhibits", x.Exhibit, name), "observable:isDirectory": false}
-		if x.Kind.Image() {
-			facet["observable:sizeInBytes"] = map[string]any{"@type": "xsd:integer", "@value": fmt.Sprint(x.Bytes)}
-		}
-		hash := map[string]any{"@id": id("hash", x.Exhibit), "@type": "types:Hash", "types:hashMethod": "SHA256", "types:hashValue": map[string]any{"@type": "xsd:hexBinary", "@value": x.SHA256.String()}}
-		action := map[string]any{
-			"@id": act, "@type": "investigation:InvestigativeAction", "core:name": "acquired", "action:performer": ref(person), "action:instrument": ref(tool),
-			"action:object": []any{ref(source)}, "action:result": []any{ref(image), ref(prov)}, "investigation:wasInformedBy": []any{},
-		}
-		setTime(action, "action:startTime", began[x.Exhibit])
-		setTime(action, "action:endTime", ended[x.Exhibit])
-		graph = append(graph,
-			map[string]any{"@id": source, "@type": "observable:ObservableObject", "core:name": strings.ToValidUTF8(x.Source, "\uFFFD")},
-			map[string]any{"@id": image, "@type": "observable:File", "core:hasFacet": []any{facet, map[string]any{"@id": id("content", x.Exhibit), "@type": "observable:ContentDataFacet", "observable:hash": []any{hash}}}},
-			map[string]any{"@id": prov, "@type": "investigation:ProvenanceRecord", "core:description": strings.ToValidUTF8(x.Label, "\uFFFD"), "investigation:exhibitNumber": x.Exhibit, "core:object": ref(image)},
-			action)
-		objects = append(objects, ref(act), ref(prov))
+		facet["observable:fileName"], facet["observable:filePath"] = name, path.Join("data/exhibits", x.Exhibit, name)
+		hash := object{"@id": id("hash"), "@type": "types:Hash", "types:hashMethod": "SHA256", "types:hashValue": hexes(x.SHA256.String())}
+		content := object{"@id": id("contentfacet"), "@type": "observable:ContentDataFacet", "observable:hash": []any{hash}}
+		g.add(object{"@id": id("source"), "@type": "observable:ObservableObject", "core:name": plain(x.Source)})
+		g.add(object{"@id": id("image"), "@type": "observable:File", "core:hasFacet": []any{facet, content}})
+		g.add(object{"@id": id("provenance"), "@type": "investigation:ProvenanceRecord", "core:description": plain(cmp.Or(x.Label, string(x.Kind))), "investigation:exhibitNumber": x.Exhibit, "core:object": ref(id("image"))})
+		g.refs = append(g.refs, ref(id("provenance")))
 	}
-	graph = append(graph, map[string]any{"@id": id("investigation", ""), "@type": "investigation:Investigation", "core:name": in.Case.Title, "core:object": objects})
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", " ")
-	return enc.Encode(map[string]any{"@context": caseContext, "@graph": graph})
+}
+
+// actions adds what the ledger says was done with the exhibits.
+func (g *graph) actions() {
+	known := map[string]evidence.ExhibitStats{}
+	for _, x := range g.in.Exhibits {
+		known[x.Exhibit] = x
+	}
+	began := map[string]imaging.Time{}
+	done := map[string]bool{}
+	for _, r := range g.in.Records {
+		if _, ok := known[r.Exhibit]; !ok {
+			continue
+		}
+		provenance := ref(g.id("provenance", r.Exhibit))
+		switch r.Type {
+		case "evidence.acquire.start":
+			if !began[r.Exhibit].Set {
+				began[r.Exhibit] = r.Time
+			}
+		case "evidence.acquire.end":
+			done[r.Exhibit] = true
+			g.acquired(r.Exhibit, began[r.Exhibit], r)
+		case "evidence.verify":
+			g.action(r, "verified", r.Time, provenance, nil, nil)
+		case "custody.release", "custody.receive":
+			g.action(r, map[string]string{"custody.release": "released custody", "custody.receive": "received custody"}[r.Type], r.Time, provenance, nil, g.other(r))
+		case "custody.dispose":
+			g.action(r, "disposed", r.Time, provenance, nil, nil)
+		}
+	}
+	for _, x := range g.in.Exhibits {
+		if !done[x.Exhibit] { // sealed, and no record of the end is here
+			g.acquired(x.Exhibit, began[x.Exhibit], custody.Record{Exhibit: x.Exhibit, Seq: -1})
+		}
+	}
+}
+
+func (g *graph) acquired(exhibit string, began imaging.Time, r custody.Record) {
+	g.action(r, "acquired", began, ref(g.id("source", exhibit)), []any{ref(g.id("image", exhibit)), ref(g.id("provenance", exhibit))}, nil)
+}
+
+// other is who stands at the other end of a hand-over.
+func (g *graph) other(r custody.Record) []any {
+	key := map[string]string{"custody.release": "to", "custody.receive": "from"}[r.Type]
+	if who := person(r.Data[key]); who != "" {
+		return []any{g.person(who)}
+	}
+	return nil
+}
+
+func (g *graph) action(r custody.Record, name string, began imaging.Time, what object, result, with []any) {
+	id := g.id("action", fmt.Sprintf("%s %s %d", name, r.Exhibit, r.Seq))
+	a := object{
+		"@id": id, "@type": "investigation:InvestigativeAction", "core:name": name, "action:performer": g.person(r.Actor), "action:instrument": g.tool(r.Tool),
+		"action:object": []any{what}, "investigation:wasInformedBy": []any{},
+	}
+	if result != nil {
+		a["action:result"] = result
+	}
+	if with != nil {
+		a["action:participant"] = with
+	}
+	if g.last != "" {
+		a["investigation:wasInformedBy"] = []any{ref(g.last)}
+	}
+	setTime(a, "action:startTime", began)
+	setTime(a, "action:endTime", r.Time)
+	g.last = id
+	g.refs = append(g.refs, ref(id))
+	g.add(a)
+}
+
+func setTime(m object, name string, t imaging.Time) {
+	if t.Set {
+		m[name] = object{"@type": "xsd:dateTime", "@value": t.String()}
+	}
 }
 
 var caseContext = map[string]string{
@@ -69,27 +188,6 @@ var caseContext = map[string]string{
 	"tool":          "https://ontology.unifiedcyberontology.org/uco/tool/",
 	"types":         "https://ontology.unifiedcyberontology.org/uco/types/",
 	"xsd":           "http://www.w3.org/2001/XMLSchema#",
-}
-
-func acquisitionTimes(in Input) (began, ended map[string]imaging.Time) {
-	began, ended = map[string]imaging.Time{}, map[string]imaging.Time{}
-	for _, r := range in.Records {
-		switch r.Type {
-		case "evidence.acquire.start":
-			if _, ok := began[r.Exhibit]; !ok {
-				began[r.Exhibit] = r.Time
-			}
-		case "evidence.acquire.end":
-			ended[r.Exhibit] = r.Time
-		}
-	}
-	return began, ended
-}
-
-func setTime(m map[string]any, name string, t imaging.Time) {
-	if t.Set {
-		m[name] = map[string]any{"@type": "xsd:dateTime", "@value": t.String()}
-	}
 }
 
 // uuid makes a version 8 UUID (RFC 9562) of a name.
