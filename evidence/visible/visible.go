@@ -54,6 +54,29 @@ func Join(sep constant, all ...Text) Text {
 	return Text{b.String(), changed}
 }
 
+// Sprintf is fmt.Sprintf for Text: the format is a constant of this program,
+// Text and numbers are taken as they are, and everything else (strings, errors,
+// Stringers) goes through Escape first. Flags and widths of %s and %v count
+// runes of the escaped text.
+func Sprintf(format constant, args ...any) Text {
+	safe, changed := make([]any, len(args)), false
+	for i, a := range args {
+		switch v := a.(type) {
+		case Text:
+			safe[i], changed = v.s, changed || v.changed
+		case bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, float32, float64:
+			safe[i] = v
+		case string:
+			t := Escape(v)
+			safe[i], changed = t.s, changed || t.changed
+		default:
+			t := Escape(fmt.Sprint(v))
+			safe[i], changed = t.s, changed || t.changed
+		}
+	}
+	return Text{fmt.Sprintf(string(format), safe...), changed}
+}
+
 // Escape makes s harmless.
 func Escape(s string) Text {
 	if plain(s) {
@@ -75,7 +98,10 @@ func Escape(s string) Text {
 		} else {
 			marks = 0
 		}
-		if e := escapeRune(r, marks); e != "" {
+		if e := escapeRune(r, marks); e != "" || marks == 1 && i == 0 {
+			if e == "" { // a first mark would sit on what stands before the text
+				e = fmt.Sprintf("‹U+%04X›", r)
+			}
 			b.WriteString(e)
 			changed = true
 		} else {
@@ -121,6 +147,9 @@ func hidden(r rune) bool {
 		r >= 0x2000 && r <= 0x200f, r >= 0x2028 && r <= 0x202f, r >= 0x205f && r <= 0x206f,
 		r == 0x3000, r == 0x1680, r >= 0x180b && r <= 0x180f,
 		r >= 0x2400 && r <= 0x243f,
+		r == 0x231a, r == 0x231b, r >= 0x23e9 && r <= 0x23fa, r == 0x25fd, r == 0x25fe,
+		r >= 0x2b1b && r <= 0x2b1c, r == 0x2b50, r == 0x2b55,
+		r >= 0x1161 && r <= 0x11ff, r >= 0xd7b0 && r <= 0xd7ff,
 		r >= 0xfe00 && r <= 0xfe0f, r == 0xfeff, r >= 0xfff0 && r <= 0xfffd,
 		r >= 0x1f000 && r <= 0x1faff, r >= 0x1fb00 && r <= 0x1fbff, r >= 0x2600 && r <= 0x27bf,
 		r >= 0xe0000 && r <= 0xe0fff:

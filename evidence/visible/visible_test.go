@@ -1,6 +1,7 @@
 package visible
 
 import (
+	"errors"
 	"testing"
 	"unicode"
 )
@@ -27,6 +28,46 @@ func TestEscape(t *testing.T) {
 		}
 		if got.Changed() != (in != want) {
 			t.Errorf("Escape(%q): changed is %v", in, got.Changed())
+		}
+	}
+}
+
+func TestSprintf(t *testing.T) {
+	got := Sprintf("%s is %d of %s, %v", "a\x1bb", 7, Lit("x"), errors.New("no \u202e"))
+	if want := "a␛b is 7 of x, no ‹U+202E›"; got.String() != want || !got.Changed() {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := Sprintf("%5d %-4s|", 12, "ab"); got.String() != "   12 ab  |" || got.Changed() {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestLeadingMark: a mark that opens the text would sit on what stands before.
+func TestLeadingMark(t *testing.T) {
+	if got := Escape("\u0301a").String(); got != "‹U+0301›a" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestEveryRune: every rune and every byte comes back and leaves nothing that
+// a terminal would act on.
+func TestEveryRune(t *testing.T) {
+	for r := rune(0); r <= unicode.MaxRune; r++ {
+		s := string(r)
+		e := Escape("x" + s)
+		if Unescape(e) != "x"+s {
+			t.Fatalf("%U came back as %q", r, Unescape(e))
+		}
+		for _, q := range e.String() {
+			if unicode.IsControl(q) || unicode.In(q, unicode.Cf, unicode.Co, unicode.Zl, unicode.Zp) {
+				t.Fatalf("%U left %U", r, q)
+			}
+		}
+	}
+	for b := range 256 {
+		s := string([]byte{'x', byte(b)})
+		if Unescape(Escape(s)) != s {
+			t.Fatalf("byte %#x came back as %q", b, Unescape(Escape(s)))
 		}
 	}
 }
