@@ -26,7 +26,7 @@ var words = template.FuncMap{
 	"utc":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") },
 	"bytes": size,
 	"n":     thousands,
-	"group": group,
+	"group": func(hex string) template.HTML { return show(group(hex)) },
 	"more":  func(n, shown int) int { return max(0, n-shown) },
 	"entry": entry,
 	"style": style,
@@ -52,7 +52,7 @@ func kind(s string) string { return strings.TrimPrefix(s, "AWS::") }
 func class(word string) string {
 	switch word {
 	case "informational", "low", "medium", "high", "critical", "allocated", "deleted", "slack", "unallocated", "memory", "log",
-		"tunnel", "unusual", "ordinary", "recorded", "joined", "ok", "partial", "failed", "fs", "cloudtrail", "flow", "packet", "host":
+		"access-key", "key", "instance", "peer", "issuer", "created", "more", "tunnel", "unusual", "ordinary", "recorded", "joined", "ok", "partial", "failed", "fs", "cloudtrail", "flow", "packet", "host":
 		return word
 	case "consistent with":
 		return "consistent"
