@@ -1,0 +1,192 @@
+// Package credential finds AWS access key ids in raw bytes, and says whether
+// the secret that belongs to one lies beside it.
+//
+// # What is an access key id
+//
+// Twenty characters: a prefix of four, then sixteen of [A-Z0-9]. The prefixes
+// are those that AWS documents for credentials
+// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html):
+//
+//	AKIA  access key of a user                  long-term
+//	ASIA  temporary key of a session (STS)      temporary
+//	ABIA  STS bearer token of a service         other
+//	ACCA  context-specific credential           other
+//
+// AWS itself issues ids in base 32 (no 0, 1, 8, 9), but its documentation does
+// not promise it and breaks it (AKIAI44QH8DHBEXAMPLE), so all digits count. An
+// id with a neighbour in [A-Z0-9] is a part of something longer: it is
+// reported as "other". Ids are found as ASCII and as UTF-16LE, at any
+// alignment. Ids that hold the word EXAMPLE are AWS's documentation.
+//
+// # What is a secret
+//
+// A run of exactly 40 of [A-Za-z0-9/+] (written plainly or with the escapes of
+// JSON, URLs and HTML for / and +), of more than 4 bits of entropy a
+// character, within 512 characters of an id, that either follows the word
+// "secret" or stands in the very next field or line. Of several, the one in
+// the same record (line, object, section) as the id is its own. A session
+// token is a run of at least 100 base64 characters behind the word "token".
+//
+// Worked example, an AWS credentials file:
+//
+//	[default]
+//	aws_access_key_id = AKIAIOSFODNN7EXAMPLE
+//	aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY
+//
+// gives one Hit at offset 30 with Kind "long-term", Secret and Documentation.
+//
+// A secret never leaves this package: a Hit holds the first 16 hexadecimal
+// digits of its HMAC-SHA256 under the key of the case.
+//
+// What it does not do: unpack (an id in a compressed file is not seen in the
+// raw bytes), read other encodings (UTF-16BE, base64 of text), or find secrets
+// of other makers than AWS, private keys in PEM apart (Secrets).
+package credential
+
+import "encoding/binary"
+
+// The kinds of access key id, with the words of the command line.
+const (
+	LongTerm  = "long-term"
+	Temporary = "temporary"
+	Other     = "other"
+)
+
+// The encodings in which ids are found.
+const (
+	ASCII   = "ascii"
+	UTF16LE = "utf-16le"
+)
+
+// Hit is one access key id at one place. It holds no secret.
+type Hit struct {
+	Offset        int64  `json:"offset"` // of the id's first byte, bytes from the start of the stream
+	KeyID         string `json:"key_id"`
+	Kind          string `json:"kind"`     // LongTerm, Temporary, Other
+	Encoding      string `json:"encoding"` // ASCII, UTF16LE
+	Secret        bool   `json:"secret"`   // a secret key lies beside it
+	Token         bool   `json:"token,omitempty"`
+	Fingerprint   string `json:"secret_fingerprint,omitempty"` // 16 hexadecimal digits
+	Documentation bool   `json:"documentation,omitempty"`
+	// File is the file of the exhibit that the offset counts in, by its
+	// original name; empty for an image.
+	File    string `json:"file,omitempty"`
+	FileB64 []byte `json:"file_b64,omitempty"` // the name's bytes, where it is not UTF-8
+}
+
+const (
+	idLen     = 20
+	secretLen = 40
+	near      = 512 // characters between id and secret, at most
+	reach     = 640 // characters around an id that are looked at: near and the secret itself
+	wordReach = 64  // characters between a word ("secret") and its value, at most
+	tokenLen  = 100 // characters of a session token, at least
+)
+
+// kindOf is the kind that the prefix of an id stands for; "" for none.
+func kindOf(prefix []byte) string {
+	switch string(prefix) {
+	case "AKIA":
+		return LongTerm
+	case "ASIA":
+		return Temporary
+	case "ABIA", "ACCA":
+		return Other
+	}
+	return ""
+}
+
+func isUpperOrDigit(c byte) bool { return c-'A' < 26 || c-'0' < 10 }
+
+// findIDs calls yield for every id in b that starts in [lo, hi), by offset. It
+// looks at all of b for what follows.
+//
+// An id covers at least five bytes from the first multiple of 16 at or behind
+// its start, and in UTF-16 eight. So it is enough to look at every sixteenth
+// place whether five bytes, or every other one of eight, could be capitals or
+// digits, and only then for an id that starts in the sixteen bytes up to there.
+func findIDs(b []byte, lo, hi int, yield func(at int, enc string)) {
+	hi = min(hi, len(b))
+	q := lo
+	for ; q+4*stride <= hi; q += 4 * stride {
+		c := (*[4 * stride]byte)(b[q:])
+		if mayHold(c[0:]) || mayHold(c[stride:]) || mayHold(c[2*stride:]) || mayHold(c[3*stride:]) {
+			for i := range 4 {
+				if at := i * stride; mayHold(c[at:]) {
+					findUpTo(b, max(lo, q+at-stride+1), q+at+1, yield)
+				}
+			}
+		}
+	}
+	findUpTo(b, max(lo, q-stride+1), hi, yield)
+}
+
+const stride = 16
+
+// mayHold says whether the bytes from b could be the inside of an id.
+func mayHold(b []byte) bool {
+	x := binary.LittleEndian.Uint64(b)
+	// Capitals have bit 6 and not 5, digits 5 and 4 and not 6, both not 7.
+	v := (x ^ x<<1) & (x | x<<2) &^ (x >> 1) & 0x4040404040404040
+	return v&0x4040404040 == 0x4040404040 || v == 0x0040004000400040 || v == 0x4000400040004000
+}
+
+// findUpTo is findIDs for a short range.
+func findUpTo(b []byte, lo, hi int, yield func(at int, enc string)) {
+	for p := lo; p < hi; p++ {
+		if b[p] != 'A' || p+idLen > len(b) {
+			continue
+		}
+		switch {
+		case b[p+1] == 0:
+			if isID(b, p, UTF16LE) {
+				yield(p, UTF16LE)
+			}
+		case b[p+3] == 'A':
+			if isID(b, p, ASCII) {
+				yield(p, ASCII)
+			}
+		}
+	}
+}
+
+// width is the bytes of a character.
+func width(enc string) int {
+	if enc == UTF16LE {
+		return 2
+	}
+	return 1
+}
+
+func isID(b []byte, p int, enc string) bool {
+	w := width(enc)
+	if p < 0 || p+idLen*w > len(b) {
+		return false
+	}
+	var prefix [4]byte
+	for i := range idLen {
+		c := b[p+i*w]
+		if !isUpperOrDigit(c) || w == 2 && b[p+i*w+1] != 0 {
+			return false
+		}
+		if i < len(prefix) {
+			prefix[i] = c
+		}
+	}
+	return kindOf(prefix[:]) != ""
+}
+
+// idAt is the id at p as text, and whether it stands alone.
+func idAt(b []byte, p int, enc string) (id string, alone bool) {
+	w := width(enc)
+	var text [idLen]byte
+	for i := range text {
+		text[i] = b[p+i*w]
+	}
+	return string(text[:]), !isPart(b, p-w, w) && !isPart(b, p+idLen*w, w)
+}
+
+// isPart says whether the character at p would be a part of an id.
+func isPart(b []byte, p, w int) bool {
+	return p >= 0 && p+w <= len(b) && isUpperOrDigit(b[p]) && (w == 1 || b[p+1] == 0)
+}
