@@ -38,11 +38,11 @@ type world struct {
 	rng *rand.ChaCha8
 	r   *rand.Rand
 
-	keyID, secret          string // Marc's key
-	session, second, spare string // keys it led to
-	spareUsed              int
-	web                    host // the machine whose volume is in evidence
-	rogue                  host // what the session started
+	keyID, secret          string            // Marc's key
+	session, second, spare string            // keys it led to
+	longKeys               map[string]string // of the IAM users that have one, by name
+	web                    host              // the machine whose volume is in evidence
+	rogue                  host              // what the session started
 }
 
 type host struct {
@@ -52,7 +52,7 @@ type host struct {
 func newWorld() *world {
 	var seed [32]byte
 	copy(seed[:], "snapcase demonstration case, 2026")
-	w := &world{rng: rand.NewChaCha8(seed)}
+	w := &world{rng: rand.NewChaCha8(seed), longKeys: map[string]string{}}
 	w.r = rand.New(w.rng) //nolint:gosec // reproducible on purpose
 	w.keyID, w.secret = w.key("AKIA"), w.secretKey()
 	w.session, w.second, w.spare = w.key("ASIA"), w.key("ASIA"), w.key("ASIA")

@@ -112,13 +112,11 @@ func (l *trailLog) backups(day time.Time) {
 	}
 }
 
-var longKeys = map[string]string{}
-
 func (l *trailLog) longKey(name string) string {
-	if longKeys[name] == "" {
-		longKeys[name] = l.w.key("AKIA")
+	if l.w.longKeys[name] == "" {
+		l.w.longKeys[name] = l.w.key("AKIA")
 	}
-	return longKeys[name]
+	return l.w.longKeys[name]
 }
 
 // functions are Lambda roles that write logs, read secrets and queues.
