@@ -88,11 +88,6 @@ func (w *world) key(prefix string) string {
 
 func (w *world) secretKey() string { return base64.StdEncoding.EncodeToString(w.bytes(30)) }
 
-// principal is the unique id of a user (AIDA) or role (AROA).
-func (w *world) principal(prefix string) string {
-	return prefix + base32.StdEncoding.EncodeToString(w.bytes(11))[:17]
-}
-
 func (w *world) pick(s ...string) string { return s[w.r.IntN(len(s))] }
 
 func at(s string) time.Time {

@@ -171,8 +171,10 @@ func (l *trailLog) build(t time.Time) {
 	const id = "AROARZ3KQ5TMGW7RUEX5H"
 	repo := l.w.pick("acme/web", "acme/api", "acme/infra", "acme/render")
 	k, session := l.w.key("ASIA"), "GitHubActions"
-	who := caller{obj{"type": "WebIdentityUser", "principalId": "arn:aws:iam::" + account + ":oidc-provider/token.actions.githubusercontent.com:sts.amazonaws.com:repo:" + repo + ":ref:refs/heads/main", "userName": "repo:" + repo + ":ref:refs/heads/main", "identityProvider": "arn:aws:iam::" + account + ":oidc-provider/token.actions.githubusercontent.com"},
-		fmt.Sprintf("192.0.2.%d", 200+l.w.r.IntN(50)), "configure-aws-credentials-for-github-actions", false}
+	who := caller{
+		obj{"type": "WebIdentityUser", "principalId": "arn:aws:iam::" + account + ":oidc-provider/token.actions.githubusercontent.com:sts.amazonaws.com:repo:" + repo + ":ref:refs/heads/main", "userName": "repo:" + repo + ":ref:refs/heads/main", "identityProvider": "arn:aws:iam::" + account + ":oidc-provider/token.actions.githubusercontent.com"},
+		fmt.Sprintf("192.0.2.%d", 200+l.w.r.IntN(50)), "configure-aws-credentials-for-github-actions", false,
+	}
 	arn := "arn:aws:iam::" + account + ":role/ci-deploy"
 	l.call(who, t, homeRegion, "sts", "AssumeRoleWithWebIdentity", obj{"roleArn": arn, "roleSessionName": session, "durationSeconds": 3600},
 		obj{"subjectFromWebIdentityToken": "repo:" + repo + ":ref:refs/heads/main", "credentials": l.w.credentials(k, t), "assumedRoleUser": obj{"assumedRoleId": id + ":" + session, "arn": "arn:aws:sts::" + account + ":assumed-role/ci-deploy/" + session}, "audience": "sts.amazonaws.com"},
@@ -201,9 +203,18 @@ func (l *trailLog) build(t time.Time) {
 func (l *trailLog) terraform(t time.Time) {
 	u := user("terraform", "AIDARZ3KQ5TMNVC2XDS7Q", l.longKey("terraform"))
 	for _, p := range []struct{ service, name, region string }{
-		{"sts", "GetCallerIdentity", homeRegion}, {"ec2", "DescribeVpcs", homeRegion}, {"ec2", "DescribeSubnets", homeRegion}, {"ec2", "DescribeSecurityGroups", homeRegion},
-		{"ec2", "DescribeAddresses", homeRegion}, {"iam", "GetRole", "us-east-1"}, {"iam", "ListRolePolicies", "us-east-1"}, {"iam", "GetPolicy", "us-east-1"},
-		{"route53", "ListHostedZones", "us-east-1"}, {"s3", "GetBucketVersioning", homeRegion}, {"ec2", "DescribeFlowLogs", "us-west-2"}, {"dynamodb", "DescribeTable", homeRegion},
+		{"sts", "GetCallerIdentity", homeRegion},
+		{"ec2", "DescribeVpcs", homeRegion},
+		{"ec2", "DescribeSubnets", homeRegion},
+		{"ec2", "DescribeSecurityGroups", homeRegion},
+		{"ec2", "DescribeAddresses", homeRegion},
+		{"iam", "GetRole", "us-east-1"},
+		{"iam", "ListRolePolicies", "us-east-1"},
+		{"iam", "GetPolicy", "us-east-1"},
+		{"route53", "ListHostedZones", "us-east-1"},
+		{"s3", "GetBucketVersioning", homeRegion},
+		{"ec2", "DescribeFlowLogs", "us-west-2"},
+		{"dynamodb", "DescribeTable", homeRegion},
 	} {
 		var req any
 		switch p.name {

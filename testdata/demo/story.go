@@ -79,10 +79,18 @@ func (l *trailLog) session(s1 map[string]any, since time.Time, facts map[string]
 		l.call(c, since.Add(time.Duration(55+4*i)*time.Second), r, "ec2", "DescribeInstances", obj{"maxResults": 1000, "instancesSet": obj{}, "filterSet": obj{}}, nil)
 	}
 	refused := []struct{ service, name, region string }{
-		{"iam", "CreateUser", "us-east-1"}, {"iam", "CreateAccessKey", "us-east-1"}, {"iam", "AttachUserPolicy", "us-east-1"},
-		{"secretsmanager", "ListSecrets", homeRegion}, {"ssm", "DescribeInstanceInformation", homeRegion}, {"ssm", "DescribeParameters", homeRegion},
-		{"lambda", "ListFunctions20150331", homeRegion}, {"rds", "DescribeDBInstances", homeRegion}, {"organizations", "ListAccounts", "us-east-1"},
-		{"ec2", "RunInstances", homeRegion}, {"ec2", "RunInstances", "us-east-1"}, {"kms", "ListKeys", homeRegion},
+		{"iam", "CreateUser", "us-east-1"},
+		{"iam", "CreateAccessKey", "us-east-1"},
+		{"iam", "AttachUserPolicy", "us-east-1"},
+		{"secretsmanager", "ListSecrets", homeRegion},
+		{"ssm", "DescribeInstanceInformation", homeRegion},
+		{"ssm", "DescribeParameters", homeRegion},
+		{"lambda", "ListFunctions20150331", homeRegion},
+		{"rds", "DescribeDBInstances", homeRegion},
+		{"organizations", "ListAccounts", "us-east-1"},
+		{"ec2", "RunInstances", homeRegion},
+		{"ec2", "RunInstances", "us-east-1"},
+		{"kms", "ListKeys", homeRegion},
 	}
 	for i, r := range refused {
 		var req any
