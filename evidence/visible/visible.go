@@ -204,3 +204,12 @@ func opened(rest string, r rune, b *strings.Builder) int {
 	b.WriteRune(r)
 	return 0
 }
+
+// Part is a piece of t that the caller cut out of t.String(); what is not a
+// piece of it goes through Escape.
+func Part(t Text, piece string) Text {
+	if strings.Contains(t.s, piece) {
+		return Text{piece, t.changed}
+	}
+	return Escape(piece)
+}
