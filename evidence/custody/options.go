@@ -1,9 +1,6 @@
 package custody
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // Options say who acts on a ledger and with what. Clocks and signer are
 // parameters so that tests control them.
@@ -12,8 +9,8 @@ type Options struct {
 	Signer Signer // nil: records can be read, none appended
 	Tool   Tool
 	Host   string
-	Now    func() time.Time             // wall clock
-	Boot   func() (id string, ns int64) // boot id and CLOCK_BOOTTIME
+	Now    func() time.Time             // wall clock; needed to append
+	Boot   func() (id string, ns int64) // boot id and CLOCK_BOOTTIME; nil: SystemBoot
 }
 
 // Signer makes SSHSIG signatures; the key itself stays with it.
@@ -23,9 +20,3 @@ type Signer interface {
 	// Sign signs message in namespace and returns the armored SSHSIG.
 	Sign(message []byte, namespace string) ([]byte, error)
 }
-
-// Ledger is the open custody ledger of a case.
-type Ledger struct{}
-
-// Append writes r and returns once it is on disk.
-func (l *Ledger) Append(ctx context.Context, r Record) error { return nil }

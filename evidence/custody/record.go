@@ -24,6 +24,7 @@ type Record struct {
 	Location   string
 	TZ         string
 	Corrects   *int64
+	Clock      map[string]any // {"aws_skew_ms": int64} with AWS calls
 	// Data is by type. Values are strings, booleans, integers (int64), arrays
 	// ([]any) and objects (map[string]any). Sizes and offsets are decimal
 	// strings. No floats, no null.
@@ -31,6 +32,17 @@ type Record struct {
 	// Hash is the SHA-256, hex, of the line itself without its LF; it is set
 	// in records that were read or appended, and is not part of the line.
 	Hash string
+	// Other holds the fields of a newer ledger that this program does not know.
+	Other map[string]any
+}
+
+// MarshalJSON is the record's own line with its hash added.
+func (r Record) MarshalJSON() ([]byte, error) {
+	b, err := encodeRecord(r)
+	if err != nil || r.Hash == "" {
+		return b, err
+	}
+	return append(append(b[:len(b)-1], `,"hash":"`+r.Hash+`"`...), '}'), nil
 }
 
 // Tool names the program that acted.

@@ -1,0 +1,177 @@
+package custody
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"snapcase/evidence"
+)
+
+// finishExhibits compares the exhibits' files with what the ledger says.
+func (c *Checker) finishExhibits() {
+	ids := sortedKeys(c.ledger.exhibits)
+	for id := range c.folders {
+		if c.ledger.exhibits[id] == nil {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	byExhibit := map[string][]string{}
+	for name := range c.sums {
+		if id, ok := exhibitOf(name); ok {
+			byExhibit[id] = append(byExhibit[id], name)
+		}
+	}
+	for _, id := range ids {
+		names := byExhibit[id]
+		slices.Sort(names)
+		c.finishExhibit(id, names)
+	}
+}
+
+func (c *Checker) finishExhibit(id string, names []string) {
+	dir := "exhibits/" + id
+	x := c.ledger.exhibits[id]
+	if x == nil {
+		switch {
+		case !exhibitID.MatchString(id):
+			c.fail(codeFileUnlisted, dir, "exhibits named like EX-001", id)
+		case c.bundle || len(names) > 0:
+			c.fail(codeNotInLedger, dir, "records of its acquisition", "none")
+		default:
+			c.fail(codeCoveragePartial, dir, "a finished acquisition", "a folder that the ledger does not name")
+		}
+		return
+	}
+	if x.released != x.received {
+		c.fail(codeTransferUnbalance, dir, "", fmt.Sprintf("%d releases, %d receipts", x.released, x.received))
+	}
+	if len(x.ends) == 0 {
+		if x.started >= 0 && !x.ended {
+			c.fail(codeCoveragePartial, dir, "a finished acquisition", fmt.Sprintf("begun in record %d, not ended", x.started))
+		} else if c.folders[id] {
+			c.fail(codeCoveragePartial, dir, "a finished acquisition", "none was recorded")
+		}
+		return
+	}
+	if c.absent(id, x) {
+		return
+	}
+	end := x.ends[len(x.ends)-1]
+	for _, e := range x.ends[:len(x.ends)-1] {
+		if e.sha256 != end.sha256 {
+			c.fail(codeHashDiffers, dir, e.sha256, fmt.Sprintf("record %d acquired %s under the same id", end.seq, end.sha256))
+		}
+	}
+	if end.clash != "" {
+		c.fail(codeHashDiffers, dir+"/"+end.clash, "one digest", fmt.Sprintf("record %d gives two", end.seq))
+	}
+	if end.gaps {
+		c.fail(codeReadErrors, dir, "all of the source", fmt.Sprintf("%d ranges could not be read", end.errors))
+	}
+	c.compareExhibit(id, x, end, names)
+}
+
+// absent reports an exhibit of which no file is there.
+func (c *Checker) absent(id string, x *ledgerExhibit) bool {
+	if c.folders[id] {
+		return false
+	}
+	switch {
+	case x.disposed >= 0:
+		c.fail(codeExhibitWithheld, "exhibits/"+id, "its files", fmt.Sprintf("disposed of in record %d", x.disposed))
+	case c.bundle:
+		c.fail(codeExhibitWithheld, "exhibits/"+id, "its files", "none in this bundle")
+	default:
+		c.fail(codeExhibitMissing, "exhibits/"+id, "the exhibit's folder", "none")
+	}
+	return true
+}
+
+// compareExhibit checks each file of a sealed exhibit: those that the ledger
+// names, those that the exhibit's manifest names, and that there is no other.
+func (c *Checker) compareExhibit(id string, x *ledgerExhibit, end acquireEnd, names []string) {
+	dir := "exhibits/" + id + "/"
+	want := map[string]string{"acquisition.json": ""}
+	for file, sum := range end.files {
+		want[file] = sum
+	}
+	image := c.isImage(id, x)
+	if image {
+		want["image.raw"] = end.sha256
+	} else {
+		want["manifest-sha256.txt"] = end.sha256
+	}
+	trusted := want["blocks-sha256.txt"] != "" && c.holds(dir+"blocks-sha256.txt", want["blocks-sha256.txt"])
+	for _, file := range sortedKeys(want) {
+		c.compareFile(dir+file, want[file], c.hashCode(), trusted)
+	}
+	if !image {
+		c.compareManifest(dir, want)
+	}
+	for _, name := range names {
+		if _, known := want[strings.TrimPrefix(name, dir)]; !known && !c.sums[name].gone {
+			c.fail(codeFileUnlisted, name, "files that ledger and manifest name", "another file")
+		}
+	}
+}
+
+// hashCode is the code for a file that differs from what the ledger says.
+func (c *Checker) hashCode() string {
+	if c.bundle {
+		return codeHashDiffers
+	}
+	return codeFileHash
+}
+
+func (c *Checker) isImage(id string, x *ledgerExhibit) bool {
+	if x.kind != "" {
+		return evidence.Kind(x.kind).Image()
+	}
+	return c.sums["exhibits/"+id+"/image.raw"] != nil
+}
+
+func (c *Checker) holds(name, want string) bool {
+	s := c.sums[name]
+	return s != nil && !s.bad && s.digest.String() == want
+}
+
+// compareFile checks one file; want is "" where only its presence is asked.
+// located says that the offset of the first differing block can be believed.
+func (c *Checker) compareFile(name, want, code string, located bool) {
+	s := c.sums[name]
+	switch {
+	case s == nil:
+		if want == "" {
+			want = "the file"
+		}
+		c.fail(codeFileMissing, name, want, "no such file")
+	case s.bad || want == "" || s.digest.String() == want:
+	case located && s.diff >= 0:
+		c.failAt(code, name, want, s.digest.String(), s.diff)
+		s.bad = true
+	default:
+		c.fail(code, name, want, s.digest.String())
+		s.bad = true
+	}
+}
+
+// compareManifest checks the files of a folder exhibit against its manifest,
+// and adds them to those that are known.
+func (c *Checker) compareManifest(dir string, known map[string]string) {
+	id := strings.TrimSuffix(strings.TrimPrefix(dir, "exhibits/"), "/")
+	s := c.sums[dir+"manifest-sha256.txt"]
+	if s != nil && s.bad { // which files belong is not known
+		c.note("the files of %s are compared with a manifest that does not hold", id)
+	}
+	for _, m := range c.manifests[id] {
+		name := "files/" + m.path
+		if _, twice := known[name]; twice {
+			c.fail(codeManifestDuplicate, dir+"manifest-sha256.txt", "each path once", m.path)
+			continue
+		}
+		known[name] = m.sum
+		c.compareFile(dir+name, m.sum, codeFileHash, false)
+	}
+}

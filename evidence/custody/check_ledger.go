@@ -1,0 +1,240 @@
+package custody
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+
+	"snapcase/evidence"
+)
+
+// ledgerFacts is what the ledger says that files are compared with.
+type ledgerFacts struct {
+	seen     bool
+	chain    chain
+	headMet  bool // the held head was found
+	headThen string
+	exhibits map[string]*ledgerExhibit
+	torn     map[string]string // file below the case folder → SHA-256
+}
+
+// ledgerExhibit is what the records say of one exhibit.
+type ledgerExhibit struct {
+	started   int64 // seq of the first start; -1
+	kind      string
+	ends      []acquireEnd
+	ended     bool // an end was recorded, sealed or failed
+	disposed  int64
+	released  int
+	received  int
+	lastEndAt int64
+}
+
+// acquireEnd is the end of an acquisition that sealed an exhibit.
+type acquireEnd struct {
+	seq    int64
+	sha256 string
+	files  map[string]string // path in the exhibit's folder → SHA-256
+	errors int
+	gaps   bool
+	clash  string
+}
+
+func (l *ledgerFacts) reset() {
+	*l = ledgerFacts{chain: newChain(), exhibits: map[string]*ledgerExhibit{}, torn: map[string]string{}}
+}
+
+func (l *ledgerFacts) exhibit(id string) *ledgerExhibit {
+	x := l.exhibits[id]
+	if x == nil {
+		x = &ledgerExhibit{started: -1, disposed: -1, lastEndAt: -1}
+		l.exhibits[id] = x
+	}
+	return x
+}
+
+// readCaseFile takes the id of case.json.
+func (c *Checker) readCaseFile(r io.Reader) error {
+	const most = 1 << 20
+	b, err := io.ReadAll(io.LimitReader(r, most))
+	if err != nil {
+		return err
+	}
+	var f evidence.CaseFile
+	if err := json.Unmarshal(b, &f); err != nil {
+		c.fail(codeCaseMismatch, "case.json", "the case's name plate", "no JSON of a case")
+		return nil
+	}
+	c.caseFile = &f.ID
+	return nil
+}
+
+// readLedger checks every line, and every checkpoint that is known where it
+// applies.
+func (c *Checker) readLedger(r io.Reader) error {
+	const name = "ledger.jsonl"
+	l := &c.ledger
+	l.reset()
+	l.seen = true
+	bySize := map[int64][]*heldCheckpoint{}
+	for _, cp := range c.checkpoints {
+		if cp.ok {
+			bySize[cp.Size] = append(bySize[cp.Size], cp)
+		}
+	}
+	lines := newLineReader(r)
+	for {
+		line, torn, err := lines.next()
+		at := l.chain.bytes
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case errors.Is(err, errLongLine):
+			c.failAt(codeRecordTooLong, name, fmt.Sprintf("at most %d bytes a line", maxLine), fmt.Sprintf("line %d is longer", l.chain.n+1), at)
+			if torn, err = l.chain.addLong(lines, line); torn || err != nil {
+				return err
+			}
+			c.atSize(bySize[l.chain.n])
+			continue
+		case err != nil:
+			return err
+		case torn:
+			c.failAt(codeTornTail, name, "an end of line", fmt.Sprintf("%d bytes without one", len(line)), at)
+			return nil
+		}
+		rec, bad := decodeRecord(line)
+		if bad != nil {
+			c.failAt(bad.Code, name, "", fmt.Sprintf("line %d: %s", l.chain.n+1, bad.Reason), at)
+		} else {
+			for _, p := range l.chain.problems(rec) {
+				c.failAt(p.Code, name, "", fmt.Sprintf("line %d: %s", l.chain.n+1, p.Reason), at)
+			}
+		}
+		l.chain.add(line)
+		if bad == nil {
+			l.chain.follow(rec)
+			c.facts(rec)
+		}
+		c.atSize(bySize[l.chain.n])
+	}
+}
+
+// atSize compares checkpoints with the ledger as long as they say.
+func (c *Checker) atSize(cps []*heldCheckpoint) {
+	l := &c.ledger
+	if h := c.held; h != nil && (h.size == 0 || h.size == l.chain.n) {
+		if h.head == l.chain.head {
+			l.headMet = true
+		} else if h.size > 0 {
+			l.headThen = l.chain.head
+		}
+	}
+	for _, cp := range cps {
+		cp.met = true
+		name := "checkpoints/" + cp.Name
+		if cp.Bytes != l.chain.bytes {
+			c.fail(codeCheckpointMismatch, name, fmt.Sprintf("bytes %d", cp.Bytes), fmt.Sprint(l.chain.bytes))
+		}
+		if s := l.chain.prefixSum(); s != cp.PrefixSHA256 {
+			c.fail(codePrefixMismatch, name, cp.PrefixSHA256, s)
+		}
+		if cp.Head != l.chain.head {
+			c.fail(codeCheckpointMismatch, name, "head "+cp.Head, l.chain.head)
+		}
+		if s := l.chain.tree.root(); s != cp.Root {
+			c.fail(codeRootMismatch, name, cp.Root, s)
+		}
+	}
+}
+
+// facts takes from a record what files are compared with.
+func (c *Checker) facts(r Record) {
+	l := &c.ledger
+	if !slices.Contains(recordTypes, r.Type) {
+		c.fail(codeTypeUnknown, "ledger.jsonl", "", fmt.Sprintf("record %d is of type %q, which this snapcase does not know", r.Seq, r.Type))
+	}
+	switch r.Type {
+	case typeClockJump:
+		step, _ := r.Data["step_ns"].(string) //nolint:errcheck // empty when it is not there
+		wall, _ := r.Data["wall"].(string)    //nolint:errcheck // as above
+		c.fail(codeClockJump, "ledger.jsonl", "", fmt.Sprintf("record %d: the clock stepped by %s ns to %s", r.Seq, step, wall))
+	case typeTorn:
+		file, _ := r.Data["file"].(string)  //nolint:errcheck // as above
+		sum, _ := r.Data["sha256"].(string) //nolint:errcheck // as above
+		if file != "" {
+			l.torn[file] = sum
+		}
+	}
+	if r.Exhibit == "" {
+		return
+	}
+	x := l.exhibit(r.Exhibit)
+	if kind, ok := r.Data["kind"].(string); ok && x.kind == "" {
+		x.kind = kind
+	}
+	switch r.Type {
+	case typeAcquireStart:
+		if x.started < 0 {
+			x.started = r.Seq
+		}
+	case typeAcquireEnd:
+		x.ended = true
+		if e, ok := endOf(r); ok {
+			x.ends = append(x.ends, e)
+		}
+	case "custody.release":
+		x.released++
+	case "custody.receive":
+		x.received++
+	case "custody.dispose":
+		x.disposed = r.Seq
+	}
+}
+
+// namedSums are the keys of an acquire.end record that name the digest of one
+// file; files_sha256 names any.
+var namedSums = map[string]string{
+	"block_list_sha256": "blocks-sha256.txt", "acquisition_sha256": "acquisition.json", "manifest_sha256": "manifest-sha256.txt",
+	"hits_sha256": "hits.jsonl", "names_sha256": "names.jsonl", "map_sha256": "map.jsonl",
+}
+
+// endOf reads an acquire.end record; ok is false for one that sealed nothing.
+func endOf(r Record) (e acquireEnd, ok bool) {
+	e = acquireEnd{seq: r.Seq, files: map[string]string{}}
+	e.sha256, ok = r.Data["sha256"].(string)
+	if !ok || r.Result == "failed" {
+		return e, false
+	}
+	name := func(file, sum string) {
+		if have, twice := e.files[file]; twice && have != sum {
+			e.clash = file
+		}
+		e.files[file] = sum
+	}
+	if m, ok := r.Data["files_sha256"].(map[string]any); ok {
+		for file, v := range m {
+			s, _ := v.(string) //nolint:errcheck // an empty digest never matches
+			name(file, s)
+		}
+	}
+	for key, file := range namedSums {
+		if s, ok := r.Data[key].(string); ok {
+			name(file, s)
+		}
+	}
+	switch v := r.Data["read_errors"].(type) {
+	case []any:
+		e.errors = len(v)
+	case string:
+		if n, err := strconv.Atoi(v); err == nil {
+			e.errors = n
+		}
+	case int64:
+		e.errors = int(v)
+	}
+	e.gaps = r.Result == "partial" || e.errors > 0
+	return e, true
+}
