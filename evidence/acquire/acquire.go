@@ -1,0 +1,180 @@
+// Package acquire brings evidence into a case, once: one read of the source
+// feeds the hashes, the credential scanner and the sealed copy, and the custody
+// ledger says what was done.
+//
+// # What it makes
+//
+// For a disk, a memory image or a block device, in exhibits/EX-NNN/:
+//
+//	image.raw            the bytes; runs of zeros of 64 KiB and more are holes
+//	blocks-sha256.txt    "<sha256>  <offset> <length>" per block of 4 MiB
+//	hits.jsonl           access key ids and where they lie (package credential)
+//	read-errors.jsonl    every unreadable range, where there are more than 100
+//	manifest-sha256.txt  of image.raw, in the format of sha256sum
+//	acquisition.json     evidence.Acquisition; its presence says "sealed"
+//
+// For anything else, files/ with the files, hits.jsonl for kinds that no reader
+// of logs looks through, names.jsonl where a name could not be kept as it is,
+// skipped.jsonl where something was not copied, and manifest-sha256.txt over
+// files/, with paths below it. All of it is 0444.
+//
+// # Damage
+//
+// A read that fails is tried again, then narrowed to sectors; what stays
+// unreadable is zeros in the image, and a range in read_errors with its errno.
+// It is never counted as data. A folder's file that cannot be opened is a read
+// error with the file's name. Symbolic links, devices, pipes and sockets in a
+// folder are never followed or opened; skipped.jsonl names them. The result is
+// then "partial", and Run returns evidence.ErrGaps beside the Acquisition.
+//
+// # Interruption
+//
+// EX-NNN/.acquiring is a journal: what the source is, and after each fsync of
+// the copy what is now on disk, with its digests. Run with the same source and
+// label finds the journal, reads back what is there (a block that does not have
+// its digest is read from the source again), and goes on; the digests of the
+// whole come out as if nothing had happened. The journal is locked while it is
+// in use. It is removed when the ledger holds the end of the acquisition; Recover
+// writes that record where a crash came between the sealing and it.
+//
+// What it does not do: read from AWS (package aws), split images into segments,
+// read the image again after writing it (reread is "skipped"), or unpack.
+package acquire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"snapcase/evidence"
+	"snapcase/evidence/custody"
+)
+
+// Ledger is what acquire needs of the custody ledger: Append returns once the
+// record is on disk.
+type Ledger interface {
+	Append(ctx context.Context, r custody.Record) error
+}
+
+// Job says what to bring in.
+type Job struct {
+	Folder   evidence.Folder
+	Source   string        // path of a file, a folder or a block device
+	Kind     evidence.Kind // "" to detect it
+	Label    string
+	Hashes   []string // beside sha256: md5, sha1, blake3
+	Ledger   Ledger
+	CaseKey  []byte // key of the secrets' fingerprints
+	Progress evidence.Progress
+	Now      func() time.Time
+	// Open opens an image source; nil for files and block devices by path.
+	// Tests give one that fails.
+	Open func(path string) (Input, error)
+}
+
+// Run acquires the source of j, or goes on with an acquisition of it that was
+// interrupted. The error is evidence.ErrGaps (wrapped) when the exhibit is
+// sealed and something could not be read. On other errors the Acquisition names
+// the exhibit as far as there is one; it has no end, and the same call resumes.
+func Run(ctx context.Context, j Job) (evidence.Acquisition, error) {
+	a, err := run(ctx, &j)
+	if err != nil {
+		what := j.Source
+		if a.Exhibit != "" {
+			what = a.Exhibit + " from " + j.Source
+		}
+		return a, fmt.Errorf("acquire %s: %w", what, err)
+	}
+	return a, nil
+}
+
+func run(ctx context.Context, j *Job) (evidence.Acquisition, error) {
+	var none evidence.Acquisition
+	if err := j.check(); err != nil {
+		return none, err
+	}
+	h, err := j.look()
+	if err != nil {
+		return none, err
+	}
+	x, err := j.claim(ctx, h)
+	if err != nil {
+		return none, err
+	}
+	defer x.close()
+	if x.sealed != nil { // a crash came between sealing and the ledger
+		return *x.sealed, gaps(x.sealed)
+	}
+	if err := ctx.Err(); err != nil {
+		return evidence.Acquisition{Exhibit: x.id}, err
+	}
+	a, err := x.acquire(ctx)
+	if err != nil {
+		a = evidence.Acquisition{Exhibit: x.id, Kind: x.head.Kind, Source: j.Source}
+		return a, errors.Join(err, x.recordError(ctx, err))
+	}
+	return a, gaps(&a)
+}
+
+func gaps(a *evidence.Acquisition) error {
+	if len(a.ReadErrors) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d ranges or files could not be read: %w", len(a.ReadErrors), evidence.ErrGaps)
+}
+
+func (j *Job) check() error {
+	for i, h := range j.Hashes {
+		j.Hashes[i] = strings.ToLower(strings.TrimSpace(h))
+		if !slices.Contains(hashNames, j.Hashes[i]) {
+			return evidence.WithHint(fmt.Errorf("hash %q: %w", h, evidence.ErrUsage), "hashes are %s", strings.Join(hashNames, ", "))
+		}
+	}
+	j.Hashes = slices.DeleteFunc(slices.Clone(j.Hashes), func(h string) bool { return h == "sha256" })
+	slices.Sort(j.Hashes)
+	j.Hashes = slices.Compact(j.Hashes)
+	if j.Ledger == nil || j.Now == nil {
+		return fmt.Errorf("a ledger and a clock are needed: %w", evidence.ErrUsage)
+	}
+	path, err := filepath.Abs(j.Source)
+	if err != nil {
+		return err
+	}
+	j.Source = path
+	return apart(string(j.Folder), path)
+}
+
+// apart refuses a source inside the case, and a case inside the source.
+func apart(folder, source string) error {
+	cs, err := filepath.EvalSymlinks(folder)
+	if err != nil {
+		return err
+	}
+	if cs, err = filepath.Abs(cs); err != nil {
+		return err
+	}
+	src, err := filepath.EvalSymlinks(source)
+	if errors.Is(err, os.ErrNotExist) {
+		return evidence.WithHint(err, "give a file, a folder or a block device that exists")
+	} else if err != nil {
+		return err
+	}
+	switch {
+	case within(cs, src):
+		return evidence.WithHint(fmt.Errorf("the source lies inside the case %s: %w", folder, evidence.ErrUsage), "evidence is brought in from outside the case folder")
+	case within(src, cs):
+		return evidence.WithHint(fmt.Errorf("the case %s lies inside the source: %w", folder, evidence.ErrUsage), "make the case outside the folder that is acquired")
+	}
+	return nil
+}
+
+// within says whether path is folder or lies below it.
+func within(folder, path string) bool {
+	rel, err := filepath.Rel(folder, path)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
+}

@@ -1,0 +1,159 @@
+package acquire
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"strings"
+
+	"snapcase/evidence"
+	"snapcase/evidence/custody"
+)
+
+// mostErrors is how many read errors a record lists; read-errors.jsonl, whose
+// digest the record has, lists all.
+const mostErrors = 100
+
+func (x *exhibit) source(data map[string]any) map[string]any {
+	data["source"] = x.head.Source
+	if x.head.SourceB64 != nil {
+		data["source_b64"] = b64(x.head.SourceB64)
+	}
+	data["kind"] = string(x.head.Kind)
+	if x.head.Label != "" {
+		data["label"] = strings.ToValidUTF8(x.head.Label, "\ufffd")
+	}
+	return data
+}
+
+func (x *exhibit) recordStart(ctx context.Context) error {
+	h := &x.head
+	data := x.source(map[string]any{"api": h.Identity.API, "bytes": decimal(h.Identity.Size), "resumes": x.resuming})
+	if h.Detected != "" {
+		data["detected"] = h.Detected
+	}
+	return x.Ledger.Append(ctx, custody.Record{Type: "evidence.acquire.start", Exhibit: x.id, Data: data})
+}
+
+// recordError says that an acquisition did not come to its end. It is tried
+// also when the context is done.
+func (x *exhibit) recordError(ctx context.Context, err error) error {
+	data := x.source(map[string]any{"error": strings.ToValidUTF8(err.Error(), "\ufffd"), "resumable": true})
+	var kept int64
+	var files int64
+	if x.log != nil {
+		// What cannot be counted is not counted: the error itself is told.
+		_ = x.log.read(func(e entry, _ int64) bool {
+			switch {
+			case e.Block != nil:
+				kept += e.Block.Length
+			case e.File != nil:
+				files++
+				kept += e.File.Size
+			}
+			return true
+		})
+	}
+	data["bytes"], data["files"] = decimal(kept), decimal(files)
+	return x.Ledger.Append(context.WithoutCancel(ctx), custody.Record{Type: "evidence.acquire.error", Exhibit: x.id, Result: "failed", Data: data})
+}
+
+// recordEnd makes the record from what lies in the exhibit's folder, so that it
+// can be made after a crash too.
+func (x *exhibit) recordEnd(ctx context.Context, a *evidence.Acquisition) error {
+	if x.head.Source == "" { // recovering
+		h, err := x.log.header()
+		if err != nil {
+			return err
+		}
+		if h != nil {
+			x.head = *h
+		}
+	}
+	files, err := x.filesDigests()
+	if err != nil {
+		return err
+	}
+	errs, total, err := x.firstErrors()
+	if err != nil {
+		return err
+	}
+	hashes := map[string]any{}
+	for name, sum := range a.Hashes {
+		hashes[name] = sum
+	}
+	data := x.source(map[string]any{
+		"bytes": decimal(a.Bytes), "sha256": a.SHA256.String(), "hashes": hashes, "files": decimal(a.Files),
+		"read_errors": errs, "read_errors_total": decimal(total), "resumed_from": decimal(a.ResumedFrom),
+		"data_bytes": decimal(a.DataBytes), "hole_bytes": decimal(a.HoleBytes), "unreadable_bytes": decimal(a.Bytes - a.DataBytes - a.HoleBytes),
+		"api": a.API, "reread": "skipped", "method": a.Method, "files_sha256": files,
+	})
+	if a.Kind.Image() {
+		data["sectors"] = decimal((a.Bytes + sector - 1) / sector)
+		data["block_list_sha256"] = files[blocksName]
+	}
+	result := "ok"
+	if len(a.ReadErrors) > 0 {
+		result = "partial"
+	}
+	return x.Ledger.Append(ctx, custody.Record{Type: "evidence.acquire.end", Exhibit: x.id, Result: result, Data: data})
+}
+
+// filesDigests are the digests of the exhibit's files, but for the evidence
+// itself, which the manifest covers.
+func (x *exhibit) filesDigests() (map[string]any, error) {
+	names, err := os.ReadDir(x.dir())
+	if err != nil {
+		return nil, err
+	}
+	sums := map[string]any{}
+	for _, n := range names {
+		if !n.Type().IsRegular() || n.Name() == imageName || n.Name() == journalName {
+			continue
+		}
+		if strings.HasPrefix(n.Name(), ".") { // left by a crash before its name was given
+			if err := os.Remove(x.path(n.Name())); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		sum, err := fileDigest(x.path(n.Name()))
+		if err != nil {
+			return nil, err
+		}
+		sums[n.Name()] = sum.String()
+	}
+	return sums, nil
+}
+
+func (x *exhibit) firstErrors() (list []any, total int64, err error) {
+	list = []any{}
+	f, err := os.Open(x.path(readErrorsName))
+	if errors.Is(err, os.ErrNotExist) {
+		return list, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	defer f.Close() //nolint:errcheck // read-only
+	d := json.NewDecoder(bufio.NewReader(f))
+	for {
+		var e errorLine
+		if err := d.Decode(&e); errors.Is(err, io.EOF) {
+			return list, total, nil
+		} else if err != nil {
+			return nil, 0, err
+		}
+		if total++; total > mostErrors {
+			continue
+		}
+		text := e.Error
+		if len(text) > 200 {
+			text = strings.ToValidUTF8(text[:200], "") + "…"
+		}
+		list = append(list, map[string]any{"offset": decimal(e.Offset), "length": decimal(e.Length), "error": text, "retries": int64(e.Retries)})
+	}
+}

@@ -1,0 +1,292 @@
+package acquire
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"snapcase/evidence"
+	"snapcase/evidence/credential"
+	"snapcase/imaging"
+)
+
+const (
+	manifestName   = "manifest-sha256.txt"
+	blocksName     = "blocks-sha256.txt"
+	hitsName       = "hits.jsonl"
+	readErrorsName = "read-errors.jsonl"
+	namesName      = "names.jsonl"
+	skippedName    = "skipped.jsonl"
+	sealName       = "acquisition.json"
+	filesName      = "files"
+)
+
+// acquire reads the source, seals the exhibit and says so in the ledger.
+func (x *exhibit) acquire(ctx context.Context) (evidence.Acquisition, error) {
+	var a evidence.Acquisition
+	if err := x.recordStart(ctx); err != nil {
+		return a, err
+	}
+	var err error
+	if x.head.Kind.Image() {
+		a, err = x.acquireImage(ctx)
+	} else {
+		a, err = x.acquireFiles(ctx)
+	}
+	if err != nil {
+		return a, diskFull(err)
+	}
+	// From here on everything is on disk: a cancellation comes too late.
+	ctx = context.WithoutCancel(ctx)
+	err = x.writeNew(sealName, func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(&a)
+	})
+	if err != nil {
+		return a, diskFull(err)
+	}
+	return a, x.finish(ctx, &a)
+}
+
+func (x *exhibit) acquireImage(ctx context.Context) (evidence.Acquisition, error) {
+	var a evidence.Acquisition
+	m, err := x.image(ctx)
+	if err != nil {
+		return a, err
+	}
+	m.errors = append(m.errors, x.changed()...)
+	a = x.acquisition("one read in blocks of 4 MiB, SHA-256, runs of zeros as holes", m.errors)
+	a.Bytes, a.SHA256, a.Hashes, a.Files = x.head.Identity.Size, m.sha256, m.hashes, 1
+	a.DataBytes, a.HoleBytes, a.ResumedFrom = m.data, m.holes, m.resumedFrom
+	return a, errors.Join(
+		x.writeNew(blocksName, x.writeBlocks),
+		x.writeNew(hitsName, func(w io.Writer) error { return credential.WriteHits(w, m.hits, m.omitted) }),
+		x.writeReadErrors(m.errors),
+		x.writeNew(manifestName, func(w io.Writer) error {
+			_, err := fmt.Fprintf(w, "%s  %s\n", m.sha256, imageName)
+			return err
+		}))
+}
+
+// acquisition is what all kinds have in common.
+func (x *exhibit) acquisition(method string, errs []errorLine) evidence.Acquisition {
+	if x.head.Detected != "" {
+		method += "; kind detected: " + x.head.Detected
+	}
+	a := evidence.Acquisition{
+		Exhibit: x.id, Kind: x.head.Kind, Label: x.head.Label, Source: x.head.Source, API: x.head.Identity.API,
+		Started: x.head.Started, Ended: imaging.TimeOf(x.Now()), Method: method, ReadErrors: []evidence.ReadError{},
+	}
+	for _, e := range errs {
+		a.ReadErrors = append(a.ReadErrors, e.ReadError)
+	}
+	return a
+}
+
+// changed says whether the source was written to while it was read.
+func (x *exhibit) changed() []errorLine {
+	is, _, err := identify(x.Source)
+	if err == nil {
+		err = sameSource(x.head.Identity, is)
+	}
+	if err == nil {
+		return nil
+	}
+	return []errorLine{{ReadError: evidence.ReadError{Error: "changed while it was read: " + strings.ToValidUTF8(err.Error(), "\ufffd")}}}
+}
+
+// writeBlocks writes the list of blocks from the journal.
+func (x *exhibit) writeBlocks(w io.Writer) error {
+	var off int64
+	var failed error
+	err := x.log.read(func(e entry, _ int64) bool {
+		if e.Block != nil {
+			_, failed = fmt.Fprintf(w, "%s  %d %d\n", e.Block.SHA256, off, e.Block.Length)
+			off += e.Block.Length
+		}
+		return failed == nil
+	})
+	if err == nil && failed == nil && off != x.head.Identity.Size {
+		err = fmt.Errorf("the journal has %d of %d bytes", off, x.head.Identity.Size)
+	}
+	return errors.Join(err, failed)
+}
+
+func (x *exhibit) writeReadErrors(errs []errorLine) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	return x.writeNew(readErrorsName, func(w io.Writer) error { return writeLines(w, errs) })
+}
+
+func writeLines[T any](w io.Writer, all []T) error {
+	e := json.NewEncoder(w)
+	for i := range all {
+		if err := e.Encode(&all[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeNew writes a file of the exhibit so that it is there whole, durable and
+// read-only, or not at all.
+func (x *exhibit) writeNew(name string, write func(io.Writer) error) error {
+	tmp := x.path("." + name + ".tmp")
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriterSize(f, 64<<10)
+	err = errors.Join(write(w), w.Flush(), f.Chmod(0o444), f.Sync(), f.Close())
+	if err == nil {
+		err = errors.Join(os.Rename(tmp, x.path(name)), syncFolder(x.dir()))
+	}
+	if err != nil {
+		os.Remove(tmp) //nolint:errcheck,gosec // it is written anew next time
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}
+
+// finish brings the end of a sealed exhibit into the ledger, once, and removes
+// the journal.
+func (x *exhibit) finish(ctx context.Context, a *evidence.Acquisition) error {
+	ended, err := ledgerHasEnd(x.Folder, x.id)
+	if err != nil {
+		return err
+	}
+	if !ended {
+		if err := x.recordEnd(ctx, a); err != nil {
+			return err
+		}
+	}
+	if err := os.Remove(x.path(journalName)); err != nil {
+		return err
+	}
+	return syncFolder(x.dir())
+}
+
+// ledgerHasEnd says whether the ledger tells the end of an exhibit's
+// acquisition. What is wrong with the ledger is for package custody to say.
+func ledgerHasEnd(f evidence.Folder, id string) (bool, error) {
+	l, err := os.Open(f.Ledger())
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer l.Close() //nolint:errcheck // read-only
+	r := bufio.NewReaderSize(l, 1<<20)
+	for {
+		text, err := r.ReadSlice('\n')
+		var e struct{ Type, Exhibit string }
+		if json.Unmarshal(text, &e) == nil && e.Type == "evidence.acquire.end" && e.Exhibit == id {
+			return true, nil
+		}
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return false, err
+		}
+	}
+}
+
+// Recover ends the acquisitions that a crash left sealed but without their
+// record in the ledger: it checks each against its own digests and appends the
+// record. It leaves alone what is unfinished or under way.
+func Recover(ctx context.Context, f evidence.Folder, l Ledger) error {
+	if _, err := os.Stat(f.Exhibits()); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	unlock, err := lockFolder(f.Exhibits())
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	ids, err := exhibitIDs(f)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := recoverOne(ctx, f, l, id); err != nil {
+			return fmt.Errorf("recover %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+func recoverOne(ctx context.Context, f evidence.Folder, l Ledger, id string) error {
+	x := &exhibit{Job: &Job{Folder: f, Ledger: l}, id: id}
+	if _, err := os.Lstat(x.path(journalName)); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	a, err := readAcquisition(f, id)
+	if err != nil || a == nil {
+		return err
+	}
+	if x.log, err = openJournal(x.path(journalName)); errors.Is(err, errBusy) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	defer x.close()
+	return x.settle(ctx, a)
+}
+
+// settle checks a sealed exhibit against its digests, then finishes it.
+func (x *exhibit) settle(ctx context.Context, a *evidence.Acquisition) error {
+	sum, err := x.sealedDigest(a)
+	if err != nil {
+		return err
+	}
+	if sum != a.SHA256 {
+		return evidence.WithHint(fmt.Errorf("%s was sealed with SHA-256 %s and now has %s: %w", x.id, a.SHA256, sum, evidence.ErrBroken), "something changed it before the ledger had its end; acquire the source again under another --label")
+	}
+	return x.finish(ctx, a)
+}
+
+func (x *exhibit) sealedDigest(a *evidence.Acquisition) (evidence.Digest, error) {
+	if a.Kind.Image() {
+		return fileDigest(x.path(imageName))
+	}
+	m, err := readManifest(x.path(manifestName))
+	if err != nil {
+		return evidence.Digest{}, err
+	}
+	for _, f := range m {
+		sum, err := fileDigest(x.path(filesName + "/" + f.path))
+		if err != nil {
+			return sum, err
+		}
+		if sum != f.sum {
+			return evidence.Digest{}, fmt.Errorf("%s: %w", f.path, evidence.ErrBroken)
+		}
+	}
+	return fileDigest(x.path(manifestName))
+}
+
+func fileDigest(path string) (evidence.Digest, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return evidence.Digest{}, err
+	}
+	defer f.Close() //nolint:errcheck // read-only
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return evidence.Digest(h.Sum(nil)), err
+}
+
+func decimal(n int64) string { return strconv.FormatInt(n, 10) }
