@@ -1,0 +1,67 @@
+// Package tui is the workbench on a terminal: sections over one case, drawn on
+// cells, driven by one key table.
+//
+// The policy of the code:
+//
+//  1. One tea.Model. Screens and widgets are structs with methods; they do not
+//     nest models and do not pass messages on.
+//  2. State changes only in update. draw is a function of state: same state,
+//     same frame.
+//  3. No input or output, no clock, no random numbers in update or draw.
+//     Reading is a command made in ask.go; time comes as a message.
+//  4. A command never touches the model; it returns a message with the
+//     generation it was asked for. An answer of another generation is dropped.
+//  5. Widgets take visible.Text, roles and rectangles. They know no evidence,
+//     no store and no keys of their own.
+//  6. tui uses *store.Case as it is. Each screen declares, in its own file, the
+//     methods it calls.
+//  7. An action that writes is a method of the case that the verb calls too;
+//     in a read-only case it is not in the key table.
+//  8. No init, no package variables that change, no context bag.
+//
+// Text from evidence reaches a cell, the clipboard or a message only as a
+// visible.Text. Bytes in which credential.Secrets finds a secret are masked in
+// every tab, and so are copies. The program opens no pager, editor or browser.
+//
+// What it does not do: it acquires, reports, bundles and responds nothing
+// (the verbs do), and it keeps no settings.
+package tui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/colorprofile"
+
+	"snapcase/store"
+)
+
+// Options say how the workbench is drawn.
+type Options struct {
+	ASCII bool             // no box or block glyphs
+	A11y  bool             // for screen readers: no borders, charts as numbers, one pane at a time
+	Now   func() time.Time // the clock of the header; it decides nothing else
+	Color string           // auto, always or never
+}
+
+// Run shows the case until the examiner leaves. It needs a terminal on
+// standard input and output; it changes nothing but what the examiner asks to
+// be recorded (tags, notes, and that content of an exhibit was shown).
+func Run(ctx context.Context, c *store.Case, o Options) error {
+	opts := []tea.ProgramOption{tea.WithContext(ctx)}
+	switch {
+	case o.Color == "never" || os.Getenv("TERM") == "dumb":
+		opts = append(opts, tea.WithColorProfile(colorprofile.ASCII))
+	case o.Color == "always":
+		opts = append(opts, tea.WithColorProfile(colorprofile.TrueColor))
+	}
+	_, err := tea.NewProgram(newModel(ctx, c, o), opts...).Run()
+	if err != nil && !errors.Is(err, tea.ErrInterrupted) {
+		return fmt.Errorf("workbench: %w", err)
+	}
+	return nil
+}
