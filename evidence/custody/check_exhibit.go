@@ -37,7 +37,7 @@ func (c *Checker) finishExhibit(id string, names []string) {
 		switch {
 		case !exhibitID.MatchString(id):
 			c.fail(codeFileUnlisted, dir, "exhibits named like EX-001", id)
-		case c.bundle || len(names) > 0:
+		case c.bundle || len(names) > 0 || c.finished[id]:
 			c.fail(codeNotInLedger, dir, "records of its acquisition", "none")
 		default:
 			c.fail(codeCoveragePartial, dir, "a finished acquisition", "a folder that the ledger does not name")
@@ -47,15 +47,16 @@ func (c *Checker) finishExhibit(id string, names []string) {
 	if x.released != x.received {
 		c.fail(codeTransferUnbalance, dir, "", fmt.Sprintf("%d releases, %d receipts", x.released, x.received))
 	}
+	if f, is := c.exhibitGap(id, x, c.folders[id]); is {
+		c.put(f)
+	}
 	if len(x.ends) == 0 {
-		if x.started >= 0 && !x.ended {
-			c.fail(codeCoveragePartial, dir, "a finished acquisition", fmt.Sprintf("begun in record %d, not ended", x.started))
-		} else if c.folders[id] {
-			c.fail(codeCoveragePartial, dir, "a finished acquisition", "none was recorded")
-		}
 		return
 	}
-	if c.absent(id, x) {
+	if !c.folders[id] {
+		if !c.bundle && x.disposed < 0 {
+			c.fail(codeExhibitMissing, dir, "the exhibit's folder", "none")
+		}
 		return
 	}
 	end := x.ends[len(x.ends)-1]
@@ -67,26 +68,54 @@ func (c *Checker) finishExhibit(id string, names []string) {
 	if end.clash != "" {
 		c.fail(codeHashDiffers, dir+"/"+end.clash, "one digest", fmt.Sprintf("record %d gives two", end.seq))
 	}
-	if end.gaps {
-		c.fail(codeReadErrors, dir, "all of the source", fmt.Sprintf("%d ranges could not be read", end.errors))
-	}
 	c.compareExhibit(id, x, end, names)
 }
 
-// absent reports an exhibit of which no file is there.
-func (c *Checker) absent(id string, x *ledgerExhibit) bool {
-	if c.folders[id] {
-		return false
-	}
-	switch {
-	case x.disposed >= 0:
-		c.fail(codeExhibitWithheld, "exhibits/"+id, "its files", fmt.Sprintf("disposed of in record %d", x.disposed))
-	case c.bundle:
-		c.fail(codeExhibitWithheld, "exhibits/"+id, "its files", "none in this bundle")
+// exhibitGap says what of an exhibit is missing without anything being broken:
+// it was not finished, is not here, or has ranges that could not be read.
+func (c *Checker) exhibitGap(id string, x *ledgerExhibit, present bool) (f Failure, is bool) {
+	f = Failure{Path: c.path("exhibits/" + id)}
+	switch n := len(x.ends); {
+	case n == 0 && x.started >= 0 && !x.ended:
+		f.Code, f.Expected, f.Found = codeCoveragePartial, "a finished acquisition", fmt.Sprintf("begun in record %d, not ended", x.started)
+	case n == 0 && present:
+		f.Code, f.Expected, f.Found = codeCoveragePartial, "a finished acquisition", "none was recorded"
+	case n == 0:
+		return f, false
+	case !present && x.disposed >= 0:
+		f.Code, f.Expected, f.Found = codeExhibitWithheld, "its files", fmt.Sprintf("disposed of in record %d", x.disposed)
+	case !present && c.bundle:
+		f.Code, f.Expected, f.Found = codeExhibitWithheld, "its files", "none in this bundle"
+	case present && x.ends[n-1].gaps:
+		f.Code, f.Expected, f.Found = codeReadErrors, "all of the source", fmt.Sprintf("%d ranges could not be read", x.ends[n-1].errors)
 	default:
-		c.fail(codeExhibitMissing, "exhibits/"+id, "the exhibit's folder", "none")
+		return f, false
 	}
-	return true
+	return f, true
+}
+
+// LedgerGaps counts the gaps that the ledger tells of, when only the exhibits
+// that present names come with it.
+func (c *Checker) LedgerGaps(present func(exhibit string) bool) int {
+	n := 0
+	for id, x := range c.ledger.exhibits {
+		if _, is := c.exhibitGap(id, x, present(id)); is {
+			n++
+		}
+	}
+	return n
+}
+
+// Sealed lists the exhibits whose acquisition the ledger ends with a digest,
+// in order.
+func (c *Checker) Sealed() []string {
+	var ids []string
+	for _, id := range sortedKeys(c.ledger.exhibits) {
+		if c.sealed(id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // compareExhibit checks each file of a sealed exhibit: those that the ledger
@@ -111,6 +140,10 @@ func (c *Checker) compareExhibit(id string, x *ledgerExhibit, end acquireEnd, na
 		c.compareManifest(dir, want)
 	}
 	for _, name := range names {
+		if !c.bundle && Leftover(strings.TrimPrefix(name, dir)) {
+			c.note("%s: left by a process that was killed", name)
+			continue
+		}
 		if _, known := want[strings.TrimPrefix(name, dir)]; !known && !c.sums[name].gone {
 			c.fail(codeFileUnlisted, name, "files that ledger and manifest name", "another file")
 		}
@@ -162,8 +195,14 @@ func (c *Checker) compareFile(name, want, code string, located bool) {
 func (c *Checker) compareManifest(dir string, known map[string]string) {
 	id := strings.TrimSuffix(strings.TrimPrefix(dir, "exhibits/"), "/")
 	s := c.sums[dir+"manifest-sha256.txt"]
-	if s != nil && s.bad { // which files belong is not known
-		c.note("the files of %s are compared with a manifest that does not hold", id)
+	if s == nil || s.bad { // which files belong is not known: name no innocent one
+		c.note("the files of %s could not be compared: its manifest is missing or does not hold", id)
+		for name := range c.sums {
+			if rest, ok := strings.CutPrefix(name, dir); ok && strings.HasPrefix(rest, "files/") {
+				known[rest] = ""
+			}
+		}
+		return
 	}
 	for _, m := range c.manifests[id] {
 		name := "files/" + m.path
@@ -174,4 +213,10 @@ func (c *Checker) compareManifest(dir string, known map[string]string) {
 		known[name] = m.sum
 		c.compareFile(dir+name, m.sum, codeFileHash, false)
 	}
+}
+
+// Leftover says whether a file, named by its path in an exhibit's folder, is
+// what an acquisition leaves when it is killed: no part of the exhibit.
+func Leftover(file string) bool {
+	return file == ".acquiring" || temporary.MatchString(file) && !strings.Contains(file, "/")
 }

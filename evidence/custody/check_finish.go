@@ -11,6 +11,9 @@ func (c *Checker) Finish() Report {
 	if !c.ledger.seen {
 		c.fail(codeLedgerMissing, "ledger.jsonl", "the ledger", "no such file")
 	}
+	if id := c.ledger.chain.caseID; c.expectCase != "" && id != "" && id != c.expectCase {
+		c.Fail(codeCaseMismatch, "bag-info.txt", id, c.expectCase)
+	}
 	if id := c.ledger.chain.caseID; c.caseFile != nil && id != "" && *c.caseFile != id {
 		c.fail(codeCaseMismatch, "case.json", id, *c.caseFile)
 	}
@@ -24,6 +27,11 @@ func (c *Checker) Finish() Report {
 	last := c.finishCheckpoints()
 	c.finishTorn()
 	c.finishExhibits()
+	if n := c.countOf(gap); c.declared > 0 && n == 0 {
+		c.Fail(codeCoveragePartial, "bag-info.txt", "no gaps", fmt.Sprintf("Snapcase-Gaps: %d", c.declared))
+	} else if c.declared != n && c.bundle {
+		c.note("bag-info.txt tells of %d gaps, %d were found", c.declared, n)
+	}
 	c.trust(last)
 	return c.verdict()
 }

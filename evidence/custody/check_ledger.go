@@ -23,14 +23,13 @@ type ledgerFacts struct {
 
 // ledgerExhibit is what the records say of one exhibit.
 type ledgerExhibit struct {
-	started   int64 // seq of the first start; -1
-	kind      string
-	ends      []acquireEnd
-	ended     bool // an end was recorded, sealed or failed
-	disposed  int64
-	released  int
-	received  int
-	lastEndAt int64
+	started  int64 // seq of the first start; -1
+	kind     string
+	ends     []acquireEnd
+	ended    bool // an end was recorded, sealed or failed
+	disposed int64
+	released int
+	received int
 }
 
 // acquireEnd is the end of an acquisition that sealed an exhibit.
@@ -50,7 +49,7 @@ func (l *ledgerFacts) reset() {
 func (l *ledgerFacts) exhibit(id string) *ledgerExhibit {
 	x := l.exhibits[id]
 	if x == nil {
-		x = &ledgerExhibit{started: -1, disposed: -1, lastEndAt: -1}
+		x = &ledgerExhibit{started: -1, disposed: -1}
 		l.exhibits[id] = x
 	}
 	return x
@@ -234,6 +233,11 @@ func endOf(r Record) (e acquireEnd, ok bool) {
 		}
 	case int64:
 		e.errors = int(v)
+	}
+	if s, ok := r.Data["read_errors_total"].(string); ok {
+		if n, err := strconv.Atoi(s); err == nil {
+			e.errors = max(e.errors, n)
+		}
 	}
 	e.gaps = r.Result == "partial" || e.errors > 0
 	return e, true

@@ -55,7 +55,7 @@ func SafePath(path string) bool {
 // readManifest reads the manifest of an exhibit.
 func (c *Checker) readManifest(name string, r io.Reader) ([]manifestLine, error) {
 	var all []manifestLine
-	err := ManifestLines(r, func(n int64, line string) {
+	err := manifestLines(r, func(n int64, line string) {
 		sum, p, code := ParseManifestLine(line)
 		if code != "" {
 			c.fail(code, name, "<sha256>  <path>", fmt.Sprintf("line %d: %.200q", n, line))
@@ -72,10 +72,10 @@ func (c *Checker) readManifest(name string, r io.Reader) ([]manifestLine, error)
 
 var errManifest = errors.New("a line that is too long or has no end")
 
-// ManifestLines gives the lines of a manifest with their numbers from 1. A
+// manifestLines gives the lines of a manifest with their numbers from 1. A
 // line without LF, or a far too long one, ends it with an error that says so
-// (IsManifestError); other errors are of reading.
-func ManifestLines(r io.Reader, f func(n int64, line string)) error {
+// ; other errors are of reading.
+func manifestLines(r io.Reader, f func(n int64, line string)) error {
 	b := bufio.NewReaderSize(r, maxManifestLine)
 	for n := int64(1); ; n++ {
 		line, err := b.ReadSlice('\n')
@@ -95,9 +95,6 @@ func ManifestLines(r io.Reader, f func(n int64, line string)) error {
 	}
 }
 
-// IsManifestError says whether an error of ManifestLines is one of form.
-func IsManifestError(err error) bool { return errors.Is(err, errManifest) }
-
 // blockList is blocks-sha256.txt: digests of blocks of one length that touch;
 // the last may be shorter.
 type blockList struct {
@@ -115,7 +112,7 @@ const maxBlocks = 2 << 20
 func readBlockList(r io.Reader) (*blockList, error) {
 	var b blockList
 	ok := true
-	err := ManifestLines(r, func(_ int64, line string) {
+	err := manifestLines(r, func(_ int64, line string) {
 		ok = ok && b.line(line)
 	})
 	if errors.Is(err, errManifest) {

@@ -32,12 +32,16 @@ type Checker struct {
 	sums    map[string]*sum
 	folders map[string]bool // exhibit folders seen
 
+	finished map[string]bool // exhibits with acquisition.json that the ledger does not end
+
 	checkpoints map[string]*heldCheckpoint // by file name
 	manifests   map[string][]manifestLine  // by exhibit
 	blocks      map[string]*blockList
 	ledger      ledgerFacts
 	caseFile    *string // id in case.json
 	seals       []Vouch
+	declared    int // gaps that bag-info.txt tells of
+	expectCase  string
 	again       bool
 }
 
@@ -58,7 +62,7 @@ func NewChecker(o VerifyOptions, inBundle bool) (*Checker, error) {
 		return nil, errors.New("no clock was given")
 	}
 	c := &Checker{
-		o: o, bundle: inBundle, counts: map[string]int{}, sums: map[string]*sum{}, folders: map[string]bool{},
+		o: o, bundle: inBundle, counts: map[string]int{}, sums: map[string]*sum{}, folders: map[string]bool{}, finished: map[string]bool{},
 		checkpoints: map[string]*heldCheckpoint{}, manifests: map[string][]manifestLine{}, blocks: map[string]*blockList{},
 		report: Report{Assurance: "A0", Failures: []Failure{}, Notes: []string{}, Signers: []string{}},
 	}
@@ -264,9 +268,11 @@ func (c *Checker) put(f Failure) {
 	}
 }
 
-// Gaps are the failures so far that are gaps: what was not acquired, not
-// given, or could not be read.
-func (c *Checker) Gaps() int { return c.countOf(gap) }
+// ExpectCase gives the case that a bag says it is of; "" says nothing.
+func (c *Checker) ExpectCase(id string) { c.expectCase = id }
+
+// DeclareGaps gives the number of gaps that a bag says it has.
+func (c *Checker) DeclareGaps(n int) { c.declared = n }
 
 func (c *Checker) countOf(k class) int {
 	n := 0

@@ -39,8 +39,8 @@ var (
 	secretParam = regexp.MustCompile(`(?i)((?:secret|passw|token|signature|credential)[a-z0-9_.-]*[=:])[^&\s]+`)
 	// secretShape is what an AWS secret access key looks like: 40 characters
 	// of base64. A path of that length has a dot or begins with a slash.
-	secretShape = regexp.MustCompile(`(^|[^A-Za-z0-9/+=])[A-Za-z0-9+][A-Za-z0-9/+]{39}($|[^A-Za-z0-9/+=])`)
-	allHex      = regexp.MustCompile(`[^A-Za-z0-9]?[0-9a-f]{40}[^A-Za-z0-9]?`)
+	secretShape = regexp.MustCompile(`(^|[^A-Za-z0-9/+])[A-Za-z0-9+][A-Za-z0-9/+]{39}($|[^A-Za-z0-9/+=])`)
+	allHex      = regexp.MustCompile(`[0-9a-f]{40}`) // a commit, a SHA-1
 	privateKey  = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----|AGE-SECRET-KEY-1`)
 )
 
@@ -74,7 +74,8 @@ func redactArgs(args []string) []string {
 			if allHex.MatchString(s) {
 				return s
 			}
-			return redacted
+			m := secretShape.FindStringSubmatch(s)
+			return m[1] + redacted + m[2]
 		})
 		out[i] = escapeBytes(a)
 	}

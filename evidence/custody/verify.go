@@ -120,6 +120,8 @@ func (w *walker) tree(name string, enter func(exhibit string) bool) error {
 			w.c.sawExhibit(e.Name())
 			if enter(e.Name()) {
 				err = w.tree(p, enter)
+			} else if _, serr := os.Lstat(filepath.Join(w.root, filepath.FromSlash(p), "acquisition.json")); serr == nil {
+				w.c.finished[e.Name()] = true
 			}
 		case e.IsDir():
 			err = w.tree(p, enter)
