@@ -48,11 +48,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
-	"time"
-
 	"snapcase/evidence"
 	"snapcase/evidence/custody"
+	"strings"
+	"time"
 )
 
 // Ledger is what acquire needs of the custody ledger: Append returns once the

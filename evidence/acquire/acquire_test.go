@@ -13,15 +13,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"snapcase/evidence"
+	"snapcase/evidence/credential"
+	"snapcase/evidence/custody"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
-
-	"snapcase/evidence"
-	"snapcase/evidence/credential"
-	"snapcase/evidence/custody"
 )
 
 var key = []byte("0123456789abcdef0123456789abcdef")
@@ -327,6 +326,40 @@ func TestManyReadErrors(t *testing.T) {
 	if n := bytes.Count(read(t, filepath.Join(j.Folder.Exhibit(a.Exhibit), readErrorsName)), []byte("\n")); n != 300 {
 		t.Fatalf("%d lines", n)
 	}
+}
+
+// TestGone loses the whole source midway: that is no read error.
+func TestGone(t *testing.T) {
+	want := pattern(6*blockSize, 21)
+	j, l := newJob(t, write(t, "disk.raw", want))
+	j.Kind = evidence.KindDisk
+	j.Open = func(string) (Input, error) { return &goneSource{Reader: bytes.NewReader(want), at: 4 * blockSize}, nil }
+	_, err := Run(t.Context(), j)
+	var h evidence.Hinted
+	if !errors.Is(err, syscall.ENXIO) || !errors.As(err, &h) || l.types() != "start error" {
+		t.Fatal(err, l.types())
+	}
+	j.Open = nil
+	a, err := Run(t.Context(), j)
+	must(t, err)
+	if a.ResumedFrom != 4*blockSize {
+		t.Errorf("resumed from %d", a.ResumedFrom)
+	}
+	checkSealed(t, j, a, want)
+}
+
+type goneSource struct {
+	*bytes.Reader
+	at int64
+}
+
+func (s *goneSource) Close() error { return nil }
+
+func (s *goneSource) ReadAt(p []byte, off int64) (int, error) {
+	if off >= s.at {
+		return 0, syscall.ENXIO
+	}
+	return s.Reader.ReadAt(p, off)
 }
 
 // TestShrinks reads a source that ends before its size.

@@ -7,9 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
-
 	"snapcase/evidence"
+	"strings"
 )
 
 const (

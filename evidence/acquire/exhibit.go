@@ -9,11 +9,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"snapcase/evidence"
 	"strconv"
 
 	"golang.org/x/sys/unix"
-
-	"snapcase/evidence"
 )
 
 // exhibit is one acquisition under way. It holds the lock of the journal.

@@ -10,14 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"snapcase/evidence"
+	"snapcase/evidence/credential"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"snapcase/evidence"
-	"snapcase/evidence/credential"
 )
 
 // fileLine says, in the journal, that a file is in the exhibit whole.

@@ -11,13 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"snapcase/evidence"
+	"snapcase/evidence/credential"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"snapcase/evidence"
-	"snapcase/evidence/credential"
 )
 
 const event = `{"Records":[{"eventVersion":"1.08","eventID":"e1","eventName":"GetCallerIdentity","eventSource":"sts.amazonaws.com"}]}`
@@ -234,16 +233,27 @@ func TestDetect(t *testing.T) {
 		kind evidence.Kind
 		text string
 	}{
-		{evidence.KindDisk, string(ext)}, {evidence.KindDisk, string(mbr)}, {evidence.KindDisk, string(gpt)},
-		{evidence.KindMemory, "EMiL\x01\x00\x00\x00"}, {evidence.KindMemory, "AVML\x02\x00\x00\x00"},
-		{evidence.KindPcap, "\xd4\xc3\xb2\xa1\x02\x00"}, {evidence.KindPcap, "\n\r\r\n\x1c\x00\x00\x00"},
-		{evidence.KindCloudTrail, event}, {evidence.KindCloudTrail, gz.String()}, {evidence.KindCloudTrail, gz.String()[:len(gz.String())-9]},
-		{evidence.KindCloudTrail, "\xef\xbb\xbf\n [" + event + "]"}, {evidence.KindCloudTrail, `{"Records": []}`}, {evidence.KindCloudTrail, `{"Events":[{"CloudTrailEvent":"{}"}]}`},
+		{evidence.KindDisk, string(ext)},
+		{evidence.KindDisk, string(mbr)},
+		{evidence.KindDisk, string(gpt)},
+		{evidence.KindMemory, "EMiL\x01\x00\x00\x00"},
+		{evidence.KindMemory, "AVML\x02\x00\x00\x00"},
+		{evidence.KindPcap, "\xd4\xc3\xb2\xa1\x02\x00"},
+		{evidence.KindPcap, "\n\r\r\n\x1c\x00\x00\x00"},
+		{evidence.KindCloudTrail, event},
+		{evidence.KindCloudTrail, gz.String()},
+		{evidence.KindCloudTrail, gz.String()[:len(gz.String())-9]},
+		{evidence.KindCloudTrail, "\xef\xbb\xbf\n [" + event + "]"},
+		{evidence.KindCloudTrail, `{"Records": []}`},
+		{evidence.KindCloudTrail, `{"Events":[{"CloudTrailEvent":"{}"}]}`},
 		{evidence.KindFlowLog, "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status\n"},
 		{evidence.KindFlowLog, "2 123456789010 eni-1235b8ca123456789 172.31.16.139 172.31.16.21 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK\n"},
 		{evidence.KindFlowLog, "2 123456789010 eni-1235b8ca123456789 - - - - - - - 1431280876 1431280934 - NODATA"},
 		{evidence.KindFindings, `[{"ProductArn":"arn","AwsAccountId":"1"}]`},
-		{evidence.KindFile, "what the owner said\n"}, {evidence.KindFile, "\x1f\x8b\x08"}, {evidence.KindFile, `{"a":1}`}, {evidence.KindFile, "\x00"},
+		{evidence.KindFile, "what the owner said\n"},
+		{evidence.KindFile, "\x1f\x8b\x08"},
+		{evidence.KindFile, `{"a":1}`},
+		{evidence.KindFile, "\x00"},
 		{evidence.KindFile, string(make([]byte, 510)) + "\x55\xaa"},
 	} {
 		if kind, how, err := Detect(write(t, "x", []byte(c.text))); err != nil || kind != c.kind {

@@ -7,18 +7,17 @@ import (
 	"fmt"
 	"hash"
 	"os"
+	"snapcase/evidence"
+	"snapcase/evidence/credential"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"snapcase/evidence"
-	"snapcase/evidence/credential"
 )
 
 const (
 	blockSize = 4 << 20
-	inFlight  = 8        // blocks in memory: 32 MiB
+	inFlight  = 12       // blocks in memory: 32 MiB
 	syncEvery = 64 << 20 // bytes between two syncs of the copy; what a kill may lose
 	partName  = "image.part"
 	imageName = "image.raw"
@@ -144,12 +143,14 @@ func (x *exhibit) sealImage(out *imageFile) error {
 	return errors.Join(os.Rename(x.path(partName), x.path(imageName)), syncFolder(x.dir()))
 }
 
+// run reads, and returns when all that was read is dealt with. A failure of the
+// source and a cancellation end the reading only: what is in memory is still
+// written, and the journal knows it.
 func (m *imager) run(ctx context.Context) error {
-	const workers = 2
-	outer := ctx
-	ctx, stop := context.WithCancel(ctx)
+	const workers = 3 // one may wait for the disk
+	stages, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	g, ctx := errgroup.WithContext(ctx)
+	g, stages := errgroup.WithContext(stages)
 	all := []hash.Hash{m.sha}
 	for _, name := range m.x.head.Hashes {
 		m.hashes[name] = newHash(name)
@@ -158,22 +159,26 @@ func (m *imager) run(ctx context.Context) error {
 	for _, h := range all {
 		in := make(chan *block, inFlight)
 		m.ordered = append(m.ordered, in)
-		g.Go(func() error { return m.each(ctx, in, func(b *block) error { h.Write(b.data); return nil }) })
+		g.Go(func() error { return m.each(stages, in, func(b *block) error { h.Write(b.data); return nil }) })
 	}
 	for range workers {
-		g.Go(func() error { return m.each(ctx, m.work, m.digest) })
+		g.Go(func() error { return m.each(stages, m.work, m.digest) })
 	}
-	g.Go(func() error { return m.read(ctx) })
 	keeper := make(chan error, 1)
 	go func() { keeper <- m.keep(stop) }()
-	err := g.Wait()
+	reading, stopReading := context.WithCancel(ctx)
+	defer stopReading()
+	defer context.AfterFunc(stages, stopReading)()
+	read := m.read(reading)
+	worked := g.Wait()
 	close(m.ready)
-	// What is written and digested stays, whatever ended the rest.
-	kept := <-keeper
-	if kept != nil && evidence.Canceled(err) && outer.Err() == nil {
+	switch kept := <-keeper; {
+	case kept != nil && (worked == nil || evidence.Canceled(worked)):
 		return kept
+	case worked != nil:
+		return errors.Join(worked, kept)
 	}
-	return errors.Join(err, kept)
+	return read
 }
 
 // each does f with every block of in. The last stage to finish a block passes
@@ -214,6 +219,9 @@ func (m *imager) read(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case b = <-m.free:
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 		}
 		b.n, b.off, b.data, b.errs = n, off, b.buf[:min(blockSize, m.size-off)], nil
 		var err error

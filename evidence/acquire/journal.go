@@ -8,11 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-
-	"golang.org/x/sys/unix"
-
 	"snapcase/evidence"
 	"snapcase/imaging"
+
+	"golang.org/x/sys/unix"
 )
 
 const (

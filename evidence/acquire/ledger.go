@@ -7,10 +7,9 @@ import (
 	"errors"
 	"io"
 	"os"
-	"strings"
-
 	"snapcase/evidence"
 	"snapcase/evidence/custody"
+	"strings"
 )
 
 // mostErrors is how many read errors a record lists; read-errors.jsonl, whose
@@ -69,9 +68,10 @@ func (x *exhibit) recordEnd(ctx context.Context, a *evidence.Acquisition) error 
 		if err != nil {
 			return err
 		}
-		if h != nil {
-			x.head = *h
+		if h == nil {
+			h = &header{Source: a.Source, Kind: a.Kind, Label: a.Label}
 		}
+		x.head = *h
 	}
 	files, err := x.filesDigests()
 	if err != nil {

@@ -11,10 +11,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"snapcase/evidence"
 	"strings"
 	"unicode/utf8"
-
-	"snapcase/evidence"
 )
 
 // encodedFolder holds, below files/, the files whose names cannot be kept.
@@ -64,7 +63,7 @@ func plainName(name string) bool {
 	}
 	for i := range len(name) {
 		c := name[i]
-		if !(c-'a' < 26 || c-'A' < 26 || c-'0' < 10 || strings.IndexByte("._/-", c) >= 0) {
+		if c-'a' >= 26 && c-'A' >= 26 && c-'0' >= 10 && strings.IndexByte("._/-", c) < 0 {
 			return false
 		}
 	}

@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"snapcase/evidence"
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"snapcase/evidence"
 )
 
 const (
@@ -24,13 +23,16 @@ type damage struct {
 }
 
 // read fills p from off. What cannot be read is zeros, and a range in errors.
-// The error is that of ctx alone.
+// The error is that of ctx, or that the source is not there any more.
 func (d *damage) read(ctx context.Context, p []byte, off int64) error {
 	n, err := d.src.ReadAt(p, off)
 	if n == len(p) {
 		return nil
 	}
 	n = max(0, min(n, len(p)))
+	if gone(err) {
+		return wentAway(off, err)
+	}
 	if errors.Is(err, io.EOF) {
 		// Once more: a short read is not the end.
 		m, _ := d.src.ReadAt(p[n:], off+int64(n))
@@ -41,6 +43,20 @@ func (d *damage) read(ctx context.Context, p []byte, off int64) error {
 	}
 	n -= n % sector
 	return d.narrow(ctx, p[n:], off+int64(n))
+}
+
+// gone says whether the whole source is lost, and not a part of it.
+func gone(err error) bool {
+	for _, no := range []syscall.Errno{unix.ENXIO, unix.ENODEV, unix.ENOMEDIUM, unix.ESTALE, unix.ENOTCONN, unix.ESHUTDOWN} {
+		if errors.Is(err, no) {
+			return true
+		}
+	}
+	return false
+}
+
+func wentAway(off int64, err error) error {
+	return evidence.WithHint(fmt.Errorf("read at %d: %w", off, err), "the source went away; bring it back and run the same command again: it resumes")
 }
 
 // narrow reads p in halves until what fails is a sector.
@@ -57,6 +73,9 @@ func (d *damage) narrow(ctx context.Context, p []byte, off int64) error {
 		var n int
 		if n, err = d.src.ReadAt(p, off); n == len(p) {
 			return nil
+		}
+		if gone(err) {
+			return wentAway(off, err)
 		}
 	}
 	if len(p) <= sector {

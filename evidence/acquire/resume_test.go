@@ -11,11 +11,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"snapcase/evidence"
 	"strings"
 	"testing"
 	"time"
-
-	"snapcase/evidence"
 )
 
 // TestMain runs an acquisition instead of the tests where it is told to: it is
@@ -75,8 +74,8 @@ func TestKill(t *testing.T) {
 	must(t, err)
 	var a evidence.Acquisition
 	must(t, json.Unmarshal(out, &a))
-	t.Logf("%s, resumed from %d of %d", a.Exhibit, a.ResumedFrom, a.Bytes)
 	must(t, json.Unmarshal(read(t, j.Folder.Acquisition("EX-001")), &a))
+	t.Logf("resumed from %d of %d", a.ResumedFrom, a.Bytes)
 	checkSealed(t, j, a, want)
 	all, err := evidence.ReadExhibits(j.Folder)
 	must(t, err)
@@ -97,18 +96,16 @@ func ends(t *testing.T, ledger string) int {
 
 // cancelAfter is a source that cancels its reader at an offset.
 type cancelAfter struct {
-	*bytes.Reader
+	Input
 	at   int64
 	stop func()
 }
-
-func (s *cancelAfter) Close() error { return nil }
 
 func (s *cancelAfter) ReadAt(p []byte, off int64) (int, error) {
 	if off >= s.at {
 		s.stop()
 	}
-	return s.Reader.ReadAt(p, off)
+	return s.Input.ReadAt(p, off)
 }
 
 // interrupted is a job of which n blocks and some more were read.
@@ -117,7 +114,9 @@ func interrupted(t *testing.T, want []byte, n int64) (Job, *testLedger) {
 	j, l := newJob(t, write(t, "disk.raw", want))
 	j.Kind = evidence.KindDisk
 	ctx, stop := context.WithCancel(t.Context())
-	j.Open = func(string) (Input, error) { return &cancelAfter{bytes.NewReader(want), n * blockSize, stop}, nil }
+	j.Open = func(string) (Input, error) {
+		return &cancelAfter{&shortSource{bytes.NewReader(want), int64(len(want))}, n * blockSize, stop}, nil
+	}
 	a, err := Run(ctx, j)
 	if !evidence.Canceled(err) || a.Exhibit != "EX-001" || a.Ended.Set {
 		t.Fatal(err, a)
@@ -202,17 +201,12 @@ func TestResumeReadErrors(t *testing.T) {
 	j.Kind = evidence.KindDisk
 	ctx, stop := context.WithCancel(t.Context())
 	bad := &badSource{Reader: bytes.NewReader(source), bad: [][2]int64{{blockSize + 1024, blockSize + 2048}, {9 * blockSize, 9*blockSize + 1}}}
-	j.Open = func(string) (Input, error) { return bad, nil }
-	j.Progress = func(s evidence.Step) {
-		if s.Done >= 5*blockSize {
-			stop()
-		}
-	}
+	j.Open = func(string) (Input, error) { return &cancelAfter{bad, 7 * blockSize, stop}, nil }
 	if _, err := Run(ctx, j); !evidence.Canceled(err) {
 		t.Fatal(err)
 	}
 	bad.bad = nil // what was lost stays lost: it is not read again
-	j.Progress = nil
+	j.Open = func(string) (Input, error) { return bad, nil }
 	a, err := Run(t.Context(), j)
 	if !errors.Is(err, evidence.ErrGaps) || len(a.ReadErrors) != 1 || a.ResumedFrom < 2*blockSize {
 		t.Fatal(err, a)

@@ -9,14 +9,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"snapcase/evidence"
+	"snapcase/evidence/credential"
+	"snapcase/imaging"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"snapcase/evidence"
-	"snapcase/evidence/credential"
-	"snapcase/imaging"
 )
 
 const (

@@ -6,12 +6,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"snapcase/evidence"
+	"snapcase/imaging"
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"snapcase/evidence"
-	"snapcase/imaging"
 )
 
 // Input is an open image source.

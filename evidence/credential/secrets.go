@@ -96,16 +96,17 @@ func namedTokens(b []byte, i int) [][2]int {
 	i = max(i, 0)
 	win := b[i:min(len(b), i+longest)]
 	head := win[:min(len(win), wordReach+2*tokenLen)]
-	for _, s := range tokenRuns(head, bytes.ToLower(head)) {
-		to := s.to
-		if to == len(head) {
-			for to < len(win) && (isRun(win[to]) || win[to] == '=' || win[to] == '-' || win[to] == '_' || win[to] == '%') {
-				to++
-			}
-		}
-		return [][2]int{{i + s.from, i + to}}
+	all := tokenRuns(head, bytes.ToLower(head))
+	if len(all) == 0 {
+		return nil
 	}
-	return nil
+	to := all[0].to
+	if to == len(head) {
+		for to < len(win) && (isRun(win[to]) || bytes.IndexByte([]byte("=-_%"), win[to]) >= 0) {
+			to++
+		}
+	}
+	return [][2]int{{i + all[0].from, i + to}}
 }
 
 // pem is the body of the PEM private key whose first line holds b[i:].
