@@ -224,13 +224,13 @@ func isRun(c byte) bool {
 	return c-'a' < 26 || c-'A' < 26 || c-'0' < 10 || c == '/' || c == '+'
 }
 
-// tokenRuns are the runs of b that have the form of a session token behind the
-// word that names one.
+// tokenRuns are the runs of b that are session tokens: they begin as those of
+// AWS do, or follow a word that names one and look random.
 func tokenRuns(b, lower []byte) []span {
 	var all []span
 	for i := 0; i < len(b); {
 		j := i
-		for j < len(b) && (isRun(b[j]) || bytes.IndexByte([]byte("=-_%"), b[j]) >= 0) {
+		for j < len(b) && isTokenByte(b[j]) {
 			j++
 		}
 		if j-i >= tokenLen {
@@ -239,13 +239,48 @@ func tokenRuns(b, lower []byte) []span {
 			if k := bytes.IndexByte(b[i:min(j, i+wordReach)], '='); k >= 0 {
 				from = i + k + 1
 			}
-			if hasWord(lower, from, "token") && j-from >= tokenLen {
+			if k := startOfToken(b[i:j]); k >= 0 {
+				from = i + k
+			} else if !namesToken(lower[max(0, from-wordReach):from]) || !mixed(b[from:j]) {
+				from = j
+			}
+			if j-from >= tokenLen {
 				all = append(all, span{from: from, to: j})
 			}
 		}
 		i = max(j, i+1)
 	}
 	return all
+}
+
+func isTokenByte(c byte) bool { return isRun(c) || c == '=' || c == '-' || c == '_' || c == '%' }
+
+// tokenStarts are the first bytes of session tokens, in base64: versions of a
+// header and the words "origin" or "aws".
+func tokenStarts() []string {
+	return []string{"IQoJb3JpZ2lu", "FwoGZXIvYXdz", "FQoGZXIvYXdz", "AQoDYXdz"}
+}
+
+// startOfToken is where in a run a token begins as those of AWS do; -1 for
+// nowhere.
+func startOfToken(run []byte) int {
+	for _, s := range tokenStarts() {
+		if i := bytes.Index(run, []byte(s)); i >= 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// namesToken says whether the text before a value calls it a session token.
+// Other tokens, of pages for instance, are no secrets.
+func namesToken(lower []byte) bool {
+	i := bytes.LastIndex(lower, []byte("token"))
+	if i < 0 {
+		return false
+	}
+	before := bytes.TrimRight(lower[:i], " _-")
+	return bytes.HasSuffix(before, []byte("session")) || bytes.HasSuffix(before, []byte("security"))
 }
 
 // entropy is Shannon's, in bits a character, of b's own characters.

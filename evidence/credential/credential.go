@@ -25,7 +25,8 @@
 // character, within 512 characters of an id, that either follows the word
 // "secret" or stands in the very next field or line. Of several, the one in
 // the same record (line, object, section) as the id is its own. A session
-// token is a run of at least 100 base64 characters behind the word "token".
+// token is a run of at least 100 base64 characters that begins as those of AWS
+// do, or follows "session token" or "security token".
 //
 // Worked example, an AWS credentials file:
 //

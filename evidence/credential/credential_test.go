@@ -165,9 +165,23 @@ func TestToken(t *testing.T) {
 	if len(got) != 1 || text[got[0][0]:got[0][1]] != token {
 		t.Fatalf("masked %v", got)
 	}
-	env := "AWS_SESSION_TOKEN=" + token + "\n"
-	if got = Secrets([]byte(env)); len(got) != 1 || env[got[0][0]:got[0][1]] != token {
-		t.Fatalf("masked %v of %q", got, env)
+	other := "ZZ" + token[2:] // of a beginning that is not known
+	for _, c := range []struct{ before, token, behind string }{
+		{"AWS_SESSION_TOKEN=", token, "\n"},
+		{"AWS_SESSION_TOKEN=", other, "\n"},
+		{"x&X-Amz-Security-Token=", token, "&y"},
+		{"x-amz-security-token: ", other, "\r\n"},
+		{`"Token" : "`, token, `"`},
+		{"", token, ""},
+		{"<SessionToken>", other, "</SessionToken>"},
+		{"t%3D", token, "%"},
+		{"session token ", strings.Repeat(other[:len(other)-2], 40), " "},
+	} {
+		text := c.before + c.token + c.behind
+		got := Secrets([]byte(text))
+		if len(got) != 1 || !strings.HasPrefix(text[got[0][0]:got[0][1]], c.token) {
+			t.Fatalf("masked %v of %q", got, text)
+		}
 	}
 }
 
@@ -389,7 +403,7 @@ func TestSecretsMasksThemAll(t *testing.T) {
 			}
 		}
 	}
-	key := "-----BEGIN OPENSSH PRIVATE KEY-----\n" + strings.Repeat("b3BlbnNzaC1rZXktdjEAAAAABG5vbmU\n", 8) + "-----END OPENSSH PRIVATE KEY-----\n"
+	key := "-----BEGIN OPENSSH PRIVATE KEY-----\n" + strings.Repeat("b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\n", 8) + "-----END OPENSSH PRIVATE KEY-----\n"
 	if got := Secrets([]byte(key)); len(got) != 1 || strings.Contains(key[:got[0][0]]+key[got[0][1]:], "b3Bl") {
 		t.Fatalf("masked %v of a private key", got)
 	}
@@ -406,6 +420,7 @@ func TestWhatIsNoSecret(t *testing.T) {
 		"SHA256:GQcxQcMtF0GQuoBa5Iu7TKYZBwP0YO9EEs0oJuxu43A",
 		"the secret commit is da39a3ee5e6b4b0d3255bfef95601890afd80709",
 		"if strings.Contains(text, \"-----BEGIN PRIVATE KEY-----\") {",
+		`"requestParameters":{"maxResults":10,"nextToken":"AAEAASOszR5OBQ4RDciQegOaCl6Zq8rrJIxfnEcfNL/Ewge/AAAAAGSr8mPsv80kHuiSIHxVshJUMtXQoPHxkvZFBzAAEAASOszR5OBQ4RDciQegOaCl6Zq8rrJIxfnEcfNL/Ewge"}`,
 		"", "secret", "token",
 	} {
 		if got := Secrets([]byte(text)); len(got) != 0 {

@@ -54,8 +54,16 @@ func plainSecrets(b []byte) [][2]int {
 	for _, w := range []string{"ecret", "ECRET"} {
 		eachWord(b, w, func(i int) { all = append(all, namedSecrets(b, i-1)...) })
 	}
-	for _, w := range []string{"oken", "OKEN"} {
-		eachWord(b, w, func(i int) { all = append(all, namedTokens(b, i-1)...) })
+	for _, w := range append(tokenStarts(), "oken", "OKEN") {
+		end := 0
+		eachWord(b, w, func(i int) {
+			if i < end {
+				return // inside a token already
+			}
+			for _, r := range namedTokens(b, i) {
+				all, end = append(all, r), r[1]
+			}
+		})
 	}
 	eachWord(b, "PRIVATE KEY", func(i int) {
 		if r, ok := pem(b, i); ok {
@@ -90,10 +98,11 @@ func namedSecrets(b []byte, i int) [][2]int {
 	return all
 }
 
-// namedTokens are the session tokens behind a word at i, to their ends.
+// namedTokens are the session tokens behind a word or a beginning at i, to
+// their ends.
 func namedTokens(b []byte, i int) [][2]int {
 	const longest = 16 << 10
-	i = max(i, 0)
+	i = max(i-len("security t"), 0)
 	win := b[i:min(len(b), i+longest)]
 	head := win[:min(len(win), wordReach+2*tokenLen)]
 	all := tokenRuns(head, bytes.ToLower(head))
@@ -102,7 +111,7 @@ func namedTokens(b []byte, i int) [][2]int {
 	}
 	to := all[0].to
 	if to == len(head) {
-		for to < len(win) && (isRun(win[to]) || bytes.IndexByte([]byte("=-_%"), win[to]) >= 0) {
+		for to < len(win) && isTokenByte(win[to]) {
 			to++
 		}
 	}
@@ -122,13 +131,15 @@ func pem(b []byte, i int) ([2]int, bool) {
 	if k := bytes.Index(b[from:to], []byte("-----END")); k >= 0 {
 		to = from + k
 	}
-	body := 0
+	run := 0
 	for _, c := range b[from:min(to, from+512)] {
-		if isRun(c) {
-			body++
+		if run++; !isRun(c) {
+			run = 0
+		} else if run == 40 {
+			return [2]int{from, to}, true
 		}
 	}
-	return [2]int{from, to}, body >= 40
+	return [2]int{}, false
 }
 
 // union sorts ranges and makes those that overlap one.
