@@ -16,6 +16,7 @@ type asker struct {
 	ctx     context.Context
 	slots   map[string]*slot
 	pending int
+	after   func(d time.Duration, m tea.Msg) tea.Cmd // a message later; tests give one that never comes
 }
 
 type slot struct {
@@ -44,7 +45,9 @@ type slowMsg struct {
 const patience = 150 * time.Millisecond
 
 func newAsker(ctx context.Context) *asker {
-	return &asker{ctx: ctx, slots: map[string]*slot{}}
+	return &asker{ctx: ctx, slots: map[string]*slot{}, after: func(d time.Duration, m tea.Msg) tea.Cmd {
+		return tea.Tick(d, func(time.Time) tea.Msg { return m })
+	}}
 }
 
 // ask makes a command of f. The answer goes to the screen of section to.
@@ -68,7 +71,7 @@ func ask[T any](a *asker, to section, name string, f func(ctx context.Context) (
 			v, err := f(ctx)
 			return answer{to: to, slot: name, gen: gen, val: v, err: err}
 		},
-		tea.Tick(patience, func(time.Time) tea.Msg { return slowMsg{name, gen} }),
+		a.after(patience, slowMsg{name, gen}),
 	)
 }
 

@@ -16,6 +16,7 @@ func (m *model) View() tea.View {
 	v.AltScreen = true
 	v.ReportFocus = true
 	v.WindowTitle = "snapcase"
+	v.Cursor = m.realCursor()
 	if m.mouse {
 		v.MouseMode = tea.MouseModeCellMotion
 	}
@@ -32,7 +33,7 @@ func (m *model) frame() string {
 	}
 	m.buf.Clear()
 	c := widget.NewCanvas(m.buf, m.st)
-	f := layout(m.w, m.h)
+	f := m.cut()
 	if f.mode == tooSmall {
 		c.Text(0, 0, m.w, widget.Warn, visible.Sprintf("terminal %d×%d, needs 60×15", m.w, m.h))
 		c.Text(0, 1, m.w, widget.Dim, visible.Lit("q leaves"))
@@ -56,6 +57,18 @@ func (m *model) frame() string {
 		o.draw(m, c)
 	}
 	return m.buf.Render()
+}
+
+// realCursor stands on the row with the focus, for screen readers.
+func (m *model) realCursor() *tea.Cursor {
+	if !m.o.A11y || m.top() != nil || m.w == 0 || m.h == 0 {
+		return nil
+	}
+	_, panes, at := m.current()
+	if p := panes[at]; p.table != nil && p.state.kind == isReady {
+		return tea.NewCursor(p.area.Min.X, p.area.Min.Y+1+p.table.CursorRow())
+	}
+	return nil
 }
 
 // badge says under which rule the evidence is open: always exactly one.
@@ -94,7 +107,7 @@ func (m *model) header(c widget.Canvas, md mode) {
 	x := 1 + c.Text(1, 0, at, widget.Title, visible.Lit("snapcase")) + 2
 	x += c.Text(x, 0, at-x, widget.Info, visible.Escape(m.file.Title))
 	if n := len(m.facts.stats.val); n > 0 && x+16 < at {
-		c.Text(x, 0, at-x, widget.Dim, visible.Sprintf("  │ %d exhibits", n))
+		c.Text(x, 0, at-x, widget.Dim, visible.Sprintf("  %d exhibits", n))
 	}
 	c.Tint(0, widget.Quiet)
 	c.Text(at+2, 0, widget.Width(m.badge()), widget.Badge, m.badge())
@@ -131,6 +144,11 @@ func (m *model) crumbs(c widget.Canvas, s screen, md mode) {
 
 // navCount is what stands beside a section.
 func (m *model) navCount(s section) visible.Text {
+	f := m.facts
+	switch { // a count is not shown before it is known
+	case s == secKeys && !f.keys.done, s == secFindings && !f.findings.done, s != secKeys && s != secFindings && !f.stats.done:
+		return widget.Blank
+	}
 	switch s {
 	case secExhibits:
 		return short(int64(len(m.facts.stats.val)))
@@ -207,12 +225,16 @@ func (m *model) pane(c widget.Canvas, p pane, focused bool) {
 		m.waiting(in, p)
 	case p.state.kind == isEmpty:
 		inner := in.At(2, 1, w-4, h-1)
-		for y, s := range p.state.words {
+		y := 0
+		for i, s := range p.state.words {
 			role := widget.Normal
-			if y > 0 {
+			if i > 0 {
 				role = widget.Dim
 			}
-			inner.Text(0, y, w-4, role, visible.Escape(s))
+			for _, t := range widget.Wrap(visible.Escape(s), max(w-4, 1)) {
+				inner.Text(0, y, w-4, role, t)
+				y++
+			}
 		}
 	case p.table != nil:
 		p.table.Draw(in, focused)

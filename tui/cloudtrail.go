@@ -146,9 +146,11 @@ func (s *eventScreen) panes(body uv.Rectangle, m mode) []pane {
 	s.mode = m
 	form := pane{title: widget.Line{span(widget.Title, visible.Lit("Query")), span(widget.Dim, visible.Lit("  the lookups combine   tab next field   enter run   esc leave"))},
 		scopes: []scope{inForm}, draw: s.form.draw, field: &s.form.fields[s.form.at]}
-	total := s.list.Total()
-	_, lower := s.facts.partial()
-	t := widget.Line{span(widget.Title, visible.Lit("Events")), span(widget.Dim, visible.Sprintf(" (%s of %s)", totals(total, lower), count(s.events())))}
+	_, lower := s.facts.partial(evidence.KindCloudTrail)
+	t := widget.Line{span(widget.Title, visible.Lit("Events")), span(widget.Dim, visible.Sprintf(" (%s)", s.list.totals(lower)))}
+	if len(s.chips()) > 0 {
+		t[1].Text = visible.Sprintf(" (%s of %s)", s.list.totals(lower), count(s.events()))
+	}
 	words := []string{"No CloudTrail event in this case yet.", "snapcase acquire CASE FOLDER --as cloudtrail"}
 	if len(s.chips()) > 0 {
 		words = []string{fmt.Sprintf("0 of %s events match.", count(s.events())), "esc drops the last filter · E drops all · f changes the query"}

@@ -144,7 +144,7 @@ func (s *custodyScreen) describe() tea.Cmd {
 
 func (s *custodyScreen) panes(body uv.Rectangle, m mode) []pane {
 	main, below := detail(body, m)
-	t := title(visible.Lit("Ledger"), int64(len(s.records.val)))
+	t := title(visible.Lit("Ledger"), int64(len(s.records.val)), s.records.done && s.records.err == nil)
 	if s.filter != "" {
 		t = widget.Line{span(widget.Title, visible.Lit("Ledger")), span(widget.Dim, visible.Sprintf(" (%d of %d)", s.rows.Total().N, len(s.records.val)))}
 	}

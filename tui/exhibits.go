@@ -114,7 +114,7 @@ func (s *exhibitScreen) panes(body uv.Rectangle, m mode) []pane {
 	if m == medium {
 		main, below = widget.Stack(body, min(body.Dy()/2, len(s.rows.Cached())+6))
 	}
-	list := pane{title: title(visible.Lit("Exhibits"), int64(len(s.facts.stats.val))), area: main, scopes: []scope{inList}, table: &s.rows, moved: s.describe,
+	list := pane{title: title(visible.Lit("Exhibits"), int64(len(s.facts.stats.val)), s.facts.stats.done), area: main, scopes: []scope{inList}, table: &s.rows, moved: s.describe,
 		state: s.facts.stats.state(s.a, s.facts.stats.done && len(s.facts.stats.val) == 0, "No exhibit in this case yet.", "snapcase acquire CASE SOURCE…")}
 	name := visible.Lit("exhibit")
 	if x, ok := rowOf[evidence.ExhibitStats](&s.rows); ok {

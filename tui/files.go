@@ -258,7 +258,7 @@ func (s *fileScreen) panes(body uv.Rectangle, m mode) []pane {
 }
 
 func (s *fileScreen) listTitle() widget.Line {
-	l := widget.Line{span(widget.Title, esc(s.q.Dir)), span(widget.Dim, visible.Sprintf(" (%s)", totals(s.list.Total(), false)))}
+	l := widget.Line{span(widget.Title, esc(s.q.Dir)), span(widget.Dim, visible.Sprintf(" (%s)", s.list.totals(false)))}
 	if s.q.Name != "" {
 		l = append(l, span(widget.Chip, visible.Sprintf("  name has %s, at any depth", s.q.Name)))
 	}

@@ -28,8 +28,8 @@ type findingScreen struct {
 func newFindings(a *asker, f *facts) *findingScreen {
 	s := &findingScreen{a: a, facts: f}
 	s.rows.Cols = []widget.Column{
-		{Title: visible.Lit("ID"), Width: 4}, {Title: visible.Lit("LEVEL"), Width: 15}, {Title: visible.Lit("FIRST (UTC)"), Width: 20, Drop: 1},
-		{Title: visible.Lit("FINDING"), Width: 30, Need: 44},
+		{Title: visible.Lit("ID"), Width: 4}, {Title: visible.Lit("LEVEL"), Width: 10}, {Title: visible.Lit("FIRST (UTC)"), Width: 20, Drop: 1},
+		{Title: visible.Lit("FINDING"), Width: 30, Need: 40},
 	}
 	s.links.Cols = []widget.Column{{Title: visible.Lit("RECORD OR ENTITY"), Width: 20}}
 	return s
@@ -101,16 +101,19 @@ func (s *findingScreen) panes(body uv.Rectangle, m mode) []pane {
 		main, side = widget.Split(body, body.Dx()*48/100)
 		side, links = widget.Stack(side, side.Dy()*60/100)
 	}
-	s.width = side.Dx()
+	if side.Dx() != s.width {
+		s.width = side.Dx()
+		s.describe()
+	}
 	name := visible.Lit("finding")
 	if f, ok := rowOf[evidence.Finding](&s.rows); ok {
 		name = visible.Escape(f.Title)
 	}
 	state := s.facts.findings.state(s.a, s.facts.findings.done && len(s.facts.findings.val) == 0, "Nothing was detected.", "That is no proof of absence: P lists what could not be read.")
 	return []pane{
-		{title: title(visible.Lit("Findings"), int64(len(s.facts.findings.val))), area: main, scopes: []scope{inList, withKeys}, table: &s.rows, moved: s.describe, state: state},
+		{title: title(visible.Lit("Findings"), int64(len(s.facts.findings.val)), s.facts.findings.done), area: main, scopes: []scope{inList, withKeys}, table: &s.rows, moved: s.describe, state: state},
 		{title: widget.Plain(widget.Title, name), area: side, scopes: []scope{inList}, doc: &s.info},
-		{title: title(visible.Lit("Entities and records"), s.links.Total().N), area: links, scopes: []scope{inList, inMarks, withKeys}, table: &s.links},
+		{title: title(visible.Lit("Entities and records"), s.links.Total().N, s.facts.findings.done), area: links, scopes: []scope{inList, inMarks, withKeys}, table: &s.links},
 	}
 }
 

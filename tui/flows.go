@@ -256,7 +256,7 @@ func talkerLines(p evidence.FlowPeer) []widget.Line {
 }
 
 func (s *flowScreen) panes(body uv.Rectangle, m mode) []pane {
-	hist := pane{title: histTitle(s.hist.val, visible.Lit("Records over time (UTC)")), scopes: []scope{inTimes},
+	hist := pane{scopes: []scope{inTimes},
 		state: s.hist.state(s.a, s.hist.done && len(s.hist.val.Buckets) == 0, "No flow record or packet has a time."),
 		draw:  func(c widget.Canvas, focused bool) { drawHist(c, s.hist.val, -1, -1, -1, focused) }}
 	list := pane{title: widget.Tabs(s.tab, visible.Lit("flows"), visible.Lit("talkers"), visible.Lit("ICMP")), moved: s.describe}
@@ -279,17 +279,26 @@ func (s *flowScreen) panes(body uv.Rectangle, m mode) []pane {
 	det := pane{title: widget.Plain(widget.Title, visible.Lit("detail")), scopes: []scope{inList}, doc: &s.info}
 	if m == small {
 		list.area, det.area = detail(body, m)
-		s.width = det.area.Dx() - 4
+		s.fit(det.area.Dx() - 4)
 		return []pane{list, det}
 	}
 	hist.area, body = widget.Stack(body, max(7, body.Dy()*22/100))
+	hist.title = histTitle(s.hist.val, visible.Lit("Records over time (UTC)"), hist.area.Dx()-2)
 	if m == wide {
 		list.area, det.area = widget.Split(body, body.Dx()*60/100)
 	} else {
 		list.area, det.area = widget.Stack(body, body.Dy()*62/100)
 	}
-	s.width = det.area.Dx() - 4
+	s.fit(det.area.Dx() - 4)
 	return []pane{list, det, hist}
+}
+
+// fit writes the detail again when its width changed.
+func (s *flowScreen) fit(w int) {
+	if w != s.width {
+		s.width = w
+		s.describe()
+	}
 }
 
 func (s *flowScreen) do(a action) (tea.Cmd, bool) {

@@ -70,15 +70,17 @@ func count(n int64) visible.Text {
 	return visible.Escape(s)
 }
 
-// short is n in at most four cells: 999, 12k, 1.2M.
+// short is n in at most four cells: 999, 1.2k, 12k, .4M, 1.2M.
 func short(n int64) visible.Text {
 	switch {
 	case n < 1000:
 		return visible.Sprintf("%d", n)
 	case n < 10_000:
 		return visible.Sprintf("%.1fk", float64(n/100)/10)
-	case n < 1_000_000:
+	case n < 100_000:
 		return visible.Sprintf("%dk", n/1000)
+	case n < 1_000_000:
+		return visible.Sprintf(".%dM", n/100_000)
 	case n < 10_000_000:
 		return visible.Sprintf("%.1fM", float64(n/100_000)/10)
 	default:

@@ -157,7 +157,7 @@ var table = []binding{
 	{actZoomOut, inZoom, []string{"Z"}, "Z", "", "zoom-out", "zoom out", false},
 	{actRangeFrom, inTimes, []string{"("}, "(", "", "range-from", "the range begins here", false},
 	{actRangeTo, inTimes, []string{")"}, ")", "", "range-to", "the range ends here", false},
-	{actGoTime, inTimes, []string{"@"}, "@", "go to time", "go-to-time", "go to a time", false},
+	{actGoTime, inTimes, []string{"@"}, "@", "go to time", "", "go to a time", false},
 
 	{actOffset, inViewer, []string{"@"}, "@", "offset", "go-to-offset", "go to an offset (0x1f40 or 8000)", false},
 	{actFind, inViewer, []string{"/"}, "/", "find", "find", "find bytes (hex:ff d8, or text)", false},

@@ -40,7 +40,7 @@ func newKeys(a *asker, c factSource, f *facts) *keyScreen {
 	}
 	s.places.Cols = []widget.Column{
 		{Title: visible.Lit("EXHIBIT"), Width: 7}, {Title: visible.Lit("STATUS"), Width: 11}, {Title: visible.Lit("OFFSET"), Width: 14, Right: true, Drop: 1},
-		{Title: visible.Lit("SECRET"), Width: 6, Drop: 2}, {Title: visible.Lit("WHERE"), Width: 16},
+		{Title: visible.Lit("SECRET"), Width: 6, Drop: 2}, {Title: visible.Lit("WHERE"), Width: 16, Need: 30},
 	}
 	return s
 }
@@ -81,7 +81,7 @@ func (s *keyScreen) factsChanged() {
 		}
 		rows = append(rows, widget.Row{Key: widget.Key(k.KeyID), Data: k, Cells: []widget.Cell{
 			{Role: widget.KeyID, Text: visible.Escape(k.KeyID)}, {Text: esc(k.Kind)}, {Role: role, Text: secret}, {Text: count(int64(len(k.Places)))},
-			{Text: count(k.Events)}, {Text: count(int64(len(k.Regions)))}, {Text: clock(k.Last)}, {Text: esc(who)},
+			{Text: count(k.Events)}, {Text: count(int64(len(k.Regions)))}, {Text: clock(k.Last)}, {Text: esc(shortNames(k.Principals))},
 		}})
 	}
 	s.rows.SetRows(rows)
@@ -110,22 +110,31 @@ func (s *keyScreen) describe() tea.Cmd {
 		field(visible.Lit("first"), n, clockFull(k.First)), field(visible.Lit("last"), n, clockFull(k.Last)),
 	}
 	if k.Documentation {
-		l = append(l, field(visible.Lit("note"), widget.Info, visible.Lit("an id of the AWS documentation")))
+		l = append(l, field(visible.Lit("note"), widget.Info, visible.Lit("AWS documentation id")))
 	}
 	for i, r := range k.Regions {
 		l = append(l, field(first(i, visible.Lit("regions")), n, visible.Escape(r)))
 	}
 	for i, p := range k.Principals {
-		l = append(l, fields(52, first(i, visible.Lit("principal")), n, visible.Escape(p))...)
+		l = append(l, fields(42, first(i, visible.Lit("principal")), n, visible.Escape(p))...)
 	}
 	for _, f := range slices.Sorted(maps.Keys(prints)) {
-		l = append(l, field(visible.Lit("secret"), widget.Bad, visible.Sprintf("fingerprint %s in %d places", f, prints[f])))
+		l = append(l, field(visible.Lit("fingerprint"), widget.Bad, visible.Sprintf("%s ×%d", f, prints[f])))
 	}
 	if len(prints) > 0 {
 		l = append(l, nil, widget.Plain(widget.Dim, visible.Lit("A secret stands beside the id in the")), widget.Plain(widget.Dim, visible.Lit("evidence. It is never shown; finds are")), widget.Plain(widget.Dim, visible.Lit("compared by fingerprint.")))
 	}
 	s.use.set(l)
 	return nil
+}
+
+// shortNames are principals without the head of their ARNs.
+func shortNames(all []string) string {
+	var out []string
+	for _, p := range all {
+		out = append(out, p[strings.LastIndexByte(p, ':')+1:])
+	}
+	return strings.Join(out, " ")
 }
 
 // first is the label of the first of several lines.
@@ -185,7 +194,7 @@ func (s *keyScreen) panes(body uv.Rectangle, m mode) []pane {
 		list, places = widget.Stack(list, list.Dy()*55/100)
 	default:
 		list, places = widget.Stack(body, body.Dy()/2)
-		places, use = widget.Split(places, places.Dx()*58/100)
+		places, use = widget.Split(places, places.Dx()-46)
 	}
 	name := visible.Lit("Places")
 	if k, ok := rowOf[evidence.Key](&s.rows); ok {
@@ -198,8 +207,8 @@ func (s *keyScreen) panes(body uv.Rectangle, m mode) []pane {
 		words = []string{"No key matches the filter.", "esc drops it"}
 	}
 	return []pane{
-		{title: title(visible.Lit("Access keys in the evidence"), s.rows.Total().N), area: list, scopes: []scope{inList, inKeys, withKeys}, table: &s.rows, moved: s.describe, state: src.state(s.a, empty, words...)},
-		{title: title(name, s.places.Total().N), area: places, scopes: []scope{inList, withKeys}, table: &s.places},
+		{title: title(visible.Lit("Access keys in the evidence"), s.rows.Total().N, src.done), area: list, scopes: []scope{inList, inKeys, withKeys}, table: &s.rows, moved: s.describe, state: src.state(s.a, empty, words...)},
+		{title: title(name, s.places.Total().N, src.done), area: places, scopes: []scope{inList, withKeys}, table: &s.places},
 		{title: widget.Plain(widget.Title, visible.Lit("Use")), area: use, scopes: []scope{inList}, doc: &s.use},
 	}
 }

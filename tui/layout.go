@@ -17,7 +17,7 @@ const (
 	wide                 // from 160 columns: the detail to the right
 )
 
-const navWidth = 18
+const navWidth = 19
 
 // frame is the screen cut into its parts.
 type frame struct {

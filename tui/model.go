@@ -230,9 +230,19 @@ func (m *model) before() tea.Cmd {
 	return tea.Batch(cmd, m.screens[m.at].enter())
 }
 
+// cut is the layout; with A11y there is no navigation beside the pane.
+func (m *model) cut() frame {
+	f := layout(m.w, m.h)
+	if m.o.A11y {
+		f.body = f.body.Union(f.nav)
+		f.nav = uv.Rectangle{}
+	}
+	return f
+}
+
 // current is the section that shows, its panes and the one with the focus.
 func (m *model) current() (s screen, panes []pane, at int) {
-	f := layout(m.w, m.h)
+	f := m.cut()
 	s = m.screens[m.at]
 	fo := s.focusOf()
 	if f.mode == tooSmall {

@@ -28,7 +28,12 @@ func (m *model) top() overlay {
 	return m.overlays[len(m.overlays)-1]
 }
 
-func (m *model) open(o overlay) { m.overlays = append(m.overlays, o) }
+func (m *model) open(o overlay) {
+	if p, ok := o.(*prompt); ok {
+		p.after = m.ask.after
+	}
+	m.overlays = append(m.overlays, o)
+}
 
 func (m *model) close(o overlay) {
 	for i, p := range m.overlays {
@@ -47,6 +52,7 @@ type prompt struct {
 	done    func(s string) tea.Cmd // enter
 	undo    func() tea.Cmd         // esc
 	seq     int
+	after   func(d time.Duration, m tea.Msg) tea.Cmd
 }
 
 // fieldMsg says that nobody typed for a moment.
@@ -84,8 +90,7 @@ func (p *prompt) typed() tea.Cmd {
 	if p.changed == nil {
 		return nil
 	}
-	seq := p.seq
-	return tea.Tick(pause, func(time.Time) tea.Msg { return fieldMsg{p, seq} })
+	return p.after(pause, fieldMsg{p, p.seq})
 }
 
 func (p *prompt) draw(m *model, c widget.Canvas) {
@@ -263,14 +268,11 @@ func newPalette(keys []binding) *palette {
 			return m.act(b.act, s, panes, at)
 		}})
 	}
-	for s := secOverview; s < sections; s++ {
-		p.all = append(p.all, entry{strings.ToLower(s.title().String()), "0 " + s.letter(), "go to the section", func(m *model, _ string) tea.Cmd { return m.show(s) }})
-	}
 	p.all = append(p.all,
 		entry{"go-to-time", "@", "TIME: the timeline at this moment", func(_ *model, args string) tea.Cmd { return goTyped(args) }},
-		entry{"trace", "", "ENTITY: access key, user, session, instance, address, snapshot", func(_ *model, args string) tea.Cmd {
+		entry{"trace", "0 " + secTrace.letter(), "ENTITY: access key, user, session, instance, address, snapshot", func(m *model, args string) tea.Cmd {
 			if args == "" {
-				return say(widget.Warn, visible.Lit("warn: :trace wants an access key, user, session, instance, address or snapshot"))
+				return m.show(secTrace)
 			}
 			return goTrace(args)
 		}},
@@ -278,6 +280,9 @@ func newPalette(keys []binding) *palette {
 			return say(widget.Info, visible.Sprintf("snapcase %s CASE --json", m.at.verb()))
 		}},
 	)
+	for s := secOverview; s < sections; s++ {
+		p.all = append(p.all, entry{strings.ToLower(s.title().String()), "0 " + s.letter(), "go to the section", func(m *model, _ string) tea.Cmd { return m.show(s) }})
+	}
 	sort.SliceStable(p.all, func(i, j int) bool { return p.all[i].name < p.all[j].name })
 	for i := 1; i < len(p.all); i++ { // two keys may have one name in different scopes
 		if p.all[i].name == p.all[i-1].name {

@@ -181,21 +181,21 @@ func levelText(level string) visible.Text {
 func (s *overview) panes(body uv.Rectangle, m mode) []pane {
 	scopes := []scope{inList}
 	hist := pane{
-		title: histTitle(s.hist.val, visible.Lit("Events over time, all sources (UTC)")), scopes: []scope{inHist},
-		state: s.hist.state(s.a, s.hist.done && len(s.hist.val.Buckets) == 0, "No moment has a time yet.", "acquire and index evidence first"),
-		draw:  func(c widget.Canvas, focused bool) { drawHist(c, s.hist.val, s.cursor, -1, -1, focused) },
+		scopes: []scope{inHist},
+		state:  s.hist.state(s.a, s.hist.done && len(s.hist.val.Buckets) == 0, "No moment has a time yet.", "acquire and index evidence first"),
+		draw:   func(c widget.Canvas, focused bool) { drawHist(c, s.hist.val, s.cursor, -1, -1, focused) },
 	}
-	ex := pane{title: title(visible.Lit("Exhibits"), int64(len(s.facts.stats.val))), scopes: scopes, table: &s.exhibits,
+	ex := pane{title: title(visible.Lit("Exhibits"), int64(len(s.facts.stats.val)), s.facts.stats.done), scopes: scopes, table: &s.exhibits,
 		state: s.facts.stats.state(s.a, s.facts.stats.done && len(s.facts.stats.val) == 0, "No exhibit in this case yet.", "snapcase acquire CASE SOURCE…")}
-	at := pane{title: title(visible.Lit("Needs attention"), s.attention.Total().N), scopes: scopes, table: &s.attention, state: s.facts.stats.state(s.a, false)}
-	fi := pane{title: title(visible.Lit("Findings"), int64(len(s.facts.findings.val))), scopes: append(scopes, withKeys), table: &s.findings,
+	at := pane{title: title(visible.Lit("Needs attention"), s.attention.Total().N, s.facts.stats.done && s.facts.keys.done), scopes: scopes, table: &s.attention, state: s.facts.stats.state(s.a, false)}
+	fi := pane{title: title(visible.Lit("Findings"), int64(len(s.facts.findings.val)), s.facts.findings.done), scopes: append(scopes, withKeys), table: &s.findings,
 		state: s.facts.findings.state(s.a, s.facts.findings.done && len(s.facts.findings.val) == 0, "Nothing was detected.", "that is no proof of absence")}
 	switch m {
 	case small:
 		top, rest := widget.Stack(body, body.Dy()/3)
 		mid, low := widget.Stack(rest, rest.Dy()/2)
 		fi.area, hist.area, ex.area = top, mid, low
-		at.area = low
+		hist.title = histTitle(s.hist.val, visible.Lit("Events over time (UTC)"), hist.area.Dx()-2)
 		return []pane{fi, hist, ex}
 	case wide:
 		left, right := widget.Split(body, body.Dx()*60/100)
@@ -207,12 +207,17 @@ func (s *overview) panes(body uv.Rectangle, m mode) []pane {
 		ex.area, at.area = widget.Split(top, top.Dx()/2)
 		hist.area, fi.area = mid, low
 	}
+	hist.title = histTitle(s.hist.val, visible.Lit("Events over time, all sources (UTC)"), hist.area.Dx()-2)
 	return []pane{fi, hist, ex, at}
 }
 
-// title is a pane's title with a number.
-func title(t visible.Text, n int64) widget.Line {
-	return widget.Line{span(widget.Title, t), span(widget.Dim, visible.Sprintf(" (%s)", count(n)))}
+// title is a pane's title with a number, once it is known.
+func title(t visible.Text, n int64, known bool) widget.Line {
+	l := widget.Line{span(widget.Title, t)}
+	if known {
+		l = append(l, span(widget.Dim, visible.Sprintf(" (%s)", count(n))))
+	}
+	return l
 }
 
 func (s *overview) do(a action) (tea.Cmd, bool) {

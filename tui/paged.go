@@ -154,6 +154,14 @@ func (p *paged[T]) value() (v T, ok bool) {
 	return v, ok
 }
 
+// totals is the total of the table as its title says it.
+func (p *paged[T]) totals(lower bool) visible.Text {
+	if p.err != nil || p.count == nil && !p.Total().Known {
+		return none
+	}
+	return totals(p.Total(), lower)
+}
+
 // totals is "7 of 418,220" or "≥ 10,000 (counting…)" as the title says it.
 func totals(t widget.Total, lower bool) visible.Text {
 	switch {

@@ -302,7 +302,7 @@ func (m *model) mouseMsg(msg tea.MouseMsg) tea.Cmd {
 		return nil
 	}
 	at := msg.Mouse()
-	f := layout(m.w, m.h)
+	f := m.cut()
 	if f.mode == tooSmall {
 		return nil
 	}

@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"slices"
 
 	tea "charm.land/bubbletea/v2"
 	uv "github.com/charmbracelet/ultraviolet"
@@ -165,9 +166,12 @@ type facts struct {
 	findings loaded[[]evidence.Finding]
 }
 
-// partial lists what is missing.
-func (f *facts) partial() (gaps []evidence.Gap, lower bool) {
+// partial lists what is missing, of all exhibits or of those of some kinds.
+func (f *facts) partial(kinds ...evidence.Kind) (gaps []evidence.Gap, lower bool) {
 	for _, s := range f.stats.val {
+		if len(kinds) > 0 && !slices.Contains(kinds, s.Kind) {
+			continue
+		}
 		gaps = append(gaps, s.Gaps...)
 		if s.BadRecords > 0 || s.SkipData > 0 || s.ReadErrors > 0 || !s.Indexed {
 			lower = true

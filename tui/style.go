@@ -51,10 +51,11 @@ var looks = [widget.Roles]look{
 var grounds = map[widget.Role]struct {
 	dark, light string
 	ansi        color.Color
+	indexed     [2]uint8 // of 256: the nearest ones of the true colours are too loud
 }{
-	widget.Selection: {"#2A3B55", "#CFE3FF", nil},
-	widget.Quiet:     {"#1C2636", "#E6EDF7", nil},
-	widget.Badge:     {"#56B4A9", "#00735C", lipgloss.Cyan},
+	widget.Selection: {"#2A3B55", "#CFE3FF", nil, [2]uint8{238, 153}},
+	widget.Quiet:     {"#1C2636", "#E6EDF7", nil, [2]uint8{235, 254}},
+	widget.Badge:     {"#56B4A9", "#00735C", lipgloss.Cyan, [2]uint8{73, 29}},
 }
 
 // newStyles makes the looks for what the terminal can show.
@@ -83,6 +84,12 @@ func newStyles(p colorprofile.Profile, dark bool, o Options) *widget.Styles {
 			}
 		case p == colorprofile.ANSI:
 			s.Looks[r].Bg = g.ansi
+		case p == colorprofile.ANSI256:
+			n := g.indexed[1]
+			if dark {
+				n = g.indexed[0]
+			}
+			s.Looks[r].Bg = lipgloss.ANSIColor(n)
 		default:
 			s.Looks[r].Bg = pick2(g.dark, g.light, dark)
 		}

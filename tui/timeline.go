@@ -44,8 +44,8 @@ func newTimeline(a *asker, c timelineSource) *timelineScreen {
 	s.list.a, s.list.to, s.list.name, s.list.row = a, secTimeline, "timeline.list", momentRow
 	s.hist.slot, s.raw.slot = "timeline.hist", "timeline.raw"
 	s.list.Cols = []widget.Column{
-		{Title: visible.Lit("TIME (UTC)"), Width: 24}, {Title: visible.Lit("±"), Width: 10, Drop: 3}, {Title: visible.Lit("SOURCE"), Width: 10}, {Title: visible.Lit("EXH."), Width: 6, Drop: 2},
-		{Title: visible.Lit("TYPE"), Width: 20, Drop: 4}, {Title: visible.Lit("TAGS"), Width: 10, Drop: 5}, {Title: visible.Lit("SUMMARY"), Width: 24, Need: 32},
+		{Title: visible.Lit("TIME (UTC)"), Width: 24}, {Title: visible.Lit("±"), Width: 6, Drop: 3}, {Title: visible.Lit("SOURCE"), Width: 10}, {Title: visible.Lit("EXH."), Width: 6, Drop: 2},
+		{Title: visible.Lit("TYPE"), Width: 8, Drop: 4}, {Title: visible.Lit("TAGS"), Width: 10, Drop: 5}, {Title: visible.Lit("SUMMARY"), Width: 24, Need: 32},
 	}
 	return s
 }
@@ -206,14 +206,14 @@ func (s *timelineScreen) panes(body uv.Rectangle, m mode) []pane {
 	if s.hist.done {
 		head = visible.Sprintf("%s moments", count(all))
 	}
-	hist := pane{title: histTitle(h, head), scopes: []scope{inHist, inTimes, inZoom},
+	hist := pane{scopes: []scope{inHist, inTimes, inZoom},
 		state: s.hist.state(s.a, s.hist.done && len(h.Buckets) == 0, "Nothing in this span has a time.", "Z widens, E drops all filters"),
 		draw:  func(c widget.Canvas, focused bool) { drawHist(c, h, s.cursor, -1, -1, focused) }}
 	words := []string{"No moment in this case yet.", "acquire and index evidence first"}
 	if len(s.chips()) > 0 {
 		words = []string{"No moment matches.", "esc drops the last filter · E drops all · Z widens the time"}
 	}
-	list := pane{title: widget.Line{span(widget.Title, visible.Lit("Events")), span(widget.Dim, visible.Sprintf(" (%s)", totals(s.list.Total(), h.Lower)))},
+	list := pane{title: widget.Line{span(widget.Title, visible.Lit("Events")), span(widget.Dim, visible.Sprintf(" (%s)", s.list.totals(h.Lower)))},
 		scopes: []scope{inList, inMarks, inTimes, inZoom, withKeys}, table: &s.list.Table, want: s.list.want, moved: s.moved, state: s.list.state(words...)}
 	det := pane{title: widget.Plain(widget.Title, visible.Lit("detail")), scopes: []scope{inList}, doc: &s.info}
 	if v, ok := s.list.value(); ok {
@@ -230,6 +230,7 @@ func (s *timelineScreen) panes(body uv.Rectangle, m mode) []pane {
 			list.area, det.area = widget.Stack(body, body.Dy()*62/100)
 		}
 	}
+	hist.title = histTitle(h, head, hist.area.Dx()-2)
 	if w := det.area.Dx() - 4; w != s.width {
 		s.width = w
 		s.describe()

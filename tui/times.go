@@ -16,8 +16,15 @@ const histBuckets = 120
 // sources are those of the timeline, in the order of the chart colours.
 var sources = []string{"cloudtrail", "flow", "fs", "packet", "host"}
 
-// histTitle is a title with the legend of the sources.
-func histTitle(h store.Histogram, t visible.Text) widget.Line {
+// merged is how many buckets one bar holds on w cells.
+func merged(h store.Histogram, w int) int {
+	room := max(widget.HistWidth(w), 1)
+	return max(1, (len(h.Buckets)+room-1)/room)
+}
+
+// histTitle is a title with the legend of the sources and the width of a bar
+// on w cells.
+func histTitle(h store.Histogram, t visible.Text, w int) widget.Line {
 	l := widget.Line{span(widget.Title, t)}
 	seen := map[string]bool{}
 	for _, b := range h.Buckets {
@@ -31,7 +38,7 @@ func histTitle(h store.Histogram, t visible.Text) widget.Line {
 		}
 	}
 	if h.Width > 0 {
-		l = append(l, span(widget.Dim, visible.Sprintf("  bucket %s", width(h.Width))))
+		l = append(l, span(widget.Dim, visible.Sprintf("  a bar is %s", width(h.Width*int64(merged(h, w))))))
 	}
 	return l
 }
@@ -57,7 +64,7 @@ func drawHist(c widget.Canvas, h store.Histogram, cursor, from, to int, focused 
 	if room < 1 || len(h.Buckets) == 0 {
 		return
 	}
-	merge := (len(h.Buckets) + room - 1) / room
+	merge := merged(h, w)
 	g := widget.Hist{Cursor: -1, From: -1, To: -1}
 	var top int64
 	for i := 0; i < len(h.Buckets); i += merge {

@@ -51,7 +51,7 @@ func newTrace(a *asker, c traceSource) *traceScreen {
 		return widget.Column{Title: t, Width: w, Right: true, Drop: drop}
 	}
 	col := func(t visible.Text, w, drop int) widget.Column { return widget.Column{Title: t, Width: w, Drop: drop} }
-	s.regions.Cols = []widget.Column{col(visible.Lit("REGION"), 14, 0), col(visible.Lit(""), 2, 0), num(visible.Lit("EVENTS"), 7, 0), num(visible.Lit("FAILED"), 6, 1), col(visible.Lit("FIRST (UTC)"), 20, 2), col(visible.Lit(""), 10, 0)}
+	s.regions.Cols = []widget.Column{col(visible.Lit("REGION"), 14, 0), col(visible.Lit(""), 2, 0), num(visible.Lit("EVENTS"), 7, 0), num(visible.Lit("FAILED"), 6, 1), col(visible.Lit("FIRST (UTC)"), 20, 2), {Width: 12}}
 	s.calls.Cols = []widget.Column{num(visible.Lit("OK"), 7, 0), num(visible.Lit("FAILED"), 6, 0), col(visible.Lit("CALL"), 16, 0)}
 	s.chain.Cols = []widget.Column{col(visible.Lit("KEYS: WHO ISSUED WHAT"), 20, 0)}
 	s.tabs[tabCreated].Cols = []widget.Column{col(visible.Lit("TIME (UTC)"), 20, 0), col(visible.Lit("REGION"), 14, 2), col(visible.Lit("TYPE"), 14, 1), col(visible.Lit("ID"), 16, 0)}
@@ -103,7 +103,7 @@ func (s *traceScreen) fill() {
 		}
 		rows = append(rows, row(i, r, pick{at: r.First, copy: r.Region, row: r, events: s.inRegion(r.Region)},
 			widget.Cell{Text: esc(r.Region)}, widget.Cell{Role: widget.Bad, Text: sign}, widget.Cell{Text: count(r.Events)}, widget.Cell{Role: failed, Text: count(r.Failed)},
-			widget.Cell{Text: clock(r.First)}, widget.Cell{Role: role, Text: widget.MeterText(r.Events, most, 24)}))
+			widget.Cell{Text: clock(r.First)}, widget.Cell{Role: role, Text: widget.MeterText(r.Events, most, 12)}))
 	}
 	s.regions.SetRows(rows)
 	rows = nil
@@ -248,13 +248,16 @@ func (s *traceScreen) panes(body uv.Rectangle, m mode) []pane {
 		state = paneState{kind: isEmpty, words: []string{"Nothing is traced yet.", "enter on a key, event, instance or address traces it; so does :trace ENTITY"}}
 	}
 	sc := []scope{inList, withKeys}
-	head := widget.Line{span(widget.Title, visible.Lit("Regions")), span(widget.Dim, visible.Sprintf(" (%d)", len(t.Regions))), span(widget.Bad, visible.Lit("  ▲ nobody acted there before"))}
+	head := append(title(visible.Lit("Regions"), int64(len(t.Regions)), s.trace.done), span(widget.Bad, visible.Lit("  ▲ nobody acted there before")))
 	regions := pane{title: head, scopes: sc, table: &s.regions, state: state}
-	calls := pane{title: title(visible.Lit("Calls"), int64(len(t.Calls))), scopes: sc, table: &s.calls, state: state}
-	chain := pane{title: title(visible.Lit("Keys it issued"), int64(len(t.Issued))), scopes: sc, table: &s.chain, state: state}
-	names := []visible.Text{
-		visible.Sprintf("created %d", len(t.Created)), visible.Sprintf("instances %d", len(t.Instances)), visible.Sprintf("peers %d", len(t.Peers)),
-		visible.Sprintf("ICMP %d", len(t.ICMP)), visible.Sprintf("found at %d", len(t.FoundAt)), visible.Sprintf("from %d", len(t.Addresses)),
+	calls := pane{title: title(visible.Lit("Calls"), int64(len(t.Calls)), s.trace.done), scopes: sc, table: &s.calls, state: state}
+	chain := pane{title: title(visible.Lit("Keys it issued"), int64(len(t.Issued)), s.trace.done), scopes: sc, table: &s.chain, state: state}
+	names := []visible.Text{visible.Lit("created"), visible.Lit("instances"), visible.Lit("peers"), visible.Lit("ICMP"), visible.Lit("found at"), visible.Lit("from")}
+	if s.trace.done {
+		names = []visible.Text{
+			visible.Sprintf("created %d", len(t.Created)), visible.Sprintf("instances %d", len(t.Instances)), visible.Sprintf("peers %d", len(t.Peers)),
+			visible.Sprintf("ICMP %d", len(t.ICMP)), visible.Sprintf("found at %d", len(t.FoundAt)), visible.Sprintf("from %d", len(t.Addresses)),
+		}
 	}
 	tabs := pane{title: widget.Tabs(s.tab, names...), scopes: append(sc, inMarks), table: &s.tabs[s.tab], state: state}
 	if state.kind == isReady && s.tabs[s.tab].Empty() {
@@ -269,7 +272,7 @@ func (s *traceScreen) panes(body uv.Rectangle, m mode) []pane {
 	default:
 		top, low := widget.Stack(body, body.Dy()*42/100)
 		regions.area, calls.area = widget.Split(top, top.Dx()*60/100)
-		tabs.area, chain.area = widget.Split(low, low.Dx()*55/100)
+		tabs.area, chain.area = widget.Split(low, low.Dx()*52/100)
 	}
 	return []pane{regions, calls, tabs, chain}
 }

@@ -48,7 +48,7 @@ func (g Hist) Draw(c Canvas, focused bool) {
 	if bars < 1 || w < axisCells+4 || len(g.Bars) == 0 {
 		return
 	}
-	each := max(1, HistWidth(w)/len(g.Bars))
+	room := HistWidth(w)
 	var top int64 = 1
 	for _, b := range g.Bars {
 		top = max(top, b.Count())
@@ -61,11 +61,21 @@ func (g Hist) Draw(c Canvas, focused bool) {
 		c.Right(axisCells-2, bars, 5, Label, visible.Lit("0"))
 	}
 	for i, b := range g.Bars {
-		for k := range each {
-			g.column(c, axisCells+i*each+k, bars, i, b, top, k == each-1 && each > 2)
+		from, to := g.place(i, room)
+		for x := from; x < to; x++ {
+			g.column(c, axisCells+x, bars, i, b, top, x == to-1 && to-from > 2)
 		}
 	}
-	g.axis(c, bars, each, focused)
+	g.axis(c, bars, room, focused)
+}
+
+// place is the cells of bar i, from and to, when the bars share room cells.
+func (g Hist) place(i, room int) (from, to int) {
+	n := len(g.Bars)
+	if n >= room {
+		return i, i + 1
+	}
+	return i * room / n, (i + 1) * room / n
 }
 
 // column draws one column of cells of bar i.
@@ -116,15 +126,16 @@ func (b Bar) series(level int64) int {
 	return 0
 }
 
-func (g Hist) axis(c Canvas, bars, each int, focused bool) {
+func (g Hist) axis(c Canvas, bars, room int, focused bool) {
 	w, _ := c.Size()
 	c.Text(axisCells-1, bars, 1, Border, visible.Lit("┼"))
-	for x := axisCells; x < min(w, axisCells+each*len(g.Bars)); x++ {
+	for x := axisCells; x < axisCells+room; x++ {
 		c.Text(x, bars, 1, Border, visible.Lit("─"))
 	}
 	free := 0
 	for i, b := range g.Bars {
-		x := axisCells + i*each
+		x, _ := g.place(i, room)
+		x += axisCells
 		if b.Label.String() == "" || x < free {
 			continue
 		}
@@ -135,8 +146,8 @@ func (g Hist) axis(c Canvas, bars, each int, focused bool) {
 		free = x + c.Text(x, bars+1, w-x, Label, b.Label) + 2
 	}
 	if g.Cursor >= 0 && focused {
-		for k := range each {
-			c.Text(axisCells+g.Cursor*each+k, bars, 1, Focus, visible.Lit("▲"))
+		for x, to := g.place(g.Cursor, room); x < to; x++ {
+			c.Text(axisCells+x, bars, 1, Focus, visible.Lit("▲"))
 		}
 	}
 }

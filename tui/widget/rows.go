@@ -71,6 +71,9 @@ func (t *Table) Current() *Row {
 	return &t.rows[t.cursor]
 }
 
+// CursorRow is the row that the cursor is drawn on, the header being row 0.
+func (t *Table) CursorRow() int { return t.cursor - t.top + 1 }
+
 // Home is the key that the examiner put the cursor on.
 func (t *Table) Home() Key { return t.home }
 
