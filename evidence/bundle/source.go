@@ -211,7 +211,9 @@ func (w *archiveWalk) all(ctx context.Context, t *tar.Reader, z io.Reader, f fun
 			continue
 		}
 		in := &member{r: t, limit: &w.limit}
-		err = f(name, h.Size, in)
+		if err = f(name, h.Size, in); err == nil { // what f passes over counts too
+			_, err = io.Copy(io.Discard, in)
+		}
 		switch {
 		case in.err != nil && !evidence.Canceled(in.err):
 			if errors.Is(in.err, errLimit) {

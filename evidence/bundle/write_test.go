@@ -128,14 +128,16 @@ func TestRefusals(t *testing.T) {
 		is     error
 		says   string
 	}{
-		"a secret in a report":   {func(m made, _ *Plan) { put(t, filepath.Join(m.reports, "x.csv"), []byte("a,SECRET")) }, nil, "data/reports/x.csv holds what looks like a secret at byte 2"},
-		"a secret in the ledger": {func(m made, _ *Plan) { add(t, m, custody.Record{Type: "review.note", Data: map[string]any{"text": "SECRET"}}) }, nil, "custody/ledger.jsonl"},
-		"a changed exhibit":      {func(m made, _ *Plan) { put(t, m.folder.Image("EX-001"), []byte("x")) }, evidence.ErrBroken, "HASH_DIFFERS_FROM_LEDGER data/exhibits/EX-001/image.raw"},
-		"an extra file":          {func(m made, _ *Plan) { put(t, m.folder.Files("EX-002")+"/x", []byte("x")) }, evidence.ErrBroken, "FILE_UNLISTED"},
-		"an odd name":            {func(m made, _ *Plan) { put(t, filepath.Join(m.reports, "a b"), []byte("x")) }, nil, "cannot hold that name"},
-		"a link":                 {func(m made, _ *Plan) { must(t, os.Symlink("/etc/passwd", filepath.Join(m.reports, "l"))) }, nil, "no regular file"},
-		"no .age":                {func(_ made, p *Plan) { p.To = []string{"age1x"} }, evidence.ErrUsage, ""},
-		"no recipient":           {func(_ made, p *Plan) { p.Out += ".age" }, evidence.ErrUsage, ""},
+		"a secret in a report": {func(m made, _ *Plan) { put(t, filepath.Join(m.reports, "x.csv"), []byte("a,SECRET")) }, nil, "data/reports/x.csv holds what looks like a secret at byte 2"},
+		"a secret in the ledger": {func(m made, _ *Plan) {
+			add(t, m, custody.Record{Type: "review.note", Data: map[string]any{"text": "SECRET"}})
+		}, nil, "custody/ledger.jsonl"},
+		"a changed exhibit": {func(m made, _ *Plan) { put(t, m.folder.Image("EX-001"), []byte("x")) }, evidence.ErrBroken, "HASH_DIFFERS_FROM_LEDGER data/exhibits/EX-001/image.raw"},
+		"an extra file":     {func(m made, _ *Plan) { put(t, m.folder.Files("EX-002")+"/x", []byte("x")) }, evidence.ErrBroken, "FILE_UNLISTED"},
+		"an odd name":       {func(m made, _ *Plan) { put(t, filepath.Join(m.reports, "a b"), []byte("x")) }, nil, "cannot hold that name"},
+		"a link":            {func(m made, _ *Plan) { must(t, os.Symlink("/etc/passwd", filepath.Join(m.reports, "l"))) }, nil, "no regular file"},
+		"no .age":           {func(_ made, p *Plan) { p.To = []string{"age1x"} }, evidence.ErrUsage, ""},
+		"no recipient":      {func(_ made, p *Plan) { p.Out += ".age" }, evidence.ErrUsage, ""},
 		"names equal but for case": {func(m made, _ *Plan) {
 			put(t, filepath.Join(m.reports, "A"), nil)
 			put(t, filepath.Join(m.reports, "a"), nil)
