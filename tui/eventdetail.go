@@ -1,10 +1,7 @@
 package tui
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"strings"
 
 	tea "charm.land/bubbletea/v2"
 	uv "github.com/charmbracelet/ultraviolet"
@@ -166,40 +163,6 @@ func tri(b *bool) visible.Text {
 		return visible.Lit("yes")
 	}
 	return visible.Lit("no")
-}
-
-// detailLimit is how much of a record a detail shows, bytes.
-const detailLimit = 1 << 20
-
-// jsonLines is a record's own text, indented when it is JSON, with secrets
-// masked.
-func jsonLines(raw []byte, w int) []widget.Line {
-	cut := len(raw) > detailLimit
-	raw = raw[:min(len(raw), detailLimit)]
-	text := masked(string(raw))
-	var b bytes.Buffer
-	if !cut && json.Indent(&b, []byte(text), "", "  ") == nil {
-		text = b.String()
-	}
-	var out []widget.Line
-	for l := range strings.Lines(text) {
-		body := strings.TrimLeft(strings.TrimRight(l, "\n"), " ")
-		indent := visible.Escape(strings.Repeat(" ", min(len(strings.TrimRight(l, "\n"))-len(body), 40)))
-		name, value, ok := strings.Cut(body, `": `)
-		for i, t := range widget.Wrap(visible.Escape(body), max(w-widget.Width(indent), 10)) {
-			line := widget.Line{span(widget.Normal, indent)}
-			if head := visible.Escape(name + `":`); i == 0 && ok && value != "" && strings.HasPrefix(body, `"`) && strings.HasPrefix(t.String(), head.String()) {
-				line = append(line, span(widget.Info, head), span(widget.Normal, visible.Part(t, t.String()[len(head.String()):])))
-			} else {
-				line = append(line, span(widget.Normal, t))
-			}
-			out = append(out, line)
-		}
-	}
-	if cut {
-		out = append(out, widget.Plain(widget.Warn, visible.Lit("! the record is longer than 1 MiB; snapcase events --raw shows all of it")))
-	}
-	return out
 }
 
 func (d *eventDetail) pane() pane {

@@ -121,7 +121,7 @@ func (s *findingScreen) do(a action) (tea.Cmd, bool) {
 	if a == actOpen && s.pane == 2 {
 		p := s.pick()
 		if p.entity == "" && p.record != "" {
-			return goRecord(p.record, p.at), true
+			return goRecord(p.record), true
 		}
 	}
 	if a == actOpen && s.pane == 0 {

@@ -178,7 +178,7 @@ func openPlace(p evidence.Place) tea.Cmd {
 		return goBytes(*p.Address, off)
 	}
 	if p.Status == "log" && p.Address != nil {
-		return say(widget.Info, visible.Sprintf("%s: c shows the events of the key", *p.Address))
+		return goRecord(*p.Address)
 	}
 	return goBytes(p.Exhibit, p.Offset)
 }

@@ -97,7 +97,7 @@ func newModel(ctx context.Context, c caseSource, o Options) *model {
 
 // Init asks for the facts and for what the first section shows.
 func (m *model) Init() tea.Cmd {
-	return tea.Batch(tea.RequestBackgroundColor, m.tick(), m.askFacts(), m.screens[m.at].enter())
+	return tea.Batch(tea.RequestBackgroundColor, m.tick(0), m.askFacts(), m.screens[m.at].enter())
 }
 
 func (m *model) askFacts() tea.Cmd {
@@ -109,12 +109,12 @@ func (m *model) askFacts() tea.Cmd {
 }
 
 // tick is the clock of the header; it stands still while nobody looks.
-func (m *model) tick() tea.Cmd {
+func (m *model) tick(after time.Duration) tea.Cmd {
 	if m.o.Now == nil {
 		return nil
 	}
 	now := m.o.Now
-	return tea.Tick(time.Second, func(time.Time) tea.Msg { return tickMsg(now()) })
+	return tea.Tick(after, func(time.Time) tea.Msg { return tickMsg(now()) })
 }
 
 func (m *model) restyle() { m.st = newStyles(m.profile, m.dark, m.o) }
@@ -138,12 +138,12 @@ func (m *model) update(msg tea.Msg) tea.Cmd {
 	case tickMsg:
 		m.now = time.Time(msg)
 		if m.focused {
-			return m.tick()
+			return m.tick(time.Second)
 		}
 	case tea.FocusMsg:
 		if !m.focused {
 			m.focused = true
-			return m.tick()
+			return m.tick(time.Second)
 		}
 	case tea.BlurMsg:
 		m.focused = false
@@ -178,6 +178,12 @@ func (m *model) take(a answer) tea.Cmd {
 	}
 	if a.to != shell {
 		return m.screens[a.to].take(a)
+	}
+	if a.slot == recordSlot {
+		if u, ok := m.top().(*recordView); ok {
+			u.raw.take(a)
+		}
+		return nil
 	}
 	if a.slot == "write" {
 		return m.wrote(a)

@@ -246,7 +246,7 @@ func (s *overview) doHist(a action) (tea.Cmd, bool) {
 		s.cursor = min(s.cursor+1, n-1)
 	case actOpen, actTimeline:
 		if s.cursor >= 0 && s.cursor < n {
-			return goMoment(s.hist.val.Buckets[s.cursor].Start), true
+			return goMoment(s.hist.val.Buckets[s.cursor].Start, ""), true
 		}
 	default:
 		return nil, false

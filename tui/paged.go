@@ -162,15 +162,15 @@ func (p *paged[T]) totals(lower bool) visible.Text {
 	return totals(p.Total(), lower)
 }
 
-// totals is "7 of 418,220" or "≥ 10,000 (counting…)" as the title says it.
+// totals is "7 of 418,220" or "at least 10,000, counting…" as the title says it.
 func totals(t widget.Total, lower bool) visible.Text {
 	switch {
 	case !t.Known:
 		return visible.Lit("counting…")
 	case t.More:
-		return visible.Sprintf("≥ %s, counting…", count(t.N-1))
+		return visible.Sprintf("at least %s, counting…", count(t.N-1))
 	case lower || t.Lower:
-		return visible.Sprintf("≥ %s", count(t.N))
+		return visible.Sprintf("at least %s", count(t.N))
 	}
 	return count(t.N)
 }

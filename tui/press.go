@@ -117,18 +117,24 @@ func (m *model) turn(s screen, n int, forward bool) {
 }
 
 func (m *model) motion(a action, motion widget.Motion, p pane) tea.Cmd {
-	var cmds []tea.Cmd
 	switch {
 	case p.table != nil:
-		ws := p.table.Move(motion)
-		if p.want != nil {
-			cmds = append(cmds, p.want(ws))
-		}
-		if p.moved != nil {
-			cmds = append(cmds, p.moved())
-		}
+		return m.settled(p, p.table.Move(motion))
 	case p.doc != nil:
 		p.doc.move(a, max(p.area.Dy()-2, 1))
+	}
+	return nil
+}
+
+// settled asks for what the table of a pane wants after its cursor moved, and
+// tells the screen.
+func (m *model) settled(p pane, ws []widget.Want) tea.Cmd {
+	var cmds []tea.Cmd
+	if p.want != nil {
+		cmds = append(cmds, p.want(ws))
+	}
+	if p.moved != nil {
+		cmds = append(cmds, p.moved())
 	}
 	return tea.Batch(cmds...)
 }
@@ -164,7 +170,7 @@ func (m *model) onPick(a action, s screen, p pane) tea.Cmd {
 		}
 	case actTimeline:
 		if k.at.Set {
-			return goMoment(k.at)
+			return goMoment(k.at, k.record)
 		}
 		return say(widget.Warn, visible.Lit("warn: this row has no time"))
 	case actEvents:
@@ -202,10 +208,7 @@ func (m *model) mark(a action, p pane) tea.Cmd {
 	}
 	switch a {
 	case actMark:
-		ws := p.table.Mark()
-		if p.want != nil {
-			return p.want(ws)
-		}
+		return m.settled(p, p.table.Mark())
 	case actRange:
 		p.table.MarkRange()
 	case actUnmark:
@@ -330,15 +333,7 @@ func (m *model) mouseIn(msg tea.MouseMsg, s screen, i int, p pane, y int) tea.Cm
 		if p.table == nil {
 			return nil
 		}
-		var cmds []tea.Cmd
-		ws := p.table.Click(y)
-		if p.want != nil {
-			cmds = append(cmds, p.want(ws))
-		}
-		if p.moved != nil {
-			cmds = append(cmds, p.moved())
-		}
-		return tea.Batch(cmds...)
+		return m.settled(p, p.table.Click(y))
 	case tea.MouseWheelMsg:
 		a, motion := actUp, widget.Up
 		if msg.Mouse().Button == tea.MouseWheelDown {

@@ -235,19 +235,20 @@ func goBytes(address string, offset int64) tea.Cmd {
 	return goTo(secFiles, func(s *fileScreen) tea.Cmd { return s.openAddress(address, offset) })
 }
 
-// goMoment shows the timeline at t.
-func goMoment(t imaging.Time) tea.Cmd {
-	return goTo(secTimeline, func(s *timelineScreen) tea.Cmd { return s.at(t) })
+// goMoment shows the timeline at t, on the row of a record where one has it.
+func goMoment(t imaging.Time, record string) tea.Cmd {
+	return goTo(secTimeline, func(s *timelineScreen) tea.Cmd { return s.at(t, record) })
 }
 
-// goRecord opens what a finding or a place names: bytes for an address, the
-// event for a record.
-func goRecord(ref string, at imaging.Time) tea.Cmd {
+// goRecord opens what a finding or a place names: bytes for an address, its
+// own words for a record of a log.
+func goRecord(ref string) tea.Cmd {
 	if _, err := evidence.ParseAddress(ref); err == nil {
 		return goBytes(ref, 0)
 	}
-	if at.Set {
-		return goMoment(at)
+	r, err := evidence.ParseRecord(ref)
+	if err != nil {
+		return say(widget.Warn, visible.Sprintf("warn: %v", err))
 	}
-	return say(widget.Warn, visible.Sprintf("warn: %s has no bytes and no time to go to", ref))
+	return showRecord(r)
 }

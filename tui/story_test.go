@@ -91,7 +91,7 @@ func TestFilter(t *testing.T) {
 // TestPalette runs an action, a section with an argument, and a row number.
 func TestPalette(t *testing.T) {
 	r := newRig(t, &fakeCase{n: 4182}, 120, 36, Options{})
-	r.press(":").has("go-to-time").typed("timel").press("enter").has("Timeline", "moments")
+	r.press(":").has(":copy").typed("timel").press("enter").has("Timeline", "moments")
 	r.press(":").typed("4000").press("enter").has("row 4,000/4,182")
 	r.press(":").typed("go-to-time 2019-09-04 21:10").press("enter").has("understood as 2019-09-04 21:10:00Z", "2019-09-04 21:10:00Z")
 	r.press(":").typed("trace AKIAIOSFODNN7EXAMPLE").press("enter").has("Trace › access-key")
@@ -101,7 +101,7 @@ func TestPalette(t *testing.T) {
 // TestMarks marks a range and takes the marks away.
 func TestMarks(t *testing.T) {
 	r := newRig(t, &fakeCase{n: 100}, 120, 36, Options{})
-	r.press("6 space j j v").has("4 marked")
+	r.press("6 space j j v").has("4 marked", "a.json.gz#4 ")
 	r.press(`ctrl+\`).lacks("marked")
 }
 
@@ -164,5 +164,19 @@ func TestHostileNames(t *testing.T) {
 	r.has("/etc/␛[31mpasswd")
 	if _, err := evidence.ParseAddress("EX-001/p2/1:1/\x1b"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRecordView opens a record that a finding names, and T lands on the row of
+// the record, not only at its time.
+func TestRecordView(t *testing.T) {
+	r := newRig(t, &fakeCase{n: 4182}, 120, 36, Options{})
+	r.run(goTo[screen](secFindings, nil))
+	r.press("tab tab G enter").has("EX-002/us-east-1/a.json.gz#311", "secretAccessKey", "secrets are masked").lacks("wJalrXUtnFEMI")
+	r.press("esc").lacks("secrets are masked")
+	r.run(goMoment(at(-3600, 0), "EX-001/auth.log#7"))
+	r.run(goMoment(fakeMoment(1001).Time, fakeMoment(1001).Record))
+	if m, ok := r.m.screens[secTimeline].(*timelineScreen).list.value(); !ok || m.Record != fakeMoment(1001).Record {
+		t.Errorf("T landed on %+v", m)
 	}
 }

@@ -30,6 +30,7 @@ type timelineScreen struct {
 	c      timelineSource
 	q      store.TimelineQuery
 	asked  bool
+	seek   string // the record to put the cursor on when its rows come
 	list   paged[evidence.Moment]
 	hist   loaded[store.Histogram]
 	cursor int // bucket
@@ -92,9 +93,14 @@ func (s *timelineScreen) ask(q store.TimelineQuery) tea.Cmd {
 	)
 }
 
-// at shows the moment t; a range that leaves it out is dropped.
-func (s *timelineScreen) at(t imaging.Time) tea.Cmd {
+// at shows the moment t, on the row of a record where the rows at t hold it; a
+// filter that may leave it out is dropped.
+func (s *timelineScreen) at(t imaging.Time, record string) tea.Cmd {
 	q := s.q
+	s.seek = record
+	if record != "" {
+		q.Sources, q.Text, q.Tag = nil, "", ""
+	}
 	if q.From.Set && t.Compare(q.From) < 0 || q.To.Set && t.Compare(q.To) > 0 {
 		q.From, q.To = imaging.Time{}, imaging.Time{}
 	}
@@ -112,7 +118,23 @@ func (s *timelineScreen) take(m answer) tea.Cmd {
 		return nil
 	}
 	cmd, _ := s.list.take(m)
-	return tea.Batch(cmd, s.moved())
+	return tea.Batch(cmd, s.found(), s.moved())
+}
+
+// found puts the cursor on the row that is looked for, when it came.
+func (s *timelineScreen) found() tea.Cmd {
+	v, ok := s.list.value()
+	if !ok || s.seek == "" || s.list.Loading() {
+		return nil
+	}
+	want := s.seek
+	s.seek = ""
+	for _, r := range s.list.Cached() {
+		if m, ok := r.Data.(evidence.Moment); ok && m.Record == want && m.Time == v.Time {
+			return s.list.want(s.list.Go(r.Key))
+		}
+	}
+	return nil
 }
 
 // followRow puts the bucket cursor on the bucket of the row.
@@ -167,24 +189,6 @@ func (s *timelineScreen) describe() {
 		l = append(append(l, nil), jsonLines(s.raw.val, w)...)
 	}
 	s.info.set(l)
-}
-
-// hexLines are bytes as lines of a detail, secrets masked.
-func hexLines(b []byte) []widget.Line {
-	b = []byte(masked(string(b[:min(len(b), 4096)])))
-	var out []widget.Line
-	for i := 0; i < len(b); i += 16 {
-		row := b[i:min(i+16, len(b))]
-		text := make([]byte, len(row))
-		for k, c := range row {
-			text[k] = '.'
-			if c >= 0x20 && c < 0x7f {
-				text[k] = c
-			}
-		}
-		out = append(out, widget.Line{span(widget.Dim, visible.Sprintf("%04x  ", i)), span(widget.Normal, visible.Sprintf("%-48s ", fmt.Sprintf("% x", row))), span(widget.Normal, visible.Escape(string(text)))})
-	}
-	return out
 }
 
 func unsureWords(v evidence.Moment) visible.Text {
@@ -256,7 +260,7 @@ func (s *timelineScreen) do(a action) (tea.Cmd, bool) {
 	case actRangeFrom, actRangeTo:
 		return s.rangeEnd(a == actRangeFrom), true
 	case actGoTime:
-		return openPrompt(timePrompt(s.at)), true
+		return openPrompt(timePrompt(func(t imaging.Time) tea.Cmd { return s.at(t, "") })), true
 	case actOpen:
 		p := s.pick()
 		if p.address == "" && p.entity == "" && s.pane == 0 {
@@ -296,7 +300,7 @@ func (s *timelineScreen) doHist(a action) (tea.Cmd, bool) {
 		if s.cursor < 0 || s.cursor >= n {
 			return nil, true
 		}
-		return s.at(s.hist.val.Buckets[s.cursor].Start), true
+		return s.at(s.hist.val.Buckets[s.cursor].Start, ""), true
 	default:
 		return nil, false
 	}

@@ -194,7 +194,7 @@ func (s *traceScreen) fillTabs(t evidence.Trace) {
 		}
 		out := size(p.BytesOut)
 		if p.Lower {
-			out = visible.Sprintf("≥%s", out)
+			out = visible.Sprintf("%s+", out)
 		}
 		rows[tabPeers] = append(rows[tabPeers], row(i, p, pick{at: p.First, entity: p.IP, copy: p.IP, row: p, events: eventsOf(p.IP)},
 			widget.Cell{Role: widget.Link, Text: esc(p.IP)}, widget.Cell{Text: esc(p.Protocol)}, widget.Cell{Text: out}, widget.Cell{Text: size(p.BytesIn)},
@@ -270,7 +270,8 @@ func (s *traceScreen) panes(body uv.Rectangle, m mode) []pane {
 		regions.area, chain.area = widget.Split(top, top.Dx()/2)
 		return []pane{regions, chain, tabs}
 	default:
-		top, low := widget.Stack(body, body.Dy()*42/100)
+		rows := max(len(t.Regions), len(t.Calls), 5)
+		top, low := widget.Stack(body, min(body.Dy()*45/100, rows+4))
 		regions.area, calls.area = widget.Split(top, top.Dx()*60/100)
 		tabs.area, chain.area = widget.Split(low, low.Dx()*52/100)
 	}

@@ -3,11 +3,9 @@ package tui
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
@@ -247,53 +245,6 @@ func stringLines(b []byte, off int64) []widget.Line {
 	return out
 }
 
-func (v *viewer) meta(w int) []widget.Line {
-	e, n := v.entry, widget.Normal
-	if e == nil {
-		if v.src != nil {
-			return []widget.Line{field(visible.Lit("image"), n, esc(v.addr)), field(visible.Lit("size"), n, visible.Sprintf("%s bytes", count(v.src.Size())))}
-		}
-		return nil
-	}
-	status := n
-	if e.Status != "allocated" {
-		status = widget.Deleted
-	}
-	l := fields(w, visible.Lit("path"), n, visible.Escape(rawPath(*e)))
-	l = append(l,
-		field(visible.Lit("status"), status, visible.Sprintf("%s   %s   %s", e.Status, e.Type, esc(e.From))),
-		field(visible.Lit("size"), n, visible.Sprintf("%s bytes   mode %s   uid %d   gid %d   links %d", count(e.Size), e.Mode, e.UID, e.GID, e.Links)),
-		field(visible.Lit("inode"), n, visible.Sprintf("%d generation %d", e.Inode, e.Generation)),
-		field(visible.Lit("modified"), n, clockFull(e.Modified)), field(visible.Lit("accessed"), n, clockFull(e.Accessed)),
-		field(visible.Lit("changed"), n, clockFull(e.Changed)), field(visible.Lit("born"), n, clockFull(e.Born)),
-	)
-	if e.DeletedAt.Set {
-		l = append(l, field(visible.Lit("deleted"), widget.Deleted, clockFull(e.DeletedAt)))
-	}
-	if e.Link != nil {
-		link := *e.Link
-		if e.LinkB64 != nil {
-			link = string(e.LinkB64)
-		}
-		l = append(l, field(visible.Lit("link to"), n, visible.Escape(link)))
-	}
-	if e.Damage != nil {
-		l = append(l, fields(w, visible.Lit("damage"), widget.Warn, visible.Sprintf("! %s", *e.Damage))...)
-	}
-	if e.SHA256 != "" {
-		l = append(l, field(visible.Lit("SHA-256"), n, visible.Escape(e.SHA256)))
-	}
-	return append(l, fields(w, visible.Lit("address"), widget.Dim, visible.Escape(e.Address))...)
-}
-
-// rawPath is the path with the bytes of the evidence.
-func rawPath(e evidence.FileEntry) string {
-	if e.PathB64 != nil {
-		return string(e.PathB64)
-	}
-	return e.Path
-}
-
 // title is what stands on the border.
 func (v *viewer) title() widget.Line {
 	names := []visible.Text{visible.Lit("meta"), visible.Lit("hex"), visible.Lit("text"), visible.Lit("strings")}
@@ -427,100 +378,4 @@ func (v *viewer) cover() tea.Cmd {
 		return nil
 	}
 	return v.load(max(v.top-chunkSize/2, 0))
-}
-
-func (v *viewer) goOffset(s string) tea.Cmd {
-	n, err := strconv.ParseInt(strings.TrimSpace(s), 0, 64)
-	if err != nil || n < 0 || v.src == nil || n >= v.src.Size() {
-		return say(widget.Warn, visible.Sprintf("warn: %q is no offset of these bytes", s))
-	}
-	v.tab, v.top, v.mark = tabHex, n&^15, [2]int64{n, n + 1}
-	return v.cover()
-}
-
-func (v *viewer) find(s string) tea.Cmd {
-	b := []byte(s)
-	if digits, ok := strings.CutPrefix(s, "hex:"); ok {
-		var err error
-		if b, err = hex.DecodeString(strings.ReplaceAll(digits, " ", "")); err != nil {
-			return say(widget.Warn, visible.Sprintf("warn: %q are no hexadecimal digits", digits))
-		}
-	}
-	if len(b) == 0 || len(b) > findPattern {
-		return nil
-	}
-	v.want = b
-	v.mark[1] = v.mark[0]
-	return v.findFrom(true)
-}
-
-// findFrom searches from the mark on, forward or backward, to the end.
-func (v *viewer) findFrom(forward bool) tea.Cmd {
-	src, want, at := v.src, v.want, v.mark[0]
-	if src == nil || len(want) == 0 {
-		return nil
-	}
-	if v.mark[1] > v.mark[0] && forward {
-		at++
-	}
-	return ask(v.a, secFiles, viewSlot+".find", func(ctx context.Context) (int64, error) {
-		if forward {
-			return search(ctx, src, want, at)
-		}
-		return searchBack(ctx, src, want, at)
-	})
-}
-
-func search(ctx context.Context, src imaging.Source, want []byte, at int64) (int64, error) {
-	b := make([]byte, findStep)
-	for ; at < src.Size(); at += findStep - int64(len(want)) + 1 {
-		if err := ctx.Err(); err != nil {
-			return -1, err
-		}
-		n, err := src.ReadAt(b, at)
-		if i := bytes.Index(b[:n], want); i >= 0 {
-			return at + int64(i), nil
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return -1, err
-		}
-	}
-	return -1, nil
-}
-
-func searchBack(ctx context.Context, src imaging.Source, want []byte, end int64) (int64, error) {
-	b := make([]byte, findStep)
-	end = min(end+int64(len(want))-1, src.Size())
-	for end > 0 {
-		if err := ctx.Err(); err != nil {
-			return -1, err
-		}
-		from := max(end-findStep, 0)
-		n, err := src.ReadAt(b[:end-from], from)
-		if i := bytes.LastIndex(b[:n], want); i >= 0 {
-			return from + int64(i), nil
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return -1, err
-		}
-		if from == 0 {
-			break
-		}
-		end = from + int64(len(want)) - 1
-	}
-	return -1, nil
-}
-
-func (v *viewer) takeFind(m answer) tea.Cmd {
-	at, _ := m.val.(int64)
-	switch {
-	case m.err != nil:
-		return say(widget.Bad, visible.Sprintf("error: %v", m.err))
-	case at < 0:
-		return say(widget.Warn, visible.Lit("no further match"))
-	case v.src == nil:
-		return nil
-	}
-	v.tab, v.top, v.mark = tabHex, max(at&^15-32, 0), [2]int64{at, at + int64(len(v.want))}
-	return v.cover()
 }
