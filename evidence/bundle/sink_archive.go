@@ -39,7 +39,10 @@ func newArchiveSink(p *packing) (_ *archiveSink, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &archiveSink{out: p.Out, part: p.Out + ".part", top: plainTop(filepath.Base(abs)) + "-" + p.seal.Format("20060102T150405Z"), seal: p.seal, packed: &bounded{}, names: map[string]string{}}
+	s := &archiveSink{out: p.Out, part: partOf(p.Out), top: plainTop(filepath.Base(abs)) + "-" + p.seal.Format("20060102T150405Z"), seal: p.seal, packed: &bounded{}, names: map[string]string{}}
+	if err := os.RemoveAll(s.part); err != nil {
+		return nil, err
+	}
 	if s.f, err = os.OpenFile(s.part, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644); err != nil {
 		return nil, err
 	}

@@ -19,11 +19,21 @@ type folderSink struct {
 }
 
 func newFolderSink(out string, seal time.Time) (*folderSink, error) {
-	part := filepath.Clean(out) + ".part"
+	part := partOf(out)
+	if err := os.RemoveAll(part); err != nil {
+		return nil, err
+	}
 	if err := os.Mkdir(part, 0o755); err != nil {
 		return nil, err
 	}
 	return &folderSink{out: out, part: part, seal: seal, folders: []string{part}}, nil
+}
+
+// partOf is the name of an output while it is written. What a killed process
+// left under it is removed by the next one.
+func partOf(out string) string {
+	out = filepath.Clean(out)
+	return filepath.Join(filepath.Dir(out), "."+filepath.Base(out)+".snapcase-part")
 }
 
 func (s *folderSink) create(path string, _ int64, mode os.FileMode) (io.Writer, error) {

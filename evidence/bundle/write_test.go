@@ -216,6 +216,37 @@ func TestStandardTools(t *testing.T) {
 	}
 }
 
+// TestChangedPlaceIsNamed changes the image in a folder and in an archive.
+func TestChangedPlaceIsNamed(t *testing.T) {
+	m := makeCase(t)
+	bag := filepath.Join(t.TempDir(), "bag")
+	_, err := Write(t.Context(), m.plan(bag))
+	must(t, err)
+	archive := filepath.Join(t.TempDir(), "b.tar.zst")
+	_, err = Write(t.Context(), m.plan(archive))
+	must(t, err)
+	const name = "data/exhibits/EX-001/image.raw"
+	b, err := os.ReadFile(filepath.Join(bag, name))
+	must(t, err)
+	for _, at := range []int{0, 5 << 20, len(b) - 1} {
+		c := bytes.Clone(b)
+		c[at] ^= 4
+		must(t, os.WriteFile(filepath.Join(bag, name), c, 0o644))
+		all := unpack(t, archive)
+		for i := range all {
+			if strings.HasSuffix(all[i].h.Name, name) {
+				all[i].body = c
+			}
+		}
+		for _, path := range []string{bag, packEntries(t, all, nil)} {
+			r := verifyBag(t, path, m.signers)
+			if len(r.Failures) != 1 || r.Failures[0].Path != name || !r.Failures[0].Located || r.Failures[0].Offset != int64(at/(4<<20)*(4<<20)) {
+				t.Fatalf("byte %d: %+v", at, r)
+			}
+		}
+	}
+}
+
 func TestOpen(t *testing.T) {
 	m := makeCase(t)
 	dir := t.TempDir()

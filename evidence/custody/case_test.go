@@ -18,6 +18,9 @@ import (
 	"snapcase/evidence"
 )
 
+// testBlock is the block length of the images of tests.
+const testBlock = 128 << 10
+
 const testCase = "urn:uuid:6f1f7ad2-4a1e-4c1b-9d55-1f2f7c1f0a11"
 
 // clock is a wall clock and a boot clock that go on a millisecond a look.
@@ -89,17 +92,18 @@ func put(t testing.TB, path string, b []byte) string {
 	return sumOf(b)
 }
 
-// addImage seals an image exhibit of 10 MiB, of which the first is data.
+// addImage seals an image exhibit of five blocks of 128 KiB, the last half as
+// long, of which the first is data.
 func addImage(t testing.TB, f evidence.Folder, l *Ledger, id string) {
 	t.Helper()
 	must(t, l.Append(t.Context(), Record{Type: "evidence.acquire.start", Exhibit: id, Data: map[string]any{"kind": "disk", "source": "x"}}))
-	image := make([]byte, 10<<20)
-	for i := range 1 << 20 {
-		image[i] = byte(i >> 12)
+	image := make([]byte, testBlock*9/2)
+	for i := range testBlock {
+		image[i] = byte(i >> 9)
 	}
 	var blocks bytes.Buffer
-	for off := 0; off < len(image); off += 4 << 20 {
-		b := image[off:min(len(image), off+4<<20)]
+	for off := 0; off < len(image); off += testBlock {
+		b := image[off:min(len(image), off+testBlock)]
 		fmt.Fprintf(&blocks, "%s  %d %d\n", sumOf(b), off, len(b))
 	}
 	dir := f.Exhibit(id) + "/"

@@ -31,18 +31,20 @@ func parseKRL(b []byte) (*krl, error) {
 		return nil, errors.New("revocation list of an unknown version")
 	}
 	rest = rest[fixed:]
-	ok := true
 	for range 2 { // reserved, comment
-		if _, rest, ok = cutString(rest); !ok {
+		_, after, ok := cutString(rest)
+		if !ok {
 			return nil, errors.New("revocation list cut short")
 		}
+		rest = after
 	}
 	for len(rest) > 0 {
 		kind := rest[0]
-		var section []byte
-		if section, rest, ok = cutString(rest[1:]); !ok {
+		section, after, ok := cutString(rest[1:])
+		if !ok {
 			return nil, errors.New("revocation list cut short")
 		}
+		rest = after
 		if err := k.section(kind, section); err != nil {
 			return nil, err
 		}
