@@ -146,6 +146,8 @@ func (m *model) crumbs(c widget.Canvas, s screen, md mode) {
 func (m *model) navCount(s section) visible.Text {
 	f := m.facts
 	switch { // a count is not shown before it is known
+	case s == secKeys && f.keys.err != nil, s == secFindings && f.findings.err != nil, s == secExhibits && f.stats.err != nil:
+		return visible.Lit("!")
 	case s == secKeys && !f.keys.done, s == secFindings && !f.findings.done, s != secKeys && s != secFindings && !f.stats.done:
 		return widget.Blank
 	}

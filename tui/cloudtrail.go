@@ -59,9 +59,14 @@ func newEvents(a *asker, c eventSource, f *facts) *eventScreen {
 
 func eventColumns() []widget.Column {
 	return []widget.Column{
-		{Title: visible.Lit("TIME (UTC)"), Width: 20}, {Title: visible.Lit("REGION"), Width: 14, Drop: 1}, {Title: visible.Lit("EVENT"), Width: 22},
-		{Title: visible.Lit("USER"), Width: 15}, {Title: visible.Lit("IP"), Width: 15, Drop: 2},
-		{Title: visible.Lit("ACCESS KEY"), Width: 20, Drop: 4}, {Title: visible.Lit("SOURCE"), Width: 22, Drop: 5}, {Title: visible.Lit("ERROR"), Width: 12},
+		{Title: visible.Lit("TIME (UTC)"), Width: 20},
+		{Title: visible.Lit("REGION"), Width: 14, Drop: 1},
+		{Title: visible.Lit("EVENT"), Width: 22},
+		{Title: visible.Lit("USER"), Width: 15},
+		{Title: visible.Lit("IP"), Width: 15, Drop: 2},
+		{Title: visible.Lit("ACCESS KEY"), Width: 20, Drop: 4},
+		{Title: visible.Lit("SOURCE"), Width: 22, Drop: 5},
+		{Title: visible.Lit("ERROR"), Width: 12},
 	}
 }
 
@@ -75,8 +80,14 @@ func eventRow(e evidence.Event) widget.Row {
 		name = widget.Warn
 	}
 	r := widget.Row{Cells: []widget.Cell{
-		{Text: clock(e.Time)}, {Text: esc(e.Region)}, {Role: name, Text: esc(e.Name)}, {Text: esc(userOf(e))}, {Text: esc(e.SourceIP)},
-		{Role: widget.KeyID, Text: esc(e.AccessKeyID)}, {Role: widget.Dim, Text: esc(e.Source)}, {Role: role, Text: esc(e.ErrorCode)},
+		{Text: clock(e.Time)},
+		{Text: esc(e.Region)},
+		{Role: name, Text: esc(e.Name)},
+		{Text: esc(userOf(e))},
+		{Text: esc(e.SourceIP)},
+		{Role: widget.KeyID, Text: esc(e.AccessKeyID)},
+		{Role: widget.Dim, Text: esc(e.Source)},
+		{Role: role, Text: esc(e.ErrorCode)},
 	}}
 	for _, c := range r.Cells {
 		if c.Text.Changed() {
@@ -144,8 +155,10 @@ func (s *eventScreen) moved() tea.Cmd {
 
 func (s *eventScreen) panes(body uv.Rectangle, m mode) []pane {
 	s.mode = m
-	form := pane{title: widget.Line{span(widget.Title, visible.Lit("Query")), span(widget.Dim, visible.Lit("  the lookups combine   tab next field   enter run   esc leave"))},
-		scopes: []scope{inForm}, draw: s.form.draw, field: &s.form.fields[s.form.at]}
+	form := pane{
+		title:  widget.Line{span(widget.Title, visible.Lit("Query")), span(widget.Dim, visible.Lit("  the lookups combine   tab next field   enter run   esc leave"))},
+		scopes: []scope{inForm}, draw: s.form.draw, field: &s.form.fields[s.form.at],
+	}
 	_, lower := s.facts.partial(evidence.KindCloudTrail)
 	t := widget.Line{span(widget.Title, visible.Lit("Events")), span(widget.Dim, visible.Sprintf(" (%s)", s.list.totals(lower)))}
 	if len(s.chips()) > 0 {

@@ -33,9 +33,14 @@ func newCustody(a *asker, c custodySource) *custodyScreen {
 	s := &custodyScreen{a: a, c: c}
 	s.records.slot = "custody"
 	s.rows.Cols = []widget.Column{
-		{Title: visible.Lit("#"), Width: 5, Right: true}, {Title: visible.Lit("TIME (UTC)"), Width: 20}, {Title: visible.Lit("BY"), Width: 16, Drop: 3},
-		{Title: visible.Lit("TYPE"), Width: 18}, {Title: visible.Lit("EXHIBIT"), Width: 7}, {Title: visible.Lit("RESULT"), Width: 8, Drop: 2},
-		{Title: visible.Lit("HASH"), Width: 11, Drop: 1}, {Title: visible.Lit("WHAT"), Width: 14},
+		{Title: visible.Lit("#"), Width: 5, Right: true},
+		{Title: visible.Lit("TIME (UTC)"), Width: 20},
+		{Title: visible.Lit("BY"), Width: 16, Drop: 3},
+		{Title: visible.Lit("TYPE"), Width: 18},
+		{Title: visible.Lit("EXHIBIT"), Width: 7},
+		{Title: visible.Lit("RESULT"), Width: 8, Drop: 2},
+		{Title: visible.Lit("HASH"), Width: 11, Drop: 1},
+		{Title: visible.Lit("WHAT"), Width: 14},
 	}
 	return s
 }
@@ -74,8 +79,14 @@ func (s *custodyScreen) fill() {
 			role = widget.Warn
 		}
 		rows = append(rows, widget.Row{Key: widget.Key(fmt.Sprint(r.Seq)), Data: r, Cells: []widget.Cell{
-			{Role: widget.Dim, Text: visible.Sprintf("%d", r.Seq)}, {Text: clock(r.Time)}, {Text: esc(r.Actor)}, {Text: esc(r.Type)}, {Text: esc(r.Exhibit)},
-			{Role: role, Text: esc(r.Result)}, {Role: widget.Dim, Text: digest(r.Hash)}, {Role: widget.Dim, Text: esc(what)},
+			{Role: widget.Dim, Text: visible.Sprintf("%d", r.Seq)},
+			{Text: clock(r.Time)},
+			{Text: esc(r.Actor)},
+			{Text: esc(r.Type)},
+			{Text: esc(r.Exhibit)},
+			{Role: role, Text: esc(r.Result)},
+			{Role: widget.Dim, Text: digest(r.Hash)},
+			{Role: widget.Dim, Text: esc(what)},
 		}})
 	}
 	s.rows.SetRows(rows)
@@ -148,8 +159,10 @@ func (s *custodyScreen) panes(body uv.Rectangle, m mode) []pane {
 	if s.filter != "" {
 		t = widget.Line{span(widget.Title, visible.Lit("Ledger")), span(widget.Dim, visible.Sprintf(" (%d of %d)", s.rows.Total().N, len(s.records.val)))}
 	}
-	list := pane{title: t, area: main, scopes: []scope{inList}, table: &s.rows, moved: s.describe,
-		state: s.records.state(s.a, s.records.done && s.rows.Empty(), "No record matches.", "esc drops the filter")}
+	list := pane{
+		title: t, area: main, scopes: []scope{inList}, table: &s.rows, moved: s.describe,
+		state: s.records.state(s.a, s.records.done && s.rows.Empty(), "No record matches.", "esc drops the filter"),
+	}
 	name := visible.Lit("record")
 	if r, ok := rowOf[custody.Record](&s.rows); ok {
 		name = visible.Sprintf("Record %d  %s", r.Seq, r.Type)

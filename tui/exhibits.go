@@ -21,9 +21,14 @@ type exhibitScreen struct {
 func newExhibits(a *asker, f *facts) *exhibitScreen {
 	s := &exhibitScreen{a: a, facts: f}
 	s.rows.Cols = []widget.Column{
-		{Title: visible.Lit("ID"), Width: 7}, {Title: visible.Lit("KIND"), Width: 10}, {Title: visible.Lit("SIZE"), Width: 6, Right: true},
-		{Title: visible.Lit("RECORDS"), Width: 10, Right: true, Drop: 2}, {Title: visible.Lit("STATE"), Width: 10},
-		{Title: visible.Lit("SHA-256"), Width: 11, Drop: 1}, {Title: visible.Lit("FIRST"), Width: 20, Drop: 4}, {Title: visible.Lit("LAST"), Width: 20, Drop: 5},
+		{Title: visible.Lit("ID"), Width: 7},
+		{Title: visible.Lit("KIND"), Width: 10},
+		{Title: visible.Lit("SIZE"), Width: 6, Right: true},
+		{Title: visible.Lit("RECORDS"), Width: 10, Right: true, Drop: 2},
+		{Title: visible.Lit("STATE"), Width: 10},
+		{Title: visible.Lit("SHA-256"), Width: 11, Drop: 1},
+		{Title: visible.Lit("FIRST"), Width: 20, Drop: 4},
+		{Title: visible.Lit("LAST"), Width: 20, Drop: 5},
 		{Title: visible.Lit("WHAT"), Width: 20},
 	}
 	return s
@@ -45,8 +50,15 @@ func (s *exhibitScreen) factsChanged() {
 			what = x.Source
 		}
 		rows = append(rows, widget.Row{Key: widget.Key(x.Exhibit), Data: x, Cells: []widget.Cell{
-			{Text: visible.Escape(x.Exhibit)}, {Text: visible.Escape(string(x.Kind))}, {Text: size(x.Bytes)}, {Text: count(n)},
-			{Role: role, Text: state}, {Role: widget.Dim, Text: digest(x.SHA256.String())}, {Text: clock(x.First)}, {Text: clock(x.Last)}, {Text: esc(what)},
+			{Text: visible.Escape(x.Exhibit)},
+			{Text: visible.Escape(string(x.Kind))},
+			{Text: size(x.Bytes)},
+			{Text: count(n)},
+			{Role: role, Text: state},
+			{Role: widget.Dim, Text: digest(x.SHA256.String())},
+			{Text: clock(x.First)},
+			{Text: clock(x.Last)},
+			{Text: esc(what)},
 		}})
 	}
 	s.rows.SetRows(rows)
@@ -114,8 +126,10 @@ func (s *exhibitScreen) panes(body uv.Rectangle, m mode) []pane {
 	if m == medium {
 		main, below = widget.Stack(body, min(body.Dy()/2, len(s.rows.Cached())+6))
 	}
-	list := pane{title: title(visible.Lit("Exhibits"), int64(len(s.facts.stats.val)), s.facts.stats.done), area: main, scopes: []scope{inList}, table: &s.rows, moved: s.describe,
-		state: s.facts.stats.state(s.a, s.facts.stats.done && len(s.facts.stats.val) == 0, "No exhibit in this case yet.", "snapcase acquire CASE SOURCE…")}
+	list := pane{
+		title: title(visible.Lit("Exhibits"), int64(len(s.facts.stats.val)), s.facts.stats.done), area: main, scopes: []scope{inList}, table: &s.rows, moved: s.describe,
+		state: s.facts.stats.state(s.a, s.facts.stats.done && len(s.facts.stats.val) == 0, "No exhibit in this case yet.", "snapcase acquire CASE SOURCE…"),
+	}
 	name := visible.Lit("exhibit")
 	if x, ok := rowOf[evidence.ExhibitStats](&s.rows); ok {
 		name = visible.Sprintf("%s  %s", x.Exhibit, x.Kind)

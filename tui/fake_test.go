@@ -110,8 +110,10 @@ func (f *fakeCase) Stats(ctx context.Context) ([]evidence.ExhibitStats, error) {
 			{ID: "p1", Type: "efi", FS: "vfat", Label: "EFI", Start: 1048576, Size: 134217728, Entries: 12},
 			{ID: "p2", Type: "linux", FS: "ext4", Label: "cloudimg-rootfs", UUID: "0b3e7a1c-2f3d-4a55-9f1e-7a0c1d2e3f40", Start: 135266304, Size: 42814406656, Entries: 1204551, Deleted: 1204, Damaged: 2},
 		}},
-		{Exhibit: "EX-002", Kind: evidence.KindCloudTrail, Label: "trail, all regions", Source: "s3://acme-trail/AWSLogs/", SHA256: d, Bytes: 1181116006, Files: 8841, Records: f.n + 12, Distinct: f.n, Duplicates: 12, BadRecords: 1, Indexed: true, First: at(-86400, 0), Last: at(86400, 0), Regions: []string{"us-east-1", "eu-west-1", "ap-southeast-1"},
-			Gaps: []evidence.Gap{{Exhibit: "EX-002", Place: "us-east-1/…T1415Z.json.gz#88", Offset: 40960, Reason: "gzip: unexpected EOF"}}},
+		{
+			Exhibit: "EX-002", Kind: evidence.KindCloudTrail, Label: "trail, all regions", Source: "s3://acme-trail/AWSLogs/", SHA256: d, Bytes: 1181116006, Files: 8841, Records: f.n + 12, Distinct: f.n, Duplicates: 12, BadRecords: 1, Indexed: true, First: at(-86400, 0), Last: at(86400, 0), Regions: []string{"us-east-1", "eu-west-1", "ap-southeast-1"},
+			Gaps: []evidence.Gap{{Exhibit: "EX-002", Place: "us-east-1/…T1415Z.json.gz#88", Offset: 40960, Reason: "gzip: unexpected EOF"}},
+		},
 		{Exhibit: "EX-003", Kind: evidence.KindFlowLog, Source: "/srv/flow", SHA256: d, Bytes: 838860800, Files: 40, Records: 9804112, Distinct: 9804112, Indexed: true, First: at(0, 0), Last: at(7200, 0)},
 		{Exhibit: "EX-004", Kind: evidence.KindPcap, Label: "mirror of eni-0aa", Source: "/srv/mirror.pcap", SHA256: d, Bytes: 8388608, Files: 1, Records: 4020, Distinct: 4020, Indexed: true, First: at(3000, 0), Last: at(6600, 0)},
 	}, nil
@@ -122,15 +124,19 @@ func (f *fakeCase) Keys(ctx context.Context, all bool) ([]evidence.Key, error) {
 		return nil, err
 	}
 	keys := []evidence.Key{
-		{KeyID: "AKIAIOSFODNN7EXAMPLE", Kind: "long-term", Events: 204, First: at(3793, 0), Last: at(6400, 0), Regions: []string{"us-east-1", "ap-southeast-1"}, Principals: []string{"arn:aws:iam::123456789012:user/Marc_the_Intern"}, Documentation: true,
+		{
+			KeyID: "AKIAIOSFODNN7EXAMPLE", Kind: "long-term", Events: 204, First: at(3793, 0), Last: at(6400, 0), Regions: []string{"us-east-1", "ap-southeast-1"}, Principals: []string{"arn:aws:iam::123456789012:user/Marc_the_Intern"}, Documentation: true,
 			Places: []evidence.Place{
 				{Exhibit: "EX-001", Address: ptr("EX-001/p2/131:7/home/ec2-user/.aws/credentials"), Offset: 0x11f20a40, Status: "allocated", Secret: true, Fingerprint: "3e91c07a52f0d188", FileOffset: ptr(int64(30))},
 				{Exhibit: "EX-001", Address: ptr("EX-001/p2/140:1/home/ec2-user/.bash_history"), Offset: 0x11f30a40, Status: "deleted", Secret: true, Fingerprint: "3e91c07a52f0d188", FileOffset: ptr(int64(212))},
 				{Exhibit: "EX-001", Offset: 0x311f20a40, Status: "unallocated"},
 				{Exhibit: "EX-002", Address: ptr("EX-002/us-east-1/a.json.gz#311"), Offset: 211, Status: "log"},
-			}},
-		{KeyID: "ASIAIOSFODNN7EXAMPLE", Kind: "temporary", Events: 31, First: at(3900, 0), Last: at(5000, 0), Regions: []string{"ap-southeast-1"}, Principals: []string{"arn:aws:sts::123456789012:assumed-role/admin/session"},
-			Places: []evidence.Place{{Exhibit: "EX-002", Address: ptr("EX-002/us-east-1/a.json.gz#312"), Offset: 400, Status: "log"}}},
+			},
+		},
+		{
+			KeyID: "ASIAIOSFODNN7EXAMPLE", Kind: "temporary", Events: 31, First: at(3900, 0), Last: at(5000, 0), Regions: []string{"ap-southeast-1"}, Principals: []string{"arn:aws:sts::123456789012:assumed-role/admin/session"},
+			Places: []evidence.Place{{Exhibit: "EX-002", Address: ptr("EX-002/us-east-1/a.json.gz#312"), Offset: 400, Status: "log"}},
+		},
 		{KeyID: "AKIAI44QH8DHBEXAMPLE", Kind: "long-term", Places: []evidence.Place{{Exhibit: "EX-001", Offset: 0x22, Status: "slack"}}},
 	}
 	if all {
@@ -158,8 +164,10 @@ func (f *fakeCase) Records(ctx context.Context) ([]custody.Record, error) {
 	types := []string{"case.create", "acquire.start", "acquire.end", "index", "note", "checkpoint"}
 	var out []custody.Record
 	for i := range 42 {
-		r := custody.Record{V: 1, Seq: int64(i + 1), Time: at(int64(i*61), 0), Type: types[i%len(types)], Actor: "jdoe", Key: "SHA256:3nCr", Host: "forensic-1", Authority: "TICKET-991", Result: "ok", Exhibit: fmt.Sprintf("EX-%03d", i%4+1),
-			Hash: fmt.Sprintf("%064x", i*7919+12345), Prev: fmt.Sprintf("%064x", (i-1)*7919+12345), Tool: custody.Tool{Name: "snapcase", Version: "0.1.0", SHA256: "4be1c0ffee", Args: []string{"snapcase", "acquire", "case1"}}, Data: map[string]any{"bytes": "42949672960", "source": "/srv/web-1.raw"}}
+		r := custody.Record{
+			V: 1, Seq: int64(i + 1), Time: at(int64(i*61), 0), Type: types[i%len(types)], Actor: "jdoe", Key: "SHA256:3nCr", Host: "forensic-1", Authority: "TICKET-991", Result: "ok", Exhibit: fmt.Sprintf("EX-%03d", i%4+1),
+			Hash: fmt.Sprintf("%064x", i*7919+12345), Prev: fmt.Sprintf("%064x", (i-1)*7919+12345), Tool: custody.Tool{Name: "snapcase", Version: "0.1.0", SHA256: "4be1c0ffee", Args: []string{"snapcase", "acquire", "case1"}}, Data: map[string]any{"bytes": "42949672960", "source": "/srv/web-1.raw"},
+		}
 		out = append(out, r)
 	}
 	return out, nil
@@ -176,8 +184,10 @@ func (f *fakeCase) files() []evidence.FileEntry {
 			mode = "100600"
 		}
 		n := uint64(100 + len(out))
-		e := evidence.FileEntry{Address: fmt.Sprintf("EX-001/p2/%d:1%s", n, path), Exhibit: "EX-001", Volume: "p2", Path: path, Inode: n, Generation: 1, Type: kind, Mode: mode, UID: 1000, GID: 1000, Links: 1, Size: size, Status: status,
-			Modified: at(int64(len(out))*37, 418_000_001), Accessed: at(3800, 5), Changed: at(3700, 0), Born: at(-4000, 0)}
+		e := evidence.FileEntry{
+			Address: fmt.Sprintf("EX-001/p2/%d:1%s", n, path), Exhibit: "EX-001", Volume: "p2", Path: path, Inode: n, Generation: 1, Type: kind, Mode: mode, UID: 1000, GID: 1000, Links: 1, Size: size, Status: status,
+			Modified: at(int64(len(out))*37, 418_000_001), Accessed: at(3800, 5), Changed: at(3700, 0), Born: at(-4000, 0),
+		}
 		if kind == "symlink" {
 			e.Link = ptr("/etc/\x1b[31mpasswd")
 		}
@@ -328,8 +338,10 @@ func fakeICMP() []evidence.ICMPPair {
 }
 
 func fakeFlow(i int64) evidence.Flow {
-	fl := evidence.Flow{Record: evidence.Record{Exhibit: "EX-003", File: "eni-0aa.log.gz", N: i + 1}, Start: at(i*3, 0), End: at(i*3+60, 0), Version: ptr(int64(2)), Account: ptr("123456789012"), Interface: ptr("eni-0aa11bb22cc33dd44"),
-		Src: ptr("10.0.1.9"), Dst: ptr("203.0.113.54"), SrcPort: ptr(49152 + i%1000), DstPort: ptr(int64(443)), Protocol: ptr("tcp"), Packets: ptr(i*7 + 1), Bytes: ptr(i*6997 + 40), Action: ptr("ACCEPT"), Status: ptr("OK")}
+	fl := evidence.Flow{
+		Record: evidence.Record{Exhibit: "EX-003", File: "eni-0aa.log.gz", N: i + 1}, Start: at(i*3, 0), End: at(i*3+60, 0), Version: ptr(int64(2)), Account: ptr("123456789012"), Interface: ptr("eni-0aa11bb22cc33dd44"),
+		Src: ptr("10.0.1.9"), Dst: ptr("203.0.113.54"), SrcPort: ptr(49152 + i%1000), DstPort: ptr(int64(443)), Protocol: ptr("tcp"), Packets: ptr(i*7 + 1), Bytes: ptr(i*6997 + 40), Action: ptr("ACCEPT"), Status: ptr("OK"),
+	}
 	switch i % 7 {
 	case 2:
 		fl.Src, fl.Dst, fl.Protocol, fl.SrcPort, fl.DstPort = ptr("10.0.1.9"), ptr("198.51.100.7"), ptr("icmp"), ptr(int64(0)), ptr(int64(0))

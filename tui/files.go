@@ -33,7 +33,7 @@ type fileScreen struct {
 	tree  *fileTree
 	list  paged[evidence.FileEntry]
 	view  viewer
-	q     store.FileQuery // of the list; Name makes it look below Dir
+	q     store.FileQuery // of the list; Name and Deleted make it look at any depth below Dir
 	shown mode
 }
 
@@ -41,9 +41,15 @@ func newFiles(a *asker, c fileSource, f *facts) *fileScreen {
 	s := &fileScreen{a: a, c: c, facts: f, tree: newTree(a, c), view: viewer{a: a, c: c}}
 	s.list.a, s.list.to, s.list.name, s.list.row = a, secFiles, "files.list", func(e evidence.FileEntry) widget.Row { return fileRow(e, "") }
 	s.list.Cols = []widget.Column{
-		{Title: visible.Lit("FL"), Width: 3}, {Title: visible.Lit("SIZE"), Width: 6, Right: true}, {Title: visible.Lit("MODIFIED (UTC)"), Width: 20, Drop: 1},
-		{Title: visible.Lit("CHANGED (UTC)"), Width: 20, Drop: 6}, {Title: visible.Lit("BORN (UTC)"), Width: 20, Drop: 7}, {Title: visible.Lit("MODE"), Width: 10, Drop: 3},
-		{Title: visible.Lit("UID"), Width: 5, Right: true, Drop: 4}, {Title: visible.Lit("INODE"), Width: 9, Right: true, Drop: 2}, {Title: visible.Lit("NAME"), Width: 20, Need: 24},
+		{Title: visible.Lit("FL"), Width: 3},
+		{Title: visible.Lit("SIZE"), Width: 6, Right: true},
+		{Title: visible.Lit("MODIFIED (UTC)"), Width: 20, Drop: 1},
+		{Title: visible.Lit("CHANGED (UTC)"), Width: 20, Drop: 6},
+		{Title: visible.Lit("BORN (UTC)"), Width: 20, Drop: 7},
+		{Title: visible.Lit("MODE"), Width: 10, Drop: 3},
+		{Title: visible.Lit("UID"), Width: 5, Right: true, Drop: 4},
+		{Title: visible.Lit("INODE"), Width: 9, Right: true, Drop: 2},
+		{Title: visible.Lit("NAME"), Width: 20, Need: 24},
 	}
 	return s
 }
@@ -89,7 +95,7 @@ func (s *fileScreen) run(q store.FileQuery) tea.Cmd {
 	s.q = q
 	base := q.Dir
 	asked := q
-	if q.Name != "" {
+	if q.Name != "" || q.Deleted {
 		asked.Dir, asked.Under = "", q.Dir
 	}
 	s.list.row = func(e evidence.FileEntry) widget.Row { return fileRow(e, base) }
@@ -135,6 +141,9 @@ func fileRow(e evidence.FileEntry, base string) widget.Row {
 	if base != "" {
 		name = strings.TrimPrefix(strings.TrimPrefix(path, strings.TrimSuffix(base, "/")), "/")
 	}
+	if name == "" {
+		name = "."
+	}
 	kind := map[string]string{"dir": "d", "symlink": "l", "fifo": "p", "socket": "s", "char": "c", "block": "b"}[e.Type]
 	if kind == "" {
 		kind = "·"
@@ -166,9 +175,15 @@ func fileRow(e evidence.FileEntry, base string) widget.Row {
 		amount = none
 	}
 	return widget.Row{Flags: flags, Cells: []widget.Cell{
-		{Role: widget.Dim, Text: visible.Escape(kind + state + damage)}, {Text: amount}, {Text: clock(e.Modified)}, {Role: widget.Dim, Text: clock(e.Changed)},
-		{Role: widget.Dim, Text: clock(e.Born)}, {Role: widget.Dim, Text: modeText(e)}, {Role: widget.Dim, Text: visible.Sprintf("%d", e.UID)},
-		{Role: widget.Dim, Text: visible.Sprintf("%d", e.Inode)}, {Role: role, Text: t},
+		{Role: widget.Dim, Text: visible.Escape(kind + state + damage)},
+		{Text: amount},
+		{Text: clock(e.Modified)},
+		{Role: widget.Dim, Text: clock(e.Changed)},
+		{Role: widget.Dim, Text: clock(e.Born)},
+		{Role: widget.Dim, Text: modeText(e)},
+		{Role: widget.Dim, Text: visible.Sprintf("%d", e.UID)},
+		{Role: widget.Dim, Text: visible.Sprintf("%d", e.Inode)},
+		{Role: role, Text: t},
 	}}
 }
 
@@ -222,8 +237,10 @@ func (s *fileScreen) preview() tea.Cmd {
 
 func (s *fileScreen) panes(body uv.Rectangle, m mode) []pane {
 	s.shown = m
-	tree := pane{title: widget.Plain(widget.Title, visible.Lit("Tree")), scopes: []scope{inList, inTree, inFiles}, table: &s.tree.table,
-		state: s.facts.stats.state(s.a, s.facts.stats.done && len(s.tree.roots) == 0, "No file system is read yet.")}
+	tree := pane{
+		title: widget.Plain(widget.Title, visible.Lit("Tree")), scopes: []scope{inList, inTree, inFiles}, table: &s.tree.table,
+		state: s.facts.stats.state(s.a, s.facts.stats.done && len(s.tree.roots) == 0, "No file system is read yet."),
+	}
 	words := []string{"This folder is empty.", "backspace goes up"}
 	if s.q.Name != "" || s.q.Deleted {
 		words = []string{"No entry below this folder matches.", "esc drops the last filter, E all of them"}
@@ -233,7 +250,7 @@ func (s *fileScreen) panes(body uv.Rectangle, m mode) []pane {
 		list.state = tree.state
 	}
 	view := pane{title: s.view.title(), scopes: []scope{inViewer}, draw: s.view.draw, state: s.view.state()}
-	out := []pane{tree, list, view}
+	var out []pane
 	switch m {
 	case small:
 		list.area, view.area = widget.Stack(body, body.Dy()-8)
@@ -259,8 +276,8 @@ func (s *fileScreen) panes(body uv.Rectangle, m mode) []pane {
 
 func (s *fileScreen) listTitle() widget.Line {
 	l := widget.Line{span(widget.Title, esc(s.q.Dir)), span(widget.Dim, visible.Sprintf(" (%s)", s.list.totals(false)))}
-	if s.q.Name != "" {
-		l = append(l, span(widget.Chip, visible.Sprintf("  name has %s, at any depth", s.q.Name)))
+	if s.q.Name != "" || s.q.Deleted {
+		l = append(l, span(widget.Chip, visible.Lit("  at any depth")))
 	}
 	return l
 }

@@ -33,15 +33,16 @@ const treePage = 500
 
 // fileTree is the folders of all volumes, as rows with a depth.
 type fileTree struct {
-	a     *asker
-	c     fileSource
-	roots []*node
-	table widget.Table
-	byKey map[widget.Key]*node
+	a       *asker
+	c       fileSource
+	roots   []*node
+	table   widget.Table
+	byKey   map[widget.Key]*node
+	orphans map[widget.Key]bool // volumes with deleted entries
 }
 
 func newTree(a *asker, c fileSource) *fileTree {
-	t := &fileTree{a: a, c: c, byKey: map[widget.Key]*node{}}
+	t := &fileTree{a: a, c: c, byKey: map[widget.Key]*node{}, orphans: map[widget.Key]bool{}}
 	t.table.Cols = []widget.Column{{Title: visible.Lit("FOLDER"), Width: 10}}
 	return t
 }
@@ -65,6 +66,7 @@ func (t *fileTree) fill(stats []evidence.ExhibitStats) {
 			if v.Entries > 0 || v.FS != "" {
 				t.roots = append(t.roots, n)
 				t.byKey[n.key()] = n
+				t.orphans[n.key()] = v.Deleted > 0
 			}
 		}
 	}
@@ -156,6 +158,16 @@ func baseOf(path string) string {
 	return path[strings.LastIndexByte(path, '/')+1:]
 }
 
+// addOrphans adds the folder of entries whose own folder is gone: it is a name
+// that the index gives, not an entry of the volume.
+func (t *fileTree) addOrphans(root *node) {
+	k := &node{exhibit: root.exhibit, volume: root.volume, path: "/$Orphan", label: visible.Lit("$Orphan"), role: widget.Deleted, depth: 1}
+	if t.orphans[root.key()] && t.byKey[k.key()] == nil {
+		t.byKey[k.key()] = k
+		root.kids = append(root.kids, k)
+	}
+}
+
 func (t *fileTree) take(m answer) bool {
 	key, ok := strings.CutPrefix(m.slot, "tree ")
 	n := t.byKey[widget.Key(key)]
@@ -179,6 +191,9 @@ func (t *fileTree) take(m answer) bool {
 		}
 		t.byKey[k.key()] = k
 		n.kids = append(n.kids, k)
+	}
+	if n.path == "/" {
+		t.addOrphans(n)
 	}
 	n.more = ""
 	if g.After && len(g.Cursors) > 0 {

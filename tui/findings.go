@@ -28,7 +28,9 @@ type findingScreen struct {
 func newFindings(a *asker, f *facts) *findingScreen {
 	s := &findingScreen{a: a, facts: f}
 	s.rows.Cols = []widget.Column{
-		{Title: visible.Lit("ID"), Width: 4}, {Title: visible.Lit("LEVEL"), Width: 10}, {Title: visible.Lit("FIRST (UTC)"), Width: 20, Drop: 1},
+		{Title: visible.Lit("ID"), Width: 4},
+		{Title: visible.Lit("LEVEL"), Width: 10},
+		{Title: visible.Lit("FIRST (UTC)"), Width: 20, Drop: 1},
 		{Title: visible.Lit("FINDING"), Width: 30, Need: 40},
 	}
 	s.links.Cols = []widget.Column{{Title: visible.Lit("RECORD OR ENTITY"), Width: 20}}

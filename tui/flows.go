@@ -60,13 +60,25 @@ func newFlows(a *asker, c flowSource) *flowScreen {
 	}
 	s.list.Cell = true
 	s.list.Cols = []widget.Column{
-		{Title: visible.Lit("WINDOW START (UTC)"), Width: 20}, num(visible.Lit("+s"), 4, 2), {Title: visible.Lit("SOURCE"), Width: 15}, num(visible.Lit("PORT"), 5, 4),
-		{Title: visible.Lit("DESTINATION"), Width: 15}, num(visible.Lit("PORT"), 5, 0), {Title: visible.Lit("PROTO"), Width: 5}, num(visible.Lit("PACKETS"), 9, 3), num(visible.Lit("BYTES"), 8, 1),
-		{Title: visible.Lit("INTERFACE"), Width: 21, Drop: 5}, {Title: visible.Lit("ACTION"), Width: 7},
+		{Title: visible.Lit("WINDOW START (UTC)"), Width: 20},
+		num(visible.Lit("+s"), 4, 2),
+		{Title: visible.Lit("SOURCE"), Width: 15},
+		num(visible.Lit("PORT"), 5, 4),
+		{Title: visible.Lit("DESTINATION"), Width: 15},
+		num(visible.Lit("PORT"), 5, 0),
+		{Title: visible.Lit("PROTO"), Width: 5},
+		num(visible.Lit("PACKETS"), 9, 3), num(visible.Lit("BYTES"), 8, 1),
+		{Title: visible.Lit("INTERFACE"), Width: 21, Drop: 5},
+		{Title: visible.Lit("ACTION"), Width: 7},
 	}
 	s.talkers.Cols = []widget.Column{
-		{Title: visible.Lit("PEER"), Width: 15}, {Title: visible.Lit("PROTO"), Width: 6}, num(visible.Lit("RECORDS"), 8, 3), num(visible.Lit("OUT"), 9, 0), num(visible.Lit("IN"), 9, 0),
-		num(visible.Lit("REJECTED"), 8, 4), {Title: visible.Lit("FIRST (UTC)"), Width: 20, Drop: 1}, {Title: visible.Lit("LAST (UTC)"), Width: 20, Drop: 5}, {Title: visible.Lit("PORTS, LISTS"), Width: 12},
+		{Title: visible.Lit("PEER"), Width: 15},
+		{Title: visible.Lit("PROTO"), Width: 6},
+		num(visible.Lit("RECORDS"), 8, 3), num(visible.Lit("OUT"), 9, 0), num(visible.Lit("IN"), 9, 0),
+		num(visible.Lit("REJECTED"), 8, 4),
+		{Title: visible.Lit("FIRST (UTC)"), Width: 20, Drop: 1},
+		{Title: visible.Lit("LAST (UTC)"), Width: 20, Drop: 5},
+		{Title: visible.Lit("PORTS, LISTS"), Width: 12},
 	}
 	s.echo.Cols = icmpColumns()
 	return s
@@ -94,8 +106,17 @@ func flowRow(f evidence.Flow) widget.Row {
 	}
 	plain := func(n int64) visible.Text { return visible.Sprintf("%d", n) }
 	return widget.Row{Cells: []widget.Cell{
-		{Text: clock(f.Start)}, {Role: widget.Dim, Text: seconds}, {Text: escPtr(f.Src)}, {Role: widget.Dim, Text: number(f.SrcPort, plain)}, {Text: escPtr(f.Dst)}, {Text: number(f.DstPort, plain)},
-		{Text: escPtr(f.Protocol)}, {Text: number(f.Packets, count)}, {Text: number(f.Bytes, size)}, {Role: widget.Dim, Text: escPtr(f.Interface)}, {Role: role, Text: action},
+		{Text: clock(f.Start)},
+		{Role: widget.Dim, Text: seconds},
+		{Text: escPtr(f.Src)},
+		{Role: widget.Dim, Text: number(f.SrcPort, plain)},
+		{Text: escPtr(f.Dst)},
+		{Text: number(f.DstPort, plain)},
+		{Text: escPtr(f.Protocol)},
+		{Text: number(f.Packets, count)},
+		{Text: number(f.Bytes, size)},
+		{Role: widget.Dim, Text: escPtr(f.Interface)},
+		{Role: role, Text: action},
 	}}
 }
 
@@ -180,9 +201,11 @@ func (s *flowScreen) fillTalkers() {
 }
 
 func (s *flowScreen) panes(body uv.Rectangle, m mode) []pane {
-	hist := pane{scopes: []scope{inTimes},
-		state: s.hist.state(s.a, s.hist.done && len(s.hist.val.Buckets) == 0, "No flow record or packet has a time."),
-		draw:  func(c widget.Canvas, focused bool) { drawHist(c, s.hist.val, -1, -1, -1, focused) }}
+	hist := pane{
+		scopes: []scope{inTimes},
+		state:  s.hist.state(s.a, s.hist.done && len(s.hist.val.Buckets) == 0, "No flow record or packet has a time."),
+		draw:   func(c widget.Canvas, focused bool) { drawHist(c, s.hist.val, -1, -1, -1, focused) },
+	}
 	list := pane{title: widget.Tabs(s.tab, visible.Lit("flows"), visible.Lit("talkers"), visible.Lit("ICMP")), moved: s.describe}
 	switch s.tab {
 	case tabFlows:

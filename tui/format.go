@@ -70,6 +70,14 @@ func count(n int64) visible.Text {
 	return visible.Escape(s)
 }
 
+// several is a number with its noun.
+func several(n int64, one, many string) visible.Text {
+	if n == 1 {
+		return visible.Sprintf("1 %s", one)
+	}
+	return visible.Sprintf("%s %s", count(n), many)
+}
+
 // short is n in at most four cells: 999, 1.2k, 12k, .4M, 1.2M.
 func short(n int64) visible.Text {
 	switch {

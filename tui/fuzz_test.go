@@ -142,8 +142,12 @@ func TestLayout(t *testing.T) {
 			}
 			area := 0
 			for _, r := range []struct{ dx, dy, x, y int }{
-				{f.header.Dx(), f.header.Dy(), f.header.Max.X, f.header.Max.Y}, {f.crumbs.Dx(), f.crumbs.Dy(), f.crumbs.Max.X, f.crumbs.Max.Y}, {f.nav.Dx(), f.nav.Dy(), f.nav.Max.X, f.nav.Max.Y},
-				{f.body.Dx(), f.body.Dy(), f.body.Max.X, f.body.Max.Y}, {f.status.Dx(), f.status.Dy(), f.status.Max.X, f.status.Max.Y}, {f.hints.Dx(), f.hints.Dy(), f.hints.Max.X, f.hints.Max.Y},
+				{f.header.Dx(), f.header.Dy(), f.header.Max.X, f.header.Max.Y},
+				{f.crumbs.Dx(), f.crumbs.Dy(), f.crumbs.Max.X, f.crumbs.Max.Y},
+				{f.nav.Dx(), f.nav.Dy(), f.nav.Max.X, f.nav.Max.Y},
+				{f.body.Dx(), f.body.Dy(), f.body.Max.X, f.body.Max.Y},
+				{f.status.Dx(), f.status.Dy(), f.status.Max.X, f.status.Max.Y},
+				{f.hints.Dx(), f.hints.Dy(), f.hints.Max.X, f.hints.Max.Y},
 			} {
 				area += r.dx * r.dy
 				if r.x > w || r.y > h {

@@ -220,13 +220,3 @@ func (k keymap) in(active []scope) []binding {
 	}
 	return out
 }
-
-// named finds a binding of the active scopes by its palette name.
-func (k keymap) named(name string, active []scope) (binding, bool) {
-	for _, b := range k.in(active) {
-		if b.name == name && name != "" {
-			return b, true
-		}
-	}
-	return binding{}, false
-}

@@ -34,13 +34,21 @@ func newKeys(a *asker, c factSource, f *facts) *keyScreen {
 	s := &keyScreen{a: a, c: c, facts: f}
 	s.known.slot = "keys.all"
 	s.rows.Cols = []widget.Column{
-		{Title: visible.Lit("KEY ID"), Width: 20}, {Title: visible.Lit("KIND"), Width: 9, Drop: 2}, {Title: visible.Lit("SECRET"), Width: 6},
-		{Title: visible.Lit("PLACES"), Width: 6, Right: true}, {Title: visible.Lit("EVENTS"), Width: 7, Right: true},
-		{Title: visible.Lit("REGIONS"), Width: 7, Right: true, Drop: 1}, {Title: visible.Lit("LAST USED (UTC)"), Width: 20, Drop: 1}, {Title: visible.Lit("PRINCIPAL"), Width: 12},
+		{Title: visible.Lit("KEY ID"), Width: 20},
+		{Title: visible.Lit("KIND"), Width: 9, Drop: 2},
+		{Title: visible.Lit("SECRET"), Width: 6},
+		{Title: visible.Lit("PLACES"), Width: 6, Right: true},
+		{Title: visible.Lit("EVENTS"), Width: 7, Right: true},
+		{Title: visible.Lit("REGIONS"), Width: 7, Right: true, Drop: 1},
+		{Title: visible.Lit("LAST USED (UTC)"), Width: 20, Drop: 1},
+		{Title: visible.Lit("PRINCIPAL"), Width: 12},
 	}
 	s.places.Cols = []widget.Column{
-		{Title: visible.Lit("EXHIBIT"), Width: 7}, {Title: visible.Lit("STATUS"), Width: 11}, {Title: visible.Lit("OFFSET"), Width: 14, Right: true, Drop: 1},
-		{Title: visible.Lit("SECRET"), Width: 6, Drop: 2}, {Title: visible.Lit("WHERE"), Width: 16, Need: 30},
+		{Title: visible.Lit("EXHIBIT"), Width: 7},
+		{Title: visible.Lit("STATUS"), Width: 11},
+		{Title: visible.Lit("OFFSET"), Width: 14, Right: true, Drop: 1},
+		{Title: visible.Lit("SECRET"), Width: 6, Drop: 2},
+		{Title: visible.Lit("WHERE"), Width: 16, Need: 30},
 	}
 	return s
 }
@@ -80,8 +88,14 @@ func (s *keyScreen) factsChanged() {
 			}
 		}
 		rows = append(rows, widget.Row{Key: widget.Key(k.KeyID), Data: k, Cells: []widget.Cell{
-			{Role: widget.KeyID, Text: visible.Escape(k.KeyID)}, {Text: esc(k.Kind)}, {Role: role, Text: secret}, {Text: count(int64(len(k.Places)))},
-			{Text: count(k.Events)}, {Text: count(int64(len(k.Regions)))}, {Text: clock(k.Last)}, {Text: esc(shortNames(k.Principals))},
+			{Role: widget.KeyID, Text: visible.Escape(k.KeyID)},
+			{Text: esc(k.Kind)},
+			{Role: role, Text: secret},
+			{Text: count(int64(len(k.Places)))},
+			{Text: count(k.Events)},
+			{Text: count(int64(len(k.Regions)))},
+			{Text: clock(k.Last)},
+			{Text: esc(shortNames(k.Principals))},
 		}})
 	}
 	s.rows.SetRows(rows)

@@ -25,8 +25,10 @@ func newMissing(f *facts) *missing {
 		}
 	}
 	for _, g := range gaps {
-		lines = append(lines, widget.Line{span(widget.Warn, visible.Sprintf("! %s ", g.Exhibit)), span(widget.Normal, visible.Sprintf("%s  ", g.Reason)),
-			span(widget.Dim, visible.Sprintf("%s, offset %d", g.Place, g.Offset))})
+		lines = append(lines, widget.Line{
+			span(widget.Warn, visible.Sprintf("! %s ", g.Exhibit)), span(widget.Normal, visible.Sprintf("%s  ", g.Reason)),
+			span(widget.Dim, visible.Sprintf("%s, offset %d", g.Place, g.Offset)),
+		})
 	}
 	switch {
 	case f.stats.err != nil:

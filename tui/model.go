@@ -67,14 +67,7 @@ type spot struct {
 	restore func() tea.Cmd
 }
 
-type (
-	tickMsg time.Time
-	// wroteMsg says that a tag or note is in the ledger.
-	wroteMsg struct {
-		what visible.Text
-		err  error
-	}
-)
+type tickMsg time.Time
 
 func newModel(ctx context.Context, c caseSource, o Options) *model {
 	m := &model{

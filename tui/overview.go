@@ -36,8 +36,10 @@ func newOverview(a *asker, c overviewSource, f *facts) *overview {
 	s := &overview{a: a, c: c, facts: f, cursor: -1}
 	s.hist.slot, s.records.slot = "overview.hist", "overview.records"
 	s.exhibits.Cols = []widget.Column{
-		{Title: visible.Lit("EXHIBIT"), Width: 7}, {Title: visible.Lit("KIND"), Width: 10, Drop: 2},
-		{Title: visible.Lit("SIZE"), Width: 6, Right: true}, {Title: visible.Lit("STATE"), Width: 10},
+		{Title: visible.Lit("EXHIBIT"), Width: 7},
+		{Title: visible.Lit("KIND"), Width: 10, Drop: 2},
+		{Title: visible.Lit("SIZE"), Width: 6, Right: true},
+		{Title: visible.Lit("STATE"), Width: 10},
 		{Title: visible.Lit("WHAT"), Width: 10},
 	}
 	s.attention.Cols = []widget.Column{{Title: visible.Lit("LEVEL"), Width: 8}, {Title: visible.Lit("WHAT"), Width: 20}}
@@ -77,7 +79,7 @@ func (s *overview) factsChanged() {
 		}})
 	}
 	if n := s.hist.val.Untimed; n > 0 {
-		at = append(at, worry("untimed", widget.Warn, visible.Lit("! note"), visible.Sprintf("%s moments have no time and are on no axis", count(n)), nil))
+		at = append(at, worry("untimed", widget.Warn, visible.Lit("! note"), visible.Sprintf("%s no time and on no axis", several(n, "moment with", "moments with")), nil))
 	}
 	unseen := 0
 	for _, k := range s.facts.keys.val {
@@ -86,7 +88,7 @@ func (s *overview) factsChanged() {
 		}
 	}
 	if unseen > 0 {
-		at = append(at, worry("unseen", widget.Info, visible.Lit("● keys"), visible.Sprintf("%d keys found in the evidence were never seen in CloudTrail", unseen), secKeys))
+		at = append(at, worry("unseen", widget.Info, visible.Lit("● keys"), visible.Sprintf("%s the evidence never seen in CloudTrail", several(int64(unseen), "key in", "keys in")), secKeys))
 	}
 	if s.facts.stats.done && s.facts.stats.err == nil && len(at) == 0 {
 		at = append(at, worry("fine", widget.OK, visible.Lit("✓"), visible.Lit("everything acquired could be read and decoded"), nil))
@@ -110,24 +112,24 @@ func worries(x evidence.ExhibitStats) []widget.Row {
 		add(visible.Lit("is not indexed: snapcase index CASE"))
 	}
 	if x.ReadErrors > 0 {
-		add(visible.Sprintf("%d ranges of the source could not be read", x.ReadErrors))
+		add(visible.Sprintf("%s of the source not read", several(x.ReadErrors, "range", "ranges")))
 	}
 	if x.BadRecords > 0 {
-		add(visible.Sprintf("%s records could not be decoded", count(x.BadRecords)))
+		add(visible.Sprintf("%s not decoded", several(x.BadRecords, "record", "records")))
 	}
 	if x.SkipData > 0 {
-		add(visible.Sprintf("%s SKIPDATA records: traffic is missing", count(x.SkipData)))
+		add(visible.Sprintf("%s SKIPDATA: traffic is missing", several(x.SkipData, "record", "records")))
 	}
 	for _, v := range x.Volumes {
 		if v.Error != nil {
 			add(visible.Sprintf("volume %s: %s", v.ID, *v.Error))
 		}
 		if v.Damaged > 0 {
-			add(visible.Sprintf("volume %s: %s entries are damaged", v.ID, count(v.Damaged)))
+			add(visible.Sprintf("volume %s: %s damaged", v.ID, several(v.Damaged, "entry", "entries")))
 		}
 	}
 	if n := len(x.Gaps); n > 0 {
-		add(visible.Sprintf("%d gaps, the first: %s", n, x.Gaps[0].Reason))
+		add(visible.Sprintf("%s, the first: %s", several(int64(n), "gap", "gaps"), x.Gaps[0].Reason))
 	}
 	return out
 }
@@ -150,8 +152,11 @@ func exhibitLine(x evidence.ExhibitStats) widget.Row {
 		what = x.Source
 	}
 	return widget.Row{Key: widget.Key(x.Exhibit), Data: x, Cells: []widget.Cell{
-		{Text: visible.Escape(x.Exhibit)}, {Role: widget.Dim, Text: visible.Escape(string(x.Kind))},
-		{Text: size(x.Bytes)}, {Role: role, Text: state}, {Text: esc(what)},
+		{Text: visible.Escape(x.Exhibit)},
+		{Role: widget.Dim, Text: visible.Escape(string(x.Kind))},
+		{Text: size(x.Bytes)},
+		{Role: role, Text: state},
+		{Text: esc(what)},
 	}}
 }
 
@@ -185,11 +190,15 @@ func (s *overview) panes(body uv.Rectangle, m mode) []pane {
 		state:  s.hist.state(s.a, s.hist.done && len(s.hist.val.Buckets) == 0, "No moment has a time yet.", "acquire and index evidence first"),
 		draw:   func(c widget.Canvas, focused bool) { drawHist(c, s.hist.val, s.cursor, -1, -1, focused) },
 	}
-	ex := pane{title: title(visible.Lit("Exhibits"), int64(len(s.facts.stats.val)), s.facts.stats.done), scopes: scopes, table: &s.exhibits,
-		state: s.facts.stats.state(s.a, s.facts.stats.done && len(s.facts.stats.val) == 0, "No exhibit in this case yet.", "snapcase acquire CASE SOURCE…")}
+	ex := pane{
+		title: title(visible.Lit("Exhibits"), int64(len(s.facts.stats.val)), s.facts.stats.done), scopes: scopes, table: &s.exhibits,
+		state: s.facts.stats.state(s.a, s.facts.stats.done && len(s.facts.stats.val) == 0, "No exhibit in this case yet.", "snapcase acquire CASE SOURCE…"),
+	}
 	at := pane{title: title(visible.Lit("Needs attention"), s.attention.Total().N, s.facts.stats.done && s.facts.keys.done), scopes: scopes, table: &s.attention, state: s.facts.stats.state(s.a, false)}
-	fi := pane{title: title(visible.Lit("Findings"), int64(len(s.facts.findings.val)), s.facts.findings.done), scopes: append(scopes, withKeys), table: &s.findings,
-		state: s.facts.findings.state(s.a, s.facts.findings.done && len(s.facts.findings.val) == 0, "Nothing was detected.", "that is no proof of absence")}
+	fi := pane{
+		title: title(visible.Lit("Findings"), int64(len(s.facts.findings.val)), s.facts.findings.done), scopes: append(scopes, withKeys), table: &s.findings,
+		state: s.facts.findings.state(s.a, s.facts.findings.done && len(s.facts.findings.val) == 0, "Nothing was detected.", "that is no proof of absence"),
+	}
 	switch m {
 	case small:
 		top, rest := widget.Stack(body, body.Dy()/3)

@@ -110,7 +110,7 @@ func (p *palette) press(m *model, key, text string) (tea.Cmd, bool) {
 
 func (p *palette) run(m *model, found []entry) tea.Cmd {
 	typed := strings.TrimSpace(p.field.String())
-	if n, err := strconv.ParseInt(typed, 10, 64); err == nil {
+	if n, err := strconv.ParseInt(typed, 0, 64); err == nil && n >= 0 {
 		return m.goRow(n)
 	}
 	if p.at >= len(found) || typed == "" && p.at == 0 {
@@ -124,6 +124,9 @@ func (p *palette) run(m *model, found []entry) tea.Cmd {
 func (m *model) goRow(n int64) tea.Cmd {
 	_, panes, at := m.current()
 	p := panes[at]
+	if f, ok := m.screens[m.at].(*fileScreen); ok && p.table == nil {
+		return f.view.goOffset(strconv.FormatInt(n, 10))
+	}
 	if p.table == nil {
 		return say(widget.Warn, visible.Lit("warn: this pane has no rows"))
 	}

@@ -147,3 +147,29 @@ func TestProgramCopy(t *testing.T) {
 		t.Error("the clipboard was not written")
 	}
 }
+
+// TestProgramReplies: what the terminal answers to questions never reaches a
+// field.
+func TestProgramReplies(t *testing.T) {
+	e := &terminal{emu: vt.NewSafeEmulator(120, 36)}
+	go io.Copy(io.Discard, e.emu)
+	in, keys := io.Pipe()
+	p := tea.NewProgram(newModel(context.Background(), &fakeCase{n: 100}, Options{}), tea.WithOutput(e), tea.WithInput(in), tea.WithWindowSize(120, 36),
+		tea.WithColorProfile(colorprofile.TrueColor), tea.WithoutSignals(), tea.WithEnvironment([]string{"TERM=xterm-256color"}))
+	done := make(chan error, 1)
+	go func() { _, err := p.Run(); done <- err }()
+	e.until(t, "● idle")
+	for _, s := range []string{"3", "/", "\x1b]11;rgb:1111/1111/1111\x1b\\", "\x1b[?62;22c", "\x1b[?2026;2$y", "\x1bP>|tmux 3.3a\x1b\\", "\x1b[I", "acq"} {
+		if _, err := io.WriteString(keys, s); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(60 * time.Millisecond) // longer than an escape key waits for the rest of a sequence
+	}
+	e.until(t, "/ acq")
+	e.until(t, "(14 of 42)")
+	p.Quit()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	keys.Close()
+}

@@ -183,7 +183,7 @@ func (f *facts) partial(kinds ...evidence.Kind) (gaps []evidence.Gap, lower bool
 			}
 		}
 	}
-	return gaps, lower || len(gaps) > 0
+	return gaps, lower || len(gaps) > 0 || f.stats.err != nil
 }
 
 type factSource interface {

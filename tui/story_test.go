@@ -61,7 +61,7 @@ func TestSecretAcrossChunks(t *testing.T) {
 		t.Fatalf("chunk at %d has masks %v", c.off, c.masks)
 	}
 	for i := at - int(c.off); i < at-int(c.off)+20; i++ {
-		if !(c.masks[0][0] <= i && i < c.masks[0][1]) {
+		if i < c.masks[0][0] || i >= c.masks[0][1] {
 			t.Fatalf("byte %d of the secret is not masked by %v", i, c.masks)
 		}
 	}
@@ -179,4 +179,13 @@ func TestRecordView(t *testing.T) {
 	if m, ok := r.m.screens[secTimeline].(*timelineScreen).list.value(); !ok || m.Record != fakeMoment(1001).Record {
 		t.Errorf("T landed on %+v", m)
 	}
+}
+
+// TestDeleted: D hides the deleted entries, then shows only them, at any depth.
+func TestDeleted(t *testing.T) {
+	r := newRig(t, &fakeCase{n: 10}, 120, 36, Options{})
+	r.press("4 tab").has("$Orphan")
+	r.press("D").has("without deleted ✕")
+	r.press("D").has("only deleted ✕", "at any depth", "home/ec2-user/.bash_history", "·D").lacks("without deleted")
+	r.press("D").lacks("✕")
 }

@@ -45,8 +45,13 @@ func newTimeline(a *asker, c timelineSource) *timelineScreen {
 	s.list.a, s.list.to, s.list.name, s.list.row = a, secTimeline, "timeline.list", momentRow
 	s.hist.slot, s.raw.slot = "timeline.hist", "timeline.raw"
 	s.list.Cols = []widget.Column{
-		{Title: visible.Lit("TIME (UTC)"), Width: 24}, {Title: visible.Lit("±"), Width: 6, Drop: 3}, {Title: visible.Lit("SOURCE"), Width: 10}, {Title: visible.Lit("EXH."), Width: 6, Drop: 2},
-		{Title: visible.Lit("TYPE"), Width: 8, Drop: 4}, {Title: visible.Lit("TAGS"), Width: 10, Drop: 5}, {Title: visible.Lit("SUMMARY"), Width: 24, Need: 32},
+		{Title: visible.Lit("TIME (UTC)"), Width: 24},
+		{Title: visible.Lit("±"), Width: 6, Drop: 3},
+		{Title: visible.Lit("SOURCE"), Width: 10},
+		{Title: visible.Lit("EXH."), Width: 6, Drop: 2},
+		{Title: visible.Lit("TYPE"), Width: 8, Drop: 4},
+		{Title: visible.Lit("TAGS"), Width: 10, Drop: 5},
+		{Title: visible.Lit("SUMMARY"), Width: 24, Need: 32},
 	}
 	return s
 }
@@ -71,8 +76,13 @@ func momentRow(m evidence.Moment) widget.Row {
 		r.Flags |= widget.Escaped
 	}
 	r.Cells = []widget.Cell{
-		{Text: clockMilli(m.Time)}, {Role: widget.Inferred, Text: unsure}, {Role: source, Text: esc(m.Source)}, {Role: widget.Dim, Text: esc(m.Exhibit)},
-		{Text: esc(m.Type)}, {Role: widget.Mark, Text: visible.Join(" ", tags...)}, {Text: summary},
+		{Text: clockMilli(m.Time)},
+		{Role: widget.Inferred, Text: unsure},
+		{Role: source, Text: esc(m.Source)},
+		{Role: widget.Dim, Text: esc(m.Exhibit)},
+		{Text: esc(m.Type)},
+		{Role: widget.Mark, Text: visible.Join(" ", tags...)},
+		{Text: summary},
 	}
 	return r
 }
@@ -210,15 +220,19 @@ func (s *timelineScreen) panes(body uv.Rectangle, m mode) []pane {
 	if s.hist.done {
 		head = visible.Sprintf("%s moments", count(all))
 	}
-	hist := pane{scopes: []scope{inHist, inTimes, inZoom},
-		state: s.hist.state(s.a, s.hist.done && len(h.Buckets) == 0, "Nothing in this span has a time.", "Z widens, E drops all filters"),
-		draw:  func(c widget.Canvas, focused bool) { drawHist(c, h, s.cursor, -1, -1, focused) }}
+	hist := pane{
+		scopes: []scope{inHist, inTimes, inZoom},
+		state:  s.hist.state(s.a, s.hist.done && len(h.Buckets) == 0, "Nothing in this span has a time.", "Z widens, E drops all filters"),
+		draw:   func(c widget.Canvas, focused bool) { drawHist(c, h, s.cursor, -1, -1, focused) },
+	}
 	words := []string{"No moment in this case yet.", "acquire and index evidence first"}
 	if len(s.chips()) > 0 {
 		words = []string{"No moment matches.", "esc drops the last filter · E drops all · Z widens the time"}
 	}
-	list := pane{title: widget.Line{span(widget.Title, visible.Lit("Events")), span(widget.Dim, visible.Sprintf(" (%s)", s.list.totals(h.Lower)))},
-		scopes: []scope{inList, inMarks, inTimes, inZoom, withKeys}, table: &s.list.Table, want: s.list.want, moved: s.moved, state: s.list.state(words...)}
+	list := pane{
+		title:  widget.Line{span(widget.Title, visible.Lit("Events")), span(widget.Dim, visible.Sprintf(" (%s)", s.list.totals(h.Lower)))},
+		scopes: []scope{inList, inMarks, inTimes, inZoom, withKeys}, table: &s.list.Table, want: s.list.want, moved: s.moved, state: s.list.state(words...),
+	}
 	det := pane{title: widget.Plain(widget.Title, visible.Lit("detail")), scopes: []scope{inList}, doc: &s.info}
 	if v, ok := s.list.value(); ok {
 		det.title = widget.Plain(widget.Title, visible.Escape(v.Record))

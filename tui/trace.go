@@ -59,8 +59,11 @@ func newTrace(a *asker, c traceSource) *traceScreen {
 	s.tabs[tabPeers].Cols = []widget.Column{col(visible.Lit("PEER"), 15, 0), col(visible.Lit("PROTO"), 6, 0), num(visible.Lit("OUT"), 8, 0), num(visible.Lit("IN"), 8, 0), num(visible.Lit("PACKETS"), 9, 1), col(visible.Lit("FIRST (UTC)"), 20, 2), col(visible.Lit("LISTS"), 6, 0)}
 	s.tabs[tabICMP].Cols = icmpColumns()
 	s.tabs[tabFound].Cols = []widget.Column{
-		{Title: visible.Lit("EXHIBIT"), Width: 7}, {Title: visible.Lit("STATUS"), Width: 11}, {Title: visible.Lit("OFFSET"), Width: 14, Right: true, Drop: 1},
-		{Title: visible.Lit("SECRET"), Width: 6, Drop: 2}, {Title: visible.Lit("WHERE"), Width: 16},
+		{Title: visible.Lit("EXHIBIT"), Width: 7},
+		{Title: visible.Lit("STATUS"), Width: 11},
+		{Title: visible.Lit("OFFSET"), Width: 14, Right: true, Drop: 1},
+		{Title: visible.Lit("SECRET"), Width: 6, Drop: 2},
+		{Title: visible.Lit("WHERE"), Width: 16},
 	}
 	s.tabs[tabAddresses].Cols = []widget.Column{num(visible.Lit("EVENTS"), 7, 0), col(visible.Lit("FIRST (UTC)"), 20, 2), col(visible.Lit("LAST (UTC)"), 20, 1), col(visible.Lit("ADDRESS"), 16, 0)}
 	return s
@@ -222,8 +225,12 @@ func icmpColumns() []widget.Column {
 		return widget.Column{Title: t, Width: w, Right: true, Drop: drop}
 	}
 	return []widget.Column{
-		{Title: visible.Lit("LOCAL"), Width: 15, Drop: 4}, {Title: visible.Lit("PEER"), Width: 15}, num(visible.Lit("REQUESTS"), 8, 2), num(visible.Lit("REPLIES"), 8, 3),
-		num(visible.Lit("PAYLOAD"), 8, 0), num(visible.Lit("BITS/BYTE"), 9, 1), {Title: visible.Lit("VERDICT"), Width: 10}, {Title: visible.Lit("WHY"), Width: 10},
+		{Title: visible.Lit("LOCAL"), Width: 15, Drop: 4},
+		{Title: visible.Lit("PEER"), Width: 15},
+		num(visible.Lit("REQUESTS"), 8, 2), num(visible.Lit("REPLIES"), 8, 3),
+		num(visible.Lit("PAYLOAD"), 8, 0), num(visible.Lit("BITS/BYTE"), 9, 1),
+		{Title: visible.Lit("VERDICT"), Width: 10},
+		{Title: visible.Lit("WHY"), Width: 10},
 	}
 }
 

@@ -46,7 +46,6 @@ type viewer struct {
 	a      *asker
 	c      fileSource
 	entry  *evidence.FileEntry
-	name   visible.Text // of the address
 	addr   string
 	src    imaging.Source
 	opened string // the address that src belongs to
@@ -325,6 +324,7 @@ func (v *viewer) do(a action) (tea.Cmd, bool) {
 		return openPrompt(&prompt{label: visible.Lit("find bytes (hex:ff d8, or text): "), done: v.find}), true
 	case actFindNext, actFindPrev:
 		return v.findFrom(a == actFindNext), true
+	default:
 	}
 	if _, ok := motions[a]; ok {
 		return v.scroll(a), true
@@ -366,6 +366,7 @@ func (v *viewer) scroll(a action) tea.Cmd {
 		v.top = 0
 	case actLast:
 		v.top = last
+	default:
 	}
 	v.top = max(0, min(v.top, last))
 	return v.cover()

@@ -106,7 +106,13 @@ func (t *Table) Click(y int) []Want {
 
 // Column moves the column cursor.
 func (t *Table) Column(by int) {
-	t.col = max(0, min(t.col+by, len(t.Cols)-1))
+	widths := t.fit(t.width)
+	for c := t.col + by; c >= 0 && c < len(t.Cols); c += by {
+		if widths[c] > 0 {
+			t.col = c
+			return
+		}
+	}
 }
 
 // At is the number of the column under the cursor.

@@ -1,6 +1,8 @@
 package widget
 
 import (
+	"unicode/utf8"
+
 	uv "github.com/charmbracelet/ultraviolet"
 
 	"snapcase/evidence/visible"
@@ -69,14 +71,12 @@ func (s *Styles) plain(g string) string {
 	if !s.ASCII || len(g) == 1 {
 		return g
 	}
-	for _, r := range g {
-		if a, ok := ascii[r]; ok {
-			return a
-		}
-		if r >= 0x2400 && r <= 0x2421 {
-			return "?"
-		}
-		break
+	r, _ := utf8.DecodeRuneInString(g)
+	if a, ok := ascii[r]; ok {
+		return a
+	}
+	if r >= 0x2400 && r <= 0x2421 {
+		return "?"
 	}
 	return g
 }
