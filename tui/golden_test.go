@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/colorprofile"
 )
 
 var update = flag.Bool("update", false, "write the golden frames anew")
@@ -113,4 +116,34 @@ func trimRight(s string) string {
 		lines[i] = strings.TrimRight(l, " ")
 	}
 	return strings.Join(lines, "\n") + "\n"
+}
+
+// TestGoldenStyles compares five sections with their colours and attributes.
+func TestGoldenStyles(t *testing.T) {
+	for _, s := range []section{secOverview, secFiles, secKeys, secTrace, secTimeline} {
+		for name, o := range map[string]struct {
+			p colorprofile.Profile
+			o Options
+		}{
+			"truecolor": {colorprofile.TrueColor, Options{}}, "16colors": {colorprofile.ANSI, Options{}}, "nocolor": {colorprofile.ASCII, Options{}},
+			"ascii": {colorprofile.TrueColor, Options{ASCII: true}}, "a11y": {colorprofile.TrueColor, Options{A11y: true}},
+		} {
+			full := strings.ToLower(s.title().String()) + "-" + name
+			t.Run(full, func(t *testing.T) {
+				r := newRig(t, &fakeCase{n: 4182}, 100, 30, o.o)
+				r.m.Update(tea.ColorProfileMsg{Profile: o.p})
+				if keys, ok := setUps[s]; ok {
+					r.press(keys)
+				} else {
+					r.run(goTo[screen](s, nil))
+				}
+				r.screen()
+				styled := r.m.frame()
+				if o.p == colorprofile.ASCII && strings.Contains(styled, ";2;") {
+					t.Error("there is a colour without colours")
+				}
+				golden(t, "style-"+full, strings.ReplaceAll(styled, "\x1b", "␛"))
+			})
+		}
+	}
 }

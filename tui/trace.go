@@ -106,7 +106,7 @@ func (s *traceScreen) fill() {
 		}
 		rows = append(rows, row(i, r, pick{at: r.First, copy: r.Region, row: r, events: s.inRegion(r.Region)},
 			widget.Cell{Text: esc(r.Region)}, widget.Cell{Role: widget.Bad, Text: sign}, widget.Cell{Text: count(r.Events)}, widget.Cell{Role: failed, Text: count(r.Failed)},
-			widget.Cell{Text: clock(r.First)}, widget.Cell{Role: role, Text: widget.MeterText(r.Events, most, 12)}))
+			widget.Cell{Text: clock(r.First)}, widget.Cell{Role: role, Share: [2]int64{r.Events, most}}))
 	}
 	s.regions.SetRows(rows)
 	rows = nil

@@ -199,13 +199,3 @@ func Meter(c Canvas, x, y, w int, r Role, n, total int64) {
 		c.glyph(x+i, y, c.St.plain(g), 1, st)
 	}
 }
-
-// MeterText is a bar of at most w cells as text, for a cell of a table.
-func MeterText(n, total int64, w int) visible.Text {
-	if total <= 0 || n <= 0 || w <= 0 {
-		return Blank
-	}
-	full := max(1, int(float64(n)/float64(total)*float64(w)+0.5))
-	all := visible.Lit("████████████████████████████████████████")
-	return visible.Part(all, all.String()[:len("█")*min(full, 40)])
-}

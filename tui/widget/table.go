@@ -17,10 +17,12 @@ const (
 	Escaped                      // its text had to be escaped
 )
 
-// Cell is one cell of a row.
+// Cell is one cell of a row: text, or with Share a bar of Share[0] out of
+// Share[1] over the width of its column.
 type Cell struct {
-	Role Role
-	Text visible.Text
+	Role  Role
+	Text  visible.Text
+	Share [2]int64
 }
 
 // Row is one row: its cells, one a column, and what the screen wants to find

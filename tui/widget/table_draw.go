@@ -126,9 +126,13 @@ func (t *Table) drawRow(c Canvas, y int, r *Row, widths []int, at, focused bool)
 		if role == Normal && r.Flags&IsDeleted != 0 {
 			role = Deleted
 		}
-		if t.Cols[i].Right {
+		switch share := r.Cells[i].Share; {
+		case share[1] > 0 && c.St.A11y: // the number stands beside it
+		case share[1] > 0:
+			Meter(c, x, y, min(widths[i], 40), role, share[0], share[1])
+		case t.Cols[i].Right:
 			c.Right(x+widths[i], y, widths[i], role, r.Cells[i].Text)
-		} else {
+		default:
 			c.Text(x, y, widths[i], role, r.Cells[i].Text)
 		}
 		x += widths[i] + 1

@@ -5,7 +5,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
+
+	uv "github.com/charmbracelet/ultraviolet"
+	"github.com/charmbracelet/x/ansi"
 
 	"snapcase/evidence/visible"
 )
@@ -276,5 +280,110 @@ func TestFailed(t *testing.T) {
 	settle(t, tb, p, tb.Reload())
 	if tb.Current() == nil {
 		t.Fatal("no rows after trying again")
+	}
+}
+
+// TestShare: a bar is as long as its share of the column, in eighths, and
+// never invisible.
+func TestShare(t *testing.T) {
+	st := &Styles{}
+	for n, want := range map[int64]string{0: "", 1: "▏", 4: "████", 8: "████████", 3: "███"} {
+		buf := uv.NewScreenBuffer(8, 1)
+		Meter(NewCanvas(buf, st), 0, 0, 8, Normal, n, 8)
+		if n == 1 { // a share too small for an eighth
+			buf = uv.NewScreenBuffer(8, 1)
+			Meter(NewCanvas(buf, st), 0, 0, 8, Normal, 1, 80000)
+		}
+		if got := strings.TrimRight(buf.String(), " "); got != want {
+			t.Errorf("%d of 8 is %q, want %q", n, got, want)
+		}
+	}
+}
+
+// TestCells: whatever is drawn, a line has its cells: wide glyphs are cut
+// whole, marks join, the ellipsis says that something is missing.
+func TestCells(t *testing.T) {
+	st := &Styles{}
+	for in, want := range map[string]string{
+		"plain": "plain ", "exactly": "exact…", "日本語": "日本語", "日本語x": "日本…", "a日本語": "a日本…", "e\u0301e\u0301": "e\u0301e\u0301    ", "": "", "\x1b[31m": "␛[31m", "\x1b[31mxy": "␛[31m…",
+	} {
+		buf := uv.NewScreenBuffer(6, 1)
+		NewCanvas(buf, st).Text(0, 0, 6, Normal, visible.Escape(in))
+		got := buf.String()
+		if strings.TrimRight(got, " ") != strings.TrimRight(want, " ") || ansi.StringWidthWc(got) > 6 {
+			t.Errorf("%q is drawn %q (%d cells), want %q", in, got, ansi.StringWidthWc(got), want)
+		}
+	}
+}
+
+// TestWrap: lines are no wider than asked and nothing is lost but blanks.
+func TestWrap(t *testing.T) {
+	for _, in := range []string{"a b c", "one two three four", "日本語日本語", strings.Repeat("x", 100), "", "a" + strings.Repeat(" b", 40)} {
+		for w := 1; w < 20; w++ {
+			var all string
+			for _, l := range Wrap(visible.Escape(in), w) {
+				if Width(l) > max(w, 2) {
+					t.Errorf("%q at %d: line %q", in, w, l)
+				}
+				all += l.String()
+			}
+			if strings.ReplaceAll(all, " ", "") != strings.ReplaceAll(in, " ", "") {
+				t.Errorf("%q at %d became %q", in, w, all)
+			}
+		}
+	}
+}
+
+// TestField edits like a line editor and never lets a control reach a cell.
+func TestField(t *testing.T) {
+	var f Field
+	f.Insert("hello\nwor\x1bld")
+	for _, k := range []string{"home", "right", "delete", "end", "backspace", "ctrl+w"} {
+		f.Press(k)
+	}
+	if got := f.String(); got != "hllo " {
+		t.Errorf("the field holds %q", got)
+	}
+	f.Insert("\x1b[31m")
+	buf := uv.NewScreenBuffer(20, 1)
+	f.Draw(NewCanvas(buf, &Styles{}), 0, 0, 20, true)
+	if got := buf.String(); strings.ContainsRune(got, 0x1b) || !strings.Contains(got, "hllo ␛[31m") {
+		t.Errorf("drawn %q", got)
+	}
+}
+
+// BenchmarkTable measures a move and the drawing over ten million rows.
+func BenchmarkTable(b *testing.B) {
+	answer := func(w Want) Page {
+		at := 5_000_000
+		if w.From != "" {
+			fmt.Sscanf(string(w.From), "%d", &at)
+			if w.Forward {
+				at++
+			} else {
+				at -= w.Rows
+			}
+		}
+		p := Page{Want: w, Before: true, After: true, Ordinal: int64(at + 1)}
+		for i := range w.Rows {
+			p.Rows = append(p.Rows, Row{Key: Key(fmt.Sprint(at + i)), Cells: []Cell{{Text: visible.Sprintf("%d", at+i)}, {Text: visible.Lit("RunInstances")}, {Text: visible.Lit("203.0.113.54")}}})
+		}
+		return p
+	}
+	for _, size := range [][2]int{{80, 24}, {132, 36}, {200, 60}} {
+		b.Run(fmt.Sprintf("%dx%d", size[0], size[1]), func(b *testing.B) {
+			tb := &Table{Cols: []Column{{Width: 20}, {Width: 20}, {Width: 20}}}
+			pending := append(tb.SetSize(size[0], size[1]), tb.Requery("all")...)
+			c := NewCanvas(uv.NewScreenBuffer(size[0], size[1]), &Styles{})
+			b.ReportAllocs()
+			for b.Loop() {
+				pending = append(pending, tb.Move(Down)...)
+				for len(pending) > 0 {
+					w := pending[0]
+					pending = append(pending[1:], tb.Take(answer(w))...)
+				}
+				tb.Draw(c, true)
+			}
+		})
 	}
 }
