@@ -60,13 +60,17 @@ func (i item) open() (io.ReadCloser, error) {
 	if err == nil && (!fi.Mode().IsRegular() || fi.Size() < i.size) {
 		err = fmt.Errorf("%s changed while it was packed", i.file)
 	}
+	var r *custody.SparseReader
+	if err == nil {
+		r, err = custody.NewSparseReader(f)
+	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return struct {
 		io.Reader
 		io.Closer
-	}{io.LimitReader(f, i.size), f}, nil
+	}{io.LimitReader(r, i.size), f}, nil
 }
 
 // packing is a plan with what was found out about the case.

@@ -118,7 +118,11 @@ func (s folderSource) file(name string, f func(string, int64, io.Reader) error, 
 		bad(finding{"FILE_NOT_REGULAR", name, "a file", fi.Mode().Type().String()})
 		return nil
 	}
-	err = f(name, fi.Size(), r)
+	sparse, err := custody.NewSparseReader(r)
+	if err != nil {
+		return err
+	}
+	err = f(name, fi.Size(), sparse)
 	var broken *custody.ReadFailure
 	if errors.As(err, &broken) {
 		bad(finding{"FILE_HASH_MISMATCH", name, "readable content", broken.Error()})

@@ -179,21 +179,3 @@ func hashImage(r io.Reader, list *blockList) (d evidence.Digest, diff int64, err
 	}
 	return evidence.Digest(whole.Sum(nil)), blocks.diff, err
 }
-
-// firstDifference gives the offset of the first block of r that differs from
-// the list; -1 for none.
-func firstDifference(r io.Reader, list *blockList) (int64, error) {
-	b := newBlockCheck(list)
-	buf := make([]byte, 1<<20)
-	for b.diff < 0 {
-		n, err := r.Read(buf)
-		b.write(buf[:n])
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return -1, err
-		}
-	}
-	return b.finish(), nil
-}

@@ -165,23 +165,22 @@ func (c *Checker) exhibitFile(name, exhibit, file string, in *counted) (evidence
 }
 
 // image hashes an image and finds the first block that differs from the list.
-// Where the ledger's digest is known and the file can be read again, the blocks
-// are looked at only when the whole differs; else both come from one pass.
+// Where the ledger's digest is known and the file can be read again, that is
+// done only when the whole differs, without trust in what the file system said
+// of holes; else both come from one pass.
 func (c *Checker) image(exhibit string, in *counted) (d evidence.Digest, diff int64, err error) {
 	list := c.blocks[exhibit]
-	again, seeks := in.r.(io.ReadSeeker)
+	again, ok := in.r.(interface{ Plain() })
 	x := c.ledger.exhibits[exhibit]
-	if !seeks || x == nil || len(x.ends) == 0 {
+	if !ok || x == nil || len(x.ends) == 0 {
 		return hashImage(in, list)
 	}
-	if d, _, err = hashImage(in, nil); err != nil || list == nil || d.String() == x.ends[len(x.ends)-1].sha256 {
+	if d, _, err = hashImage(in, nil); err != nil || d.String() == x.ends[len(x.ends)-1].sha256 {
 		return d, -1, err
 	}
-	if _, err = again.Seek(0, io.SeekStart); err != nil {
-		return d, -1, &ReadFailure{0, err}
-	}
-	diff, err = firstDifference(&counted{ctx: in.ctx, c: c, r: again, what: in.what}, list)
-	return d, diff, err
+	again.Plain()
+	in.n = 0
+	return hashImage(in, list)
 }
 
 // copyWide copies in large pieces.

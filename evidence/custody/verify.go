@@ -93,7 +93,11 @@ func (w *walker) file(name string) error {
 		w.c.fail(codeFileNotRegular, name, "a file", fi.Mode().Type().String())
 		return nil
 	}
-	_, _, err = w.c.Add(w.ctx, name, f)
+	r, err := NewSparseReader(f)
+	if err != nil {
+		return err
+	}
+	_, _, err = w.c.Add(w.ctx, name, r)
 	var bad *ReadFailure
 	if errors.As(err, &bad) { // a broken disk is a verdict on the file
 		w.c.failAt(codeFileHash, name, "readable content", bad.Error(), bad.Offset)
