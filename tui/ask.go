@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -115,6 +116,9 @@ func (a *asker) busy(name string) (waits, slow bool) {
 	return s.busy, s.slow
 }
 
+// errStopped stands in a pane whose question the examiner stopped.
+var errStopped = errors.New("stopped before it was answered")
+
 // loaded is a value that is asked for as a whole.
 type loaded[T any] struct {
 	slot string
@@ -142,7 +146,10 @@ func (l *loaded[T]) state(a *asker, empty bool, words ...string) paneState {
 	case l.done && l.err != nil && !evidence.Canceled(l.err):
 		return paneState{kind: isError, err: l.err}
 	case !l.done || waits && empty:
-		return paneState{kind: isLoading, slow: slow}
+		return paneState{kind: isLoading, slow: slow, stop: func() {
+			a.cancel(l.slot)
+			l.done, l.err = true, errStopped
+		}}
 	case empty:
 		return paneState{kind: isEmpty, words: words}
 	}

@@ -276,7 +276,7 @@ func (m *model) waiting(in widget.Canvas, p pane) {
 			x += col.Width + 1
 		}
 	}
-	in.Text(2, h-1, w-4, widget.Dim, visible.Lit("reading… every key works meanwhile"))
+	in.Text(2, h-1, w-4, widget.Dim, visible.Lit("reading… esc stops, every other key works"))
 }
 
 // idle is the mark at the end of the status line when nothing is under way;

@@ -131,6 +131,14 @@ func (p *paged[T]) take(m answer) (tea.Cmd, bool) {
 	return nil, false
 }
 
+// stop gives the first page up.
+func (p *paged[T]) stop() {
+	p.a.cancel(p.name + ".fwd")
+	p.a.cancel(p.name + ".back")
+	p.a.cancel(p.name + ".count")
+	p.err = errStopped
+}
+
 // state is that of the pane of the table.
 func (p *paged[T]) state(words ...string) paneState {
 	_, slow := p.a.busy(p.name + ".fwd")
@@ -139,7 +147,7 @@ func (p *paged[T]) state(words ...string) paneState {
 	case p.err != nil && len(p.Cached()) == 0:
 		return paneState{kind: isError, err: p.err}
 	case p.Loading():
-		return paneState{kind: isLoading, slow: slow || slowBack}
+		return paneState{kind: isLoading, slow: slow || slowBack, stop: p.stop}
 	case p.Empty():
 		return paneState{kind: isEmpty, words: words}
 	}

@@ -68,7 +68,8 @@ func (m *model) act(a action, s screen, panes []pane, at int) tea.Cmd {
 		return nil
 	}
 	p := panes[at]
-	if cmd, ok := s.do(a); ok {
+	cmd, ok := s.do(a)
+	if ok {
 		return cmd
 	}
 	if motion, ok := motions[a]; ok {
@@ -82,7 +83,7 @@ func (m *model) act(a action, s screen, panes []pane, at int) tea.Cmd {
 	case actMenu:
 		m.open(&menu{at: m.at})
 	case actBack:
-		return m.back(s)
+		return m.back(s, p)
 	case actBefore:
 		return m.before()
 	case actNextPane, actPrevPane:
@@ -92,7 +93,7 @@ func (m *model) act(a action, s screen, panes []pane, at int) tea.Cmd {
 	case actMissing:
 		m.open(newMissing(m.facts))
 	case actRetry:
-		return m.askFacts()
+		return tea.Batch(cmd, m.askFacts())
 	case actMouse:
 		m.mouse = !m.mouse
 	case actRedraw:
@@ -140,9 +141,11 @@ func (m *model) settled(p pane, ws []widget.Want) tea.Cmd {
 }
 
 // back closes the innermost thing.
-func (m *model) back(s screen) tea.Cmd {
+func (m *model) back(s screen, p pane) tea.Cmd {
 	f := s.focusOf()
 	switch chips := s.chips(); {
+	case p.state.kind == isLoading && p.state.stop != nil:
+		p.state.stop()
 	case f.zoom:
 		f.zoom = false
 	case len(m.message) > 0:

@@ -71,7 +71,6 @@ func start(t *testing.T, f *fakeCase, w, h int, profile colorprofile.Profile) (e
 			p.Kill()
 			t.Error("q does not leave")
 		}
-		e.emu.Close()
 	}
 }
 

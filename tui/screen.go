@@ -101,6 +101,7 @@ type paneState struct {
 	kind  stateKind
 	err   error
 	slow  bool
+	stop  func()   // gives the question up, while loading
 	words []string // what would fill it
 }
 

@@ -189,3 +189,15 @@ func TestDeleted(t *testing.T) {
 	r.press("D").has("only deleted ✕", "at any depth", "home/ec2-user/.bash_history", "·D").lacks("without deleted")
 	r.press("D").lacks("✕")
 }
+
+// TestStop: esc stops a question that takes its time; r asks again.
+func TestStop(t *testing.T) {
+	f := &fakeCase{n: 100, block: make(chan struct{})}
+	r := blockedRig(t, f, 120, 36)
+	r.m.Update(keyMsg("6"))
+	_, cmd := r.m.Update(keyMsg("esc"))
+	r.run(cmd)
+	r.has("✗ stopped before it was answered", "r asks again")
+	close(f.block)
+	r.press("r").has("RunInstances").lacks("stopped")
+}

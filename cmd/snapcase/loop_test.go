@@ -165,7 +165,9 @@ func compareEntry(t *testing.T, path, rel string, e evidence.FileEntry) {
 			t.Errorf("%q: %s is %v, the kernel says %v", rel, what, got, want)
 		}
 	}
-	at := func(x unix.StatxTimestamp) imaging.Time { return imaging.Time{Sec: x.Sec, Nsec: int32(x.Nsec), Set: true} }
+	at := func(x unix.StatxTimestamp) imaging.Time {
+		return imaging.Time{Sec: x.Sec, Nsec: int32(x.Nsec), Set: true}
+	}
 	same("inode", e.Inode, s.Ino)
 	same("mode", e.Mode, fmt.Sprintf("%06o", s.Mode))
 	same("uid", e.UID, s.Uid)

@@ -1,0 +1,280 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"slices"
+
+	"snapcase/evidence/cloudtrail"
+)
+
+// dedup decides which rows are events of their own and puts those in order:
+// time, then event id, then place.
+//
+// Same event id and same content (equal text, or equal after sorting keys) is
+// a copy of the first by place. Same event id and other content is not: both
+// stay, and are marked. A row without an id is never a copy. What an earlier
+// exhibit holds already is a copy of that.
+func (l *eventLoad) dedup(ctx context.Context) error {
+	var all []rowRef
+	for w, worker := range l.workers {
+		for i := range worker.rows {
+			all = append(all, rowRef{uint16(w), uint32(i)}) //nolint:gosec // few workers
+		}
+	}
+	slices.SortFunc(all, func(a, b rowRef) int {
+		x, y := l.at(a), l.at(b)
+		if c := x.eid.compare(&y.eid); c != 0 {
+			return c
+		}
+		return l.byPlace(x, y)
+	})
+	old, err := l.earlierEvents(ctx)
+	if err != nil {
+		return err
+	}
+	keep := all[:0:0]
+	var groups [][]rowRef // same id, not all of one hash
+	for i := 0; i < len(all); {
+		j := i + 1
+		for j < len(all) && l.sameID(all[i], all[j]) {
+			j++
+		}
+		group := all[i:j]
+		i = j
+		prior := old.find(l.at(group[0]))
+		if len(group) == 1 && len(prior) == 0 || l.at(group[0]).eid.kind == noID {
+			keep = append(keep, group...)
+			continue
+		}
+		if l.oneHash(group) && len(prior) == 0 {
+			keep = append(keep, group[0])
+			l.copies[group[0]] = group[1:]
+			continue
+		}
+		groups = append(groups, group)
+	}
+	keep, err = l.settle(ctx, groups, old, keep)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(keep, l.byOrder)
+	l.order = keep
+	l.countRows(len(all), len(keep))
+	return nil
+}
+
+// byOrder is the order of the events question.
+func (l *eventLoad) byOrder(a, b rowRef) int {
+	x, y := l.at(a), l.at(b)
+	if x.timed != y.timed {
+		if x.timed {
+			return -1
+		}
+		return 1
+	}
+	if c := cmp.Compare(x.ts, y.ts); c != 0 {
+		return c
+	}
+	if x.timed && (x.ts == maxNano || x.ts == minNano) {
+		if c := l.workers[a.w].beyond[a.row].Compare(l.workers[b.w].beyond[b.row]); c != 0 {
+			return c
+		}
+	}
+	if c := x.eid.compare(&y.eid); c != 0 {
+		return c
+	}
+	return l.byPlace(x, y)
+}
+
+func (l *eventLoad) sameID(a, b rowRef) bool {
+	x, y := &l.at(a).eid, &l.at(b).eid
+	return x.kind != noID && x.kind == y.kind && x.uuid == y.uuid && x.text == y.text
+}
+
+func (l *eventLoad) oneHash(group []rowRef) bool {
+	for _, r := range group[1:] {
+		if l.at(r).hash != l.at(group[0]).hash {
+			return false
+		}
+	}
+	return true
+}
+
+// settle compares records that share an id and differ in their text.
+func (l *eventLoad) settle(ctx context.Context, groups [][]rowRef, old *earlier, keep []rowRef) ([]rowRef, error) {
+	wanted := map[int]map[int64]rowRef{} // file, record
+	for _, g := range groups {
+		if l.allKnown(g, old) {
+			continue // every text is equal to one of the earlier exhibit
+		}
+		for _, r := range g {
+			row := l.at(r)
+			if wanted[int(row.file)] == nil {
+				wanted[int(row.file)] = map[int64]rowRef{}
+			}
+			wanted[int(row.file)][int64(row.n)] = r
+		}
+	}
+	canon, err := l.canonical(ctx, wanted)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range groups {
+		prior := old.find(l.at(g[0]))
+		firsts := []rowRef{}
+		for _, r := range g {
+			if id, ok, err := l.priorCopy(ctx, r, prior, canon); err != nil {
+				return nil, err
+			} else if ok {
+				l.prior[r] = id
+				continue
+			}
+			i := slices.IndexFunc(firsts, func(f rowRef) bool {
+				return l.at(f).hash == l.at(r).hash || canon[f] != [32]byte{} && canon[f] == canon[r]
+			})
+			if i >= 0 {
+				l.copies[firsts[i]] = append(l.copies[firsts[i]], r)
+				continue
+			}
+			firsts = append(firsts, r)
+		}
+		if len(firsts)+len(prior) > 1 {
+			for _, f := range firsts {
+				l.at(f).flags |= flagConflict
+			}
+			for _, p := range prior {
+				if len(firsts) > 0 {
+					if err := l.t.exec(ctx, "UPDATE events SET flags = flags | ? WHERE id = ?", flagConflict, p.id); err != nil {
+						return nil, err
+					}
+				}
+			}
+		}
+		keep = append(keep, firsts...)
+	}
+	return keep, nil
+}
+
+func (l *eventLoad) allKnown(g []rowRef, old *earlier) bool {
+	prior := old.find(l.at(g[0]))
+	for _, r := range g {
+		if !slices.ContainsFunc(prior, func(p earlierEvent) bool { return p.hash == l.at(r).hash }) {
+			return false
+		}
+	}
+	return true
+}
+
+// priorCopy says whether r is a copy of one of the events that an earlier
+// exhibit holds under the same id.
+func (l *eventLoad) priorCopy(ctx context.Context, r rowRef, prior []earlierEvent, canon map[rowRef][32]byte) (int64, bool, error) {
+	for _, p := range prior {
+		if p.hash == l.at(r).hash {
+			return p.id, true, nil
+		}
+	}
+	for _, p := range prior {
+		raw, err := l.c.rawOf(ctx, l.t.conn, p.id)
+		if err != nil {
+			return 0, false, err
+		}
+		if sum, ok := canonicalSum(raw); ok && sum == canon[r] {
+			return p.id, true, nil
+		}
+	}
+	return 0, false, nil
+}
+
+// canonical reads the wanted records again and hashes them with sorted keys.
+func (l *eventLoad) canonical(ctx context.Context, wanted map[int]map[int64]rowRef) (map[rowRef][32]byte, error) {
+	out := map[rowRef][32]byte{}
+	for file := range l.files {
+		ns := wanted[file]
+		if len(ns) == 0 {
+			continue
+		}
+		f, err := l.open(file)
+		if err != nil {
+			return nil, err
+		}
+		for r, err := range cloudtrail.Read(ctxReader{ctx, f}) {
+			if err != nil {
+				var bad *cloudtrail.BadRecord
+				if errors.As(err, &bad) {
+					continue
+				}
+				break
+			}
+			if ref, ok := ns[r.N]; ok {
+				if sum, ok := canonicalSum(r.Raw); ok {
+					out[ref] = sum
+				}
+			}
+		}
+		if err := errors.Join(f.Close(), ctx.Err()); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// canonicalSum is the hash of a record with its keys sorted; ok is false where
+// it cannot be made, and the record then equals nothing.
+func canonicalSum(raw []byte) (sum [32]byte, ok bool) {
+	b, err := cloudtrail.Canonical(raw)
+	if err != nil {
+		return sum, false
+	}
+	return sha256.Sum256(b), true
+}
+
+// earlier holds the ids of the events of earlier exhibits.
+type earlier struct{ byID map[string][]earlierEvent }
+
+type earlierEvent struct {
+	id   int64
+	hash [16]byte
+}
+
+func (e *earlier) find(r *eventRow) []earlierEvent {
+	if e == nil || r.eid.kind == noID {
+		return nil
+	}
+	return e.byID[idKey(&r.eid)]
+}
+
+func idKey(p *packedID) string {
+	if p.kind == uuidID {
+		return string(p.uuid[:])
+	}
+	return "t" + p.text
+}
+
+// earlierEvents is nil where this is the first exhibit of events.
+func (l *eventLoad) earlierEvents(ctx context.Context) (*earlier, error) {
+	rows, err := l.t.conn.QueryContext(ctx, "SELECT id, eid, hash FROM events WHERE eid IS NOT NULL")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close() //nolint:errcheck // Err is asked
+	var e *earlier
+	for rows.Next() {
+		var one earlierEvent
+		var eid any
+		var hash []byte
+		if err := rows.Scan(&one.id, &eid, &hash); err != nil {
+			return nil, err
+		}
+		copy(one.hash[:], hash)
+		if e == nil {
+			e = &earlier{byID: map[string][]earlierEvent{}}
+		}
+		p := packID(unpackID(eid))
+		e.byID[idKey(&p)] = append(e.byID[idKey(&p)], one)
+	}
+	return e, rows.Err()
+}
+

@@ -1,0 +1,52 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+
+	"snapcase/evidence"
+)
+
+// lock is the case's lock: one process at a time acquires or indexes. It is a
+// flock, so it ends with the process that holds it.
+type lock struct{ f *os.File }
+
+// takeLock takes the lock for what; when another process has it, the error
+// says which.
+func takeLock(path, what string) (*lock, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_CLOEXEC|syscall.O_NOFOLLOW, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		held, _ := io.ReadAll(io.LimitReader(f, 512)) //nolint:errcheck // only to say who
+		err = errors.Join(err, f.Close())
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			who := strings.TrimSpace(string(held))
+			if who == "" {
+				who = "another process"
+			}
+			return nil, evidence.WithHint(fmt.Errorf("%s: %w by %s", what, errLocked, who), "wait until it is done; reading the case is possible meanwhile")
+		}
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "this host"
+	}
+	if err := f.Truncate(0); err == nil {
+		_, err = f.WriteAt([]byte(fmt.Sprintf("process %d on %s (%s)\n", os.Getpid(), host, what)), 0)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+	}
+	return &lock{f}, nil
+}
+
+var errLocked = errors.New("the case is in use")
+
+func (l *lock) release() error { return l.f.Close() }
