@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"slices"
 
@@ -181,7 +180,7 @@ func (l *eventLoad) priorCopy(ctx context.Context, r rowRef, prior []earlierEven
 		if err != nil {
 			return 0, false, err
 		}
-		if sum, ok := canonicalSum(raw); ok && sum == canon[r] {
+		if sum, ok := canon[r]; ok && cloudtrail.Canonical(raw) == sum {
 			return p.id, true, nil
 		}
 	}
@@ -209,9 +208,7 @@ func (l *eventLoad) canonical(ctx context.Context, wanted map[int]map[int64]rowR
 				break
 			}
 			if ref, ok := ns[r.N]; ok {
-				if sum, ok := canonicalSum(r.Raw); ok {
-					out[ref] = sum
-				}
+				out[ref] = cloudtrail.Canonical(r.Raw)
 			}
 		}
 		if err := errors.Join(f.Close(), ctx.Err()); err != nil {
@@ -219,16 +216,6 @@ func (l *eventLoad) canonical(ctx context.Context, wanted map[int]map[int64]rowR
 		}
 	}
 	return out, nil
-}
-
-// canonicalSum is the hash of a record with its keys sorted; ok is false where
-// it cannot be made, and the record then equals nothing.
-func canonicalSum(raw []byte) (sum [32]byte, ok bool) {
-	b, err := cloudtrail.Canonical(raw)
-	if err != nil {
-		return sum, false
-	}
-	return sha256.Sum256(b), true
 }
 
 // earlier holds the ids of the events of earlier exhibits.
@@ -277,4 +264,3 @@ func (l *eventLoad) earlierEvents(ctx context.Context) (*earlier, error) {
 	}
 	return e, rows.Err()
 }
-

@@ -53,11 +53,11 @@ type eventWorker struct {
 	rows      []eventRow
 	resources [][2]uint32 // type, name
 	sides     []eventSide
-	beyond    map[uint32]imaging.Time  // rows whose time does not fit
-	mentions  map[uint32]mention       // key ids anywhere in a record: the first place
-	sessions  map[sessionKey]struct{}  // of the row's key
+	beyond    map[uint32]imaging.Time // rows whose time does not fit
+	mentions  map[uint32]mention      // key ids anywhere in a record: the first place
+	sessions  map[sessionKey]struct{} // of the row's key
 	nameSeen  map[uint32]struct{}
-	parts     map[[2]uint32]struct{}   // part, name
+	parts     map[[2]uint32]struct{} // part, name
 }
 
 type mention struct {

@@ -124,6 +124,9 @@ func exhibitNumber(id string) int {
 	return n
 }
 
+// exhibitID is EX-002 for 2.
+func exhibitID(x int) string { return fmt.Sprintf("EX-%03d", x) }
+
 // rebuild derives everything again in one transaction: until it is done, the
 // old index answers.
 func (c *Case) rebuild(ctx context.Context, db *sql.DB, plan []evidence.Acquisition, p evidence.Progress) error {

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 
 	"snapcase/evidence"
+	"snapcase/evidence/acquire"
 	"snapcase/imaging"
 )
 
@@ -246,4 +247,8 @@ func (l *load) folder(ctx context.Context) error {
 	default:
 		return nil
 	}
+}
+
+func originalNames(f evidence.Folder, exhibit string) (map[string]string, error) {
+	return acquire.Names(f, exhibit)
 }

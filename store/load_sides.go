@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-
 )
 
 // insertSides writes what few records have: issued keys, instances, created

@@ -26,9 +26,10 @@ type Case struct {
 	ledger *custody.Ledger
 
 	mu     sync.Mutex
-	db     *sql.DB   // for questions; nil until the first one
-	snap   *snapshot // of the index; nil until the first question
-	unpack unpacked  // texts of log files that were unpacked last
+	db     *sql.DB                      // for questions; nil until the first one
+	snap   *snapshot                    // of the index; nil until the first question
+	paths  map[string]map[string]string // files of exhibits, by exhibit and name
+	unpack unpacked                     // texts of log files that were unpacked last
 	tags   tagCache
 	disks  diskCache
 }

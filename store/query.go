@@ -62,6 +62,7 @@ type FlowQuery struct {
 	Action              string
 	From, To            imaging.Time
 	Exhibit             string
+	Format              []string // LogFormat of files that have no header line
 }
 
 // PacketQuery selects frames of captures. Order: exhibit, file, frame.

@@ -1,0 +1,33 @@
+package store
+
+import (
+	"context"
+	"iter"
+
+	"snapcase/evidence"
+)
+
+func (c *Case) Flows(ctx context.Context, q FlowQuery) iter.Seq2[evidence.Flow, error] {
+	return func(yield func(evidence.Flow, error) bool) { yield(evidence.Flow{}, errUnbuilt) }
+}
+
+func (c *Case) FlowPage(ctx context.Context, q FlowQuery, r PageRequest) (Page[evidence.Flow], error) {
+	return Page[evidence.Flow]{}, errUnbuilt
+}
+
+func (c *Case) FlowPeers(ctx context.Context, q FlowQuery) ([]evidence.FlowPeer, error) {
+	return nil, errUnbuilt
+}
+
+// endpoints are whose traffic is summed: numbers of dict.
+type endpoints struct {
+	interfaces, instances, addresses []int64
+}
+
+func (q *question) peers(ctx context.Context, e endpoints) ([]evidence.TracePeer, error) {
+	return nil, nil
+}
+
+func (q *question) flows(ctx context.Context, at []position) ([]evidence.Flow, error) {
+	return nil, errUnbuilt
+}

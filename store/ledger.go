@@ -1,0 +1,196 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+
+	"snapcase/evidence"
+	"snapcase/evidence/acquire"
+	"snapcase/evidence/custody"
+)
+
+// createLedger makes the ledger of a new case and says who opened it.
+func (c *Case) createLedger(ctx context.Context) error {
+	l, err := custody.Create(c.folder, c.file.ID, c.o.Custody)
+	if err != nil {
+		return err
+	}
+	c.ledger = l
+	return l.Append(ctx, custody.Record{Type: "case.open", Authority: c.file.Authority, Data: map[string]any{"title": c.file.Title, "new": true}})
+}
+
+// openLedger opens the ledger to append, and ends what a crash left between an
+// exhibit's seal and its record.
+func (c *Case) openLedger(ctx context.Context) error {
+	l, err := custody.Open(c.folder, c.o.Custody)
+	if err != nil {
+		return err
+	}
+	c.ledger = l
+	if err := acquire.Recover(ctx, c.folder, l); err != nil {
+		c.ledger = nil
+		return errors.Join(err, l.Close())
+	}
+	return nil
+}
+
+func (c *Case) closeLedger() error {
+	if c.ledger == nil {
+		return nil
+	}
+	err := c.ledger.Close()
+	c.ledger = nil
+	return err
+}
+
+// Records is the whole ledger, oldest first. A line that cannot be read ends
+// it with an error; what stands before is given.
+func (c *Case) Records(ctx context.Context) ([]custody.Record, error) {
+	var all []custody.Record
+	for r, err := range custody.Records(c.folder) {
+		if err != nil {
+			return all, fmt.Errorf("read the ledger: %w", err)
+		}
+		if err := ctx.Err(); err != nil {
+			return all, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+// AcquireRequest says what to bring in.
+type AcquireRequest struct {
+	Source  string
+	Kind    evidence.Kind // "" to detect it
+	Label   string
+	Hashes  []string // beside sha256: md5, sha1, blake3
+	NoIndex bool
+}
+
+// Acquire brings evidence in and indexes it. The error is evidence.ErrGaps
+// when something could not be read or decoded; then the exhibit is sealed all
+// the same and the Acquisition has an end.
+func (c *Case) Acquire(ctx context.Context, r AcquireRequest, p evidence.Progress) (a evidence.Acquisition, err error) {
+	if c.ledger == nil {
+		return a, fmt.Errorf("acquire: %w", evidence.ErrReadOnly)
+	}
+	key, err := os.ReadFile(c.folder.CaseKey())
+	if err != nil {
+		return a, fmt.Errorf("acquire: read the case's key: %w", err)
+	}
+	a, err = acquire.Run(ctx, acquire.Job{Folder: c.folder, Source: r.Source, Kind: r.Kind, Label: r.Label, Hashes: r.Hashes, Ledger: c.ledger, CaseKey: key, Progress: p, Now: c.o.Custody.Now})
+	if err != nil && !(errors.Is(err, evidence.ErrGaps) && a.Ended.Set) || r.NoIndex {
+		return a, err
+	}
+	return a, errors.Join(err, c.Index(ctx, IndexOptions{Exhibit: a.Exhibit}, p))
+}
+
+// Tag marks records and addresses with a word; remove takes it away again. It
+// is one line of the ledger.
+func (c *Case) Tag(ctx context.Context, records []string, tag string, remove bool) error {
+	if c.ledger == nil {
+		return fmt.Errorf("tag: %w", evidence.ErrReadOnly)
+	}
+	if tag == "" || len(records) == 0 {
+		return fmt.Errorf("tag: a word and at least one record are needed: %w", evidence.ErrUsage)
+	}
+	const most = 200 // a ledger line has 64 KiB
+	for part := range slices.Chunk(records, most) {
+		list := make([]any, len(part))
+		for i, r := range part {
+			if err := isPlace(r); err != nil {
+				return fmt.Errorf("tag: %w", err)
+			}
+			list[i] = r
+		}
+		action := "add"
+		if remove {
+			action = "remove"
+		}
+		if err := c.ledger.Append(ctx, custody.Record{Type: "review.tag", Result: "ok", Data: map[string]any{"tag": tag, "action": action, "records": list}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Note records the examiner's words, about a record or (with "") the case.
+func (c *Case) Note(ctx context.Context, record, text string) error {
+	if c.ledger == nil {
+		return fmt.Errorf("note: %w", evidence.ErrReadOnly)
+	}
+	data := map[string]any{"text": text}
+	if record != "" {
+		if err := isPlace(record); err != nil {
+			return fmt.Errorf("note: %w", err)
+		}
+		data["record"] = record
+	}
+	return c.ledger.Append(ctx, custody.Record{Type: "review.note", Result: "ok", Data: data})
+}
+
+// isPlace says whether s is a record or an address.
+func isPlace(s string) error {
+	if _, err := evidence.ParseRecord(s); err == nil {
+		return nil
+	}
+	_, err := evidence.ParseAddress(s)
+	return err
+}
+
+// tagCache keeps what the ledger says of tags, as long as it does not grow.
+type tagCache struct {
+	mu    sync.Mutex
+	size  int64
+	words map[string][]string // by record: its tags, sorted
+}
+
+// tagsOf reads the tags out of the ledger. The map is shared: do not change it.
+func (c *Case) tagsOf(ctx context.Context) (map[string][]string, error) {
+	c.tags.mu.Lock()
+	defer c.tags.mu.Unlock()
+	fi, err := os.Stat(c.folder.Ledger())
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger: %w", err)
+	}
+	if c.tags.words != nil && fi.Size() == c.tags.size {
+		return c.tags.words, nil
+	}
+	words := map[string][]string{}
+	for r, err := range custody.Records(c.folder) {
+		if err != nil {
+			return nil, fmt.Errorf("read the ledger: %w", err)
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if r.Type == "review.tag" {
+			applyTag(words, r)
+		}
+	}
+	c.tags.size, c.tags.words = fi.Size(), words
+	return words, nil
+}
+
+func applyTag(words map[string][]string, r custody.Record) {
+	tag, _ := r.Data["tag"].(string)
+	list, _ := r.Data["records"].([]any)
+	for _, v := range list {
+		rec, ok := v.(string)
+		if !ok || tag == "" {
+			continue
+		}
+		at, has := slices.BinarySearch(words[rec], tag)
+		switch {
+		case r.Data["action"] == "remove" && has:
+			words[rec] = slices.Delete(slices.Clone(words[rec]), at, at+1)
+		case r.Data["action"] != "remove" && !has:
+			words[rec] = slices.Insert(slices.Clone(words[rec]), at, tag)
+		}
+	}
+}

@@ -1,0 +1,18 @@
+package store
+
+import (
+	"context"
+	"iter"
+
+	"snapcase/evidence"
+)
+
+func (c *Case) Packets(ctx context.Context, q PacketQuery) iter.Seq2[evidence.Packet, error] {
+	return func(yield func(evidence.Packet, error) bool) { yield(evidence.Packet{}, errUnbuilt) }
+}
+
+func (c *Case) ICMP(ctx context.Context) ([]evidence.ICMPPair, error) {
+	return nil, errUnbuilt
+}
+
+func (q *question) echoes(ctx context.Context) ([]evidence.ICMPPair, error) { return nil, nil }
