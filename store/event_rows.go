@@ -111,7 +111,7 @@ func (w *eventWorker) add(file uint32, r *cloudtrail.Record) {
 	w.rows = append(w.rows, row)
 }
 
-func contains(all []evidence.Resource, r evidence.Resource) bool {
+func contains[T comparable](all []T, r T) bool {
 	for _, a := range all {
 		if a == r {
 			return true

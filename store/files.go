@@ -30,3 +30,7 @@ func (c *Case) OpenEntry(ctx context.Context, a evidence.Address) (imaging.Sourc
 func (c *Case) OpenImage(ctx context.Context, exhibit string) (imaging.Source, error) {
 	return nil, errUnbuilt
 }
+
+func (q *question) moments(ctx context.Context, at []position) ([]evidence.Moment, error) {
+	return nil, errUnbuilt
+}

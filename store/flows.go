@@ -31,3 +31,14 @@ func (q *question) peers(ctx context.Context, e endpoints) ([]evidence.TracePeer
 func (q *question) flows(ctx context.Context, at []position) ([]evidence.Flow, error) {
 	return nil, errUnbuilt
 }
+
+var flowColumns []textColumn
+
+func (q *question) flowMoments(ctx context.Context, at []position) ([]evidence.Moment, error) {
+	return nil, errUnbuilt
+}
+
+// flowPeers is FlowPeers for who has a question open.
+func (q *question) flowPeers(ctx context.Context, f FlowQuery) ([]evidence.FlowPeer, error) {
+	return nil, nil
+}

@@ -16,3 +16,7 @@ func (c *Case) ICMP(ctx context.Context) ([]evidence.ICMPPair, error) {
 }
 
 func (q *question) echoes(ctx context.Context) ([]evidence.ICMPPair, error) { return nil, nil }
+
+func (q *question) packetMoments(ctx context.Context, at []position) ([]evidence.Moment, error) {
+	return nil, errUnbuilt
+}

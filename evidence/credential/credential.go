@@ -191,3 +191,15 @@ func idAt(b []byte, p int, enc string) (id string, alone bool) {
 func isPart(b []byte, p, w int) bool {
 	return p >= 0 && p+w <= len(b) && isUpperOrDigit(b[p]) && (w == 1 || b[p+1] == 0)
 }
+
+// KindOf is the kind of an access key id by its prefix: LongTerm, Temporary,
+// or Other for the prefixes that are neither and for what is no such id.
+func KindOf(id string) string {
+	if len(id) != idLen {
+		return Other
+	}
+	if k := kindOf([]byte(id[:4])); k != "" {
+		return k
+	}
+	return Other
+}

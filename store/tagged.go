@@ -1,0 +1,91 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+
+	"snapcase/evidence"
+)
+
+// taggedRows are the rows that carry a tag, by table.
+type taggedRows struct{ ids map[string][]int64 }
+
+// condition asks for those rows.
+func (t *taggedRows) condition(w *cond, table string) {
+	ids := t.ids[table]
+	if len(ids) == 0 {
+		w.none = true
+	}
+	column := "id"
+	if table == "moments" {
+		column = "entry"
+	}
+	w.and(column+" IN (SELECT value FROM json_each(?))", list(ids))
+}
+
+// taggedRows finds what the ledger says of a tag in the index.
+func (q *question) taggedRows(ctx context.Context, tag string) (*taggedRows, error) {
+	tags, err := q.c.tagsOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := &taggedRows{ids: map[string][]int64{}}
+	files := map[int64][]int64{} // record numbers by file
+	for place, words := range tags {
+		if !slices.Contains(words, tag) {
+			continue
+		}
+		if r, err := evidence.ParseRecord(place); err == nil {
+			id, ok, err := q.number(ctx, "SELECT f.id FROM loads l JOIN files f ON f.x = l.x WHERE l.exhibit = ? AND f.name = ?", r.Exhibit, r.File)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				files[id] = append(files[id], r.N)
+				continue
+			}
+		}
+		a, err := evidence.ParseAddress(place)
+		if err != nil {
+			continue
+		}
+		if err := q.taggedEntries(ctx, t, a); err != nil {
+			return nil, err
+		}
+	}
+	for file, ns := range files {
+		for _, table := range []string{"events", "flows", "packets", "copies"} {
+			column, as := "id", table
+			if table == "copies" {
+				column, as = "event", "events"
+			}
+			err := q.rows(ctx, "SELECT "+column+" FROM "+table+" WHERE file = ? AND n IN (SELECT value FROM json_each(?))", []any{file, list(ns)}, func(r *sql.Rows) error {
+				var id int64
+				if err := r.Scan(&id); err != nil {
+					return err
+				}
+				t.ids[as] = append(t.ids[as], id)
+				return nil
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return t, nil
+}
+
+// taggedEntries adds the entries of an address.
+func (q *question) taggedEntries(ctx context.Context, t *taggedRows, a evidence.Address) error {
+	return q.rows(ctx, `SELECT e.id FROM entries e JOIN loads l ON l.x = e.x JOIN dirs d ON d.id = e.dir
+		WHERE l.exhibit = ? AND d.volume = ? AND e.inode = ? AND e.gen = ? AND (? = '' OR d.path || '/' || e.name = ?)`,
+		[]any{a.Exhibit, a.Volume, int64(a.Inode), int64(a.Generation), a.Path, a.Path}, func(r *sql.Rows) error { //nolint:gosec // two's complement, as stored
+			var id int64
+			if err := r.Scan(&id); err != nil {
+				return err
+			}
+			t.ids["moments"] = append(t.ids["moments"], id)
+			return nil
+		})
+}
