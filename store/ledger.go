@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -181,8 +182,8 @@ func applyTag(words map[string][]string, r custody.Record) {
 	tag, _ := r.Data["tag"].(string)
 	list, _ := r.Data["records"].([]any)
 	for _, v := range list {
-		rec, ok := v.(string)
-		if !ok || tag == "" {
+		rec := placeOf(v)
+		if rec == "" || tag == "" {
 			continue
 		}
 		at, has := slices.BinarySearch(words[rec], tag)
@@ -193,4 +194,20 @@ func applyTag(words map[string][]string, r custody.Record) {
 			words[rec] = slices.Insert(slices.Clone(words[rec]), at, tag)
 		}
 	}
+}
+
+// placeOf is a record or an address as the ledger holds it: text, or an object
+// with the base64 of what is not UTF-8.
+func placeOf(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case map[string]any:
+		s, _ := v["b64"].(string)
+		b, err := base64.StdEncoding.DecodeString(s)
+		if err == nil {
+			return string(b)
+		}
+	}
+	return ""
 }
