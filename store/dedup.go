@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
+	"sync"
 
 	"snapcase/evidence/cloudtrail"
 )
@@ -187,35 +189,65 @@ func (l *eventLoad) priorCopy(ctx context.Context, r rowRef, prior []earlierEven
 	return 0, false, nil
 }
 
-// canonical reads the wanted records again and hashes them with sorted keys.
+// canonical reads the wanted records again and hashes their content, file by
+// file on all CPUs.
 func (l *eventLoad) canonical(ctx context.Context, wanted map[int]map[int64]rowRef) (map[rowRef][32]byte, error) {
 	out := map[rowRef][32]byte{}
-	for file := range l.files {
-		ns := wanted[file]
-		if len(ns) == 0 {
+	var mu sync.Mutex
+	files := sorted(wanted, cmp.Compare[int])
+	err := inParallel(ctx, len(files), func(ctx context.Context, _, i int) error {
+		sums, err := l.canonicalFile(ctx, files[i], wanted[files[i]])
+		mu.Lock()
+		defer mu.Unlock()
+		maps.Copy(out, sums)
+		return err
+	})
+	return out, err
+}
+
+func (l *eventLoad) canonicalFile(ctx context.Context, file int, ns map[int64]rowRef) (map[rowRef][32]byte, error) {
+	out := make(map[rowRef][32]byte, len(ns))
+	text, err := readText(ctx, l.files[file].path)
+	if err != nil {
+		return nil, err
+	}
+	if text == nil {
+		return out, l.canonicalStream(ctx, file, ns, out)
+	}
+	n := int64(0)
+	for offset, length := range places(l.places[file]) {
+		n++
+		ref, ok := ns[n]
+		if !ok || length == 0 || offset+length > int64(len(text)) {
 			continue
 		}
-		f, err := l.open(file)
-		if err != nil {
-			return nil, err
-		}
-		for r, err := range cloudtrail.Read(ctxReader{ctx, f}) {
-			if err != nil {
-				var bad *cloudtrail.BadRecord
-				if errors.As(err, &bad) {
-					continue
-				}
-				break
-			}
-			if ref, ok := ns[r.N]; ok {
-				out[ref] = cloudtrail.Canonical(r.Raw)
-			}
-		}
-		if err := errors.Join(f.Close(), ctx.Err()); err != nil {
-			return nil, err
+		r, err := cloudtrail.Parse(text[offset : offset+length])
+		if err == nil {
+			out[ref] = cloudtrail.Canonical(r.Raw)
 		}
 	}
-	return out, nil
+	return out, ctx.Err()
+}
+
+// canonicalStream is for a file that is too large to be held.
+func (l *eventLoad) canonicalStream(ctx context.Context, file int, ns map[int64]rowRef, out map[rowRef][32]byte) error {
+	f, err := l.open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // read-only
+	for r, err := range cloudtrail.Read(ctxReader{ctx, f}) {
+		var bad *cloudtrail.BadRecord
+		if errors.As(err, &bad) {
+			continue
+		} else if err != nil {
+			break // it ended here before, too
+		}
+		if ref, ok := ns[r.N]; ok {
+			out[ref] = cloudtrail.Canonical(r.Raw)
+		}
+	}
+	return ctx.Err()
 }
 
 // earlier holds the ids of the events of earlier exhibits.

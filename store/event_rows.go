@@ -50,6 +50,7 @@ type eventSide struct {
 // eventWorker collects the rows of the files that one goroutine read.
 type eventWorker struct {
 	d         *dict
+	reader    *cloudtrail.Reader
 	rows      []eventRow
 	resources [][2]uint32 // type, name
 	sides     []eventSide
@@ -71,7 +72,7 @@ type sessionKey struct {
 }
 
 func newEventWorker(d *dict) *eventWorker {
-	return &eventWorker{d: d, beyond: map[uint32]imaging.Time{}, mentions: map[uint32]mention{}, sessions: map[sessionKey]struct{}{}, nameSeen: map[uint32]struct{}{}, parts: map[[2]uint32]struct{}{}}
+	return &eventWorker{d: d, reader: cloudtrail.NewReader(), beyond: map[uint32]imaging.Time{}, mentions: map[uint32]mention{}, sessions: map[sessionKey]struct{}{}, nameSeen: map[uint32]struct{}{}, parts: map[[2]uint32]struct{}{}}
 }
 
 // word numbers s; a case holds fewer than 2^32 distinct strings.

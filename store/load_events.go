@@ -5,11 +5,12 @@ import (
 	"database/sql/driver"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
+	"iter"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"snapcase/evidence"
 	"snapcase/evidence/cloudtrail"
@@ -52,33 +53,12 @@ func (l *load) events(ctx context.Context) error {
 
 // read reads all files, each by one of as many workers as there are CPUs.
 func (l *eventLoad) read(ctx context.Context) error {
-	n := max(1, min(runtime.GOMAXPROCS(0), len(l.files)))
-	var next sync.Mutex
-	at := 0
-	errs := make([]error, n)
-	var wg sync.WaitGroup
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	for i := range n {
-		w := newEventWorker(l.dict)
-		l.workers = append(l.workers, w)
-		wg.Go(func() {
-			for errs[i] == nil {
-				next.Lock()
-				file := at
-				at++
-				next.Unlock()
-				if file >= len(l.files) {
-					return
-				}
-				if errs[i] = l.readFile(ctx, w, file); errs[i] != nil {
-					cancel()
-				}
-			}
-		})
+	for range parallel(len(l.files)) {
+		l.workers = append(l.workers, newEventWorker(l.dict))
 	}
-	wg.Wait()
-	return errors.Join(errs...)
+	return inParallel(ctx, len(l.files), func(ctx context.Context, w, file int) error {
+		return l.readFile(ctx, l.workers[w], file)
+	})
 }
 
 func (l *eventLoad) readFile(ctx context.Context, w *eventWorker, file int) error {
@@ -88,7 +68,7 @@ func (l *eventLoad) readFile(ctx context.Context, w *eventWorker, file int) erro
 	}
 	defer f.Close() //nolint:errcheck // read-only
 	p := placeWriter{}
-	for r, err := range cloudtrail.Read(ctxReader{ctx, f}) {
+	for r, err := range w.reader.Read(ctxReader{ctx, f}) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -242,32 +222,73 @@ func (p *placeWriter) add(n, offset, length int64) {
 	p.end = offset + length
 }
 
+// places yields offset and length of the records of a file, from number 1; the
+// length is 0 where a number has no record.
+func places(b []byte) iter.Seq2[int64, int64] {
+	return func(yield func(offset, length int64) bool) {
+		for end := int64(0); len(b) > 0; {
+			gap, k := binary.Varint(b)
+			if k <= 0 {
+				return
+			}
+			size, m := binary.Uvarint(b[k:])
+			if m <= 0 {
+				return
+			}
+			b = b[k+m:]
+			if !yield(end+gap, int64(size)) { //nolint:gosec // written by placeWriter
+				return
+			}
+			end += gap + int64(size) //nolint:gosec // as above
+		}
+	}
+}
+
 // place is where record n lies; ok is false where there is none.
 func place(b []byte, n int64) (offset, length int64, ok bool) {
-	end := int64(0)
-	for i := int64(1); len(b) > 0; i++ {
-		gap, k := binary.Varint(b)
-		if k <= 0 {
-			return 0, 0, false
+	i := int64(0)
+	for offset, length := range places(b) {
+		if i++; i == n {
+			return offset, length, length > 0
 		}
-		size, m := binary.Uvarint(b[k:])
-		if m <= 0 {
-			return 0, 0, false
-		}
-		b = b[k+m:]
-		if i == n {
-			return end + gap, int64(size), size > 0 //nolint:gosec // written by placeWriter
-		}
-		end += gap + int64(size) //nolint:gosec // as above
 	}
 	return 0, 0, false
 }
 
-var errOrder = fmt.Errorf("index: rows out of order")
+// parallel is how many goroutines work on n things.
+func parallel(n int) int { return min(runtime.GOMAXPROCS(0), n) }
+
+// inParallel calls f for 0 to n-1 on as many goroutines as there are CPUs,
+// worker 0 to parallel(n)-1, and stops at the first error.
+func inParallel(ctx context.Context, n int, f func(ctx context.Context, worker, i int) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var next atomic.Int64
+	errs := make([]error, parallel(n))
+	var wg sync.WaitGroup
+	for w := range errs {
+		wg.Go(func() {
+			for errs[w] == nil && ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				if errs[w] = f(ctx, w, i); errs[w] != nil {
+					cancel()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil && !evidence.Canceled(err) {
+			return err
+		}
+	}
+	return errors.Join(errors.Join(errs...), context.Cause(ctx))
+}
 
 // beyond keeps the exact value of a time that does not fit.
 func (l *load) beyond(ctx context.Context, table string, id int64, col string, t imaging.Time) error {
 	return l.t.exec(ctx, "INSERT INTO times_beyond VALUES (?,?,?,?,?)", table, id, col, t.Sec, t.Nsec)
 }
-
-var _ = evidence.ErrGaps
