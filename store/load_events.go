@@ -62,6 +62,9 @@ func (l *eventLoad) read(ctx context.Context) error {
 }
 
 func (l *eventLoad) readFile(ctx context.Context, w *eventWorker, file int) error {
+	if cloudtrail.Companion(l.files[file].name) {
+		return nil
+	}
 	f, err := l.open(file)
 	if err != nil {
 		return l.gapFile(file, err)
