@@ -116,7 +116,7 @@ func (j *Job) reclaim(ctx context.Context, id string, h header) (*exhibit, error
 	}
 	path := x.path(journalName)
 	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
-		if sealed != nil || !isEmpty(x.dir()) {
+		if sealed != nil || !holdsOnly(x.dir()) {
 			return nil, nil
 		}
 		return x, x.begin()
@@ -132,6 +132,9 @@ func (j *Job) reclaim(ctx context.Context, id string, h header) (*exhibit, error
 		return nil, evidence.WithHint(fmt.Errorf("%s: %w", id, errBusy), "wait for it, or end it; then the same command resumes")
 	}
 	if was == nil {
+		if sealed != nil || !holdsOnly(x.dir(), journalName) {
+			return nil, nil // something lies there that this journal does not explain: it stays
+		}
 		return x, x.begin()
 	}
 	if x.log, err = openJournal(path); err != nil {
@@ -173,9 +176,10 @@ func peek(path string) (h *header, busy bool, err error) {
 	return h, false, nil // closing gives the lock back
 }
 
-func isEmpty(dir string) bool {
-	names, err := os.ReadDir(dir)
-	return err == nil && len(names) == 0
+// holdsOnly says that a folder has no other files than these.
+func holdsOnly(dir string, names ...string) bool {
+	all, err := os.ReadDir(dir)
+	return err == nil && !slices.ContainsFunc(all, func(e os.DirEntry) bool { return !slices.Contains(names, e.Name()) })
 }
 
 // readAcquisition reads acquisition.json; nil when the exhibit is not sealed.

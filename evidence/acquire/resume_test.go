@@ -332,3 +332,28 @@ func TestTwoAtOnce(t *testing.T) {
 		t.Fatalf("%+v", all)
 	}
 }
+
+// TestKeepsWhatItDoesNotKnow: a folder whose journal says nothing is taken
+// only when nothing else lies in it. What is sealed is never written over.
+func TestKeepsWhatItDoesNotKnow(t *testing.T) {
+	want := pattern(blockSize+5, 21)
+	for _, name := range []string{"acquisition.json", "image.raw", "manifest-sha256.txt", ""} {
+		j, _ := newJob(t, write(t, "disk.raw", want))
+		dir := j.Folder.Exhibit("EX-001")
+		must(t, os.MkdirAll(dir, 0o755))
+		must(t, os.WriteFile(filepath.Join(dir, journalName), []byte("torn"), 0o600))
+		next := "EX-001"
+		if name != "" {
+			must(t, os.WriteFile(filepath.Join(dir, name), []byte("{}"), 0o444))
+			next = "EX-002"
+		}
+		a, err := Run(t.Context(), j)
+		must(t, err)
+		if a.Exhibit != next {
+			t.Errorf("beside %q: %s", name, a.Exhibit)
+		}
+		if name != "" && string(read(t, filepath.Join(dir, name))) != "{}" {
+			t.Errorf("%s was written over", name)
+		}
+	}
+}
