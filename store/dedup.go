@@ -3,8 +3,10 @@ package store
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 
@@ -19,19 +21,7 @@ import (
 // stay, and are marked. A row without an id is never a copy. What an earlier
 // exhibit holds already is a copy of that.
 func (l *eventLoad) dedup(ctx context.Context) error {
-	var all []rowRef
-	for w, worker := range l.workers {
-		for i := range worker.rows {
-			all = append(all, rowRef{uint16(w), uint32(i)}) //nolint:gosec // few workers
-		}
-	}
-	slices.SortFunc(all, func(a, b rowRef) int {
-		x, y := l.at(a), l.at(b)
-		if c := x.eid.compare(&y.eid); c != 0 {
-			return c
-		}
-		return l.byPlace(x, y)
-	})
+	all := l.byID()
 	old, err := l.earlierEvents(ctx)
 	if err != nil {
 		return err
@@ -45,7 +35,7 @@ func (l *eventLoad) dedup(ctx context.Context) error {
 		}
 		group := all[i:j]
 		i = j
-		prior := old.find(l.at(group[0]))
+		prior := old.find(l.idKey(group[0]))
 		if len(group) == 1 && len(prior) == 0 || l.at(group[0]).eid.kind == noID {
 			keep = append(keep, group...)
 			continue
@@ -61,10 +51,78 @@ func (l *eventLoad) dedup(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(keep, l.byOrder)
-	l.order = keep
+	l.order = l.inOrder(keep)
 	l.countRows(len(all), len(keep))
 	return nil
+}
+
+// sortKey is a row with the first bytes of what it is sorted by.
+type sortKey struct {
+	first uint64
+	rowRef
+}
+
+// byID are all rows in the order of their ids, then places.
+func (l *eventLoad) byID() []rowRef {
+	var keys []sortKey
+	for w, worker := range l.workers {
+		for i := range worker.rows.n {
+			k := sortKey{rowRef: rowRef{uint16(w), uint32(i)}} //nolint:gosec // few workers
+			if id := &worker.rows.at(i).eid; id.kind == uuidID {
+				k.first = binary.BigEndian.Uint64(id.b[:])
+			} else if id.kind != noID {
+				k.first = math.MaxUint64 // behind: only equal ids need to stand together
+			}
+			keys = append(keys, k)
+		}
+	}
+	return sortedRefs(keys, func(a, b rowRef) int {
+		x, y := l.at(a), l.at(b)
+		if x.eid.kind == noID && y.eid.kind == noID {
+			return l.byPlace(x, y)
+		}
+		return cmp.Or(l.longIDs.compare(&x.eid, &y.eid), l.byPlace(x, y))
+	})
+}
+
+// inOrder sorts rows as the question lists them.
+func (l *eventLoad) inOrder(rows []rowRef) []rowRef {
+	keys := make([]sortKey, len(rows))
+	for i, r := range rows {
+		keys[i] = sortKey{math.MaxUint64, r}
+		if x := l.at(r); x.timed {
+			keys[i].first = uint64(x.ts) ^ 1<<63
+		}
+	}
+	return sortedRefs(keys, l.byOrder)
+}
+
+// sortedRefs sorts by first, then by less; halves at once on two CPUs.
+func sortedRefs(keys []sortKey, then func(a, b rowRef) int) []rowRef {
+	by := func(a, b sortKey) int {
+		if a.first != b.first {
+			return cmp.Compare(a.first, b.first)
+		}
+		return then(a.rowRef, b.rowRef)
+	}
+	half := len(keys) / 2
+	var wg sync.WaitGroup
+	wg.Go(func() { slices.SortFunc(keys[:half], by) })
+	slices.SortFunc(keys[half:], by)
+	wg.Wait()
+	out := make([]rowRef, 0, len(keys))
+	a, b := keys[:half], keys[half:]
+	for len(a) > 0 && len(b) > 0 {
+		if by(a[0], b[0]) <= 0 {
+			out, a = append(out, a[0].rowRef), a[1:]
+		} else {
+			out, b = append(out, b[0].rowRef), b[1:]
+		}
+	}
+	for _, k := range slices.Concat(a, b) {
+		out = append(out, k.rowRef)
+	}
+	return out
 }
 
 // byOrder is the order of the events question.
@@ -84,15 +142,12 @@ func (l *eventLoad) byOrder(a, b rowRef) int {
 			return c
 		}
 	}
-	if c := x.eid.compare(&y.eid); c != 0 {
-		return c
-	}
-	return l.byPlace(x, y)
+	return cmp.Or(l.longIDs.compare(&x.eid, &y.eid), l.byPlace(x, y))
 }
 
 func (l *eventLoad) sameID(a, b rowRef) bool {
 	x, y := &l.at(a).eid, &l.at(b).eid
-	return x.kind != noID && x.kind == y.kind && x.uuid == y.uuid && x.text == y.text
+	return x.kind != noID && l.longIDs.compare(x, y) == 0
 }
 
 func (l *eventLoad) oneHash(group []rowRef) bool {
@@ -124,7 +179,7 @@ func (l *eventLoad) settle(ctx context.Context, groups [][]rowRef, old *earlier,
 		return nil, err
 	}
 	for _, g := range groups {
-		prior := old.find(l.at(g[0]))
+		prior := old.find(l.idKey(g[0]))
 		firsts := []rowRef{}
 		for _, r := range g {
 			if id, ok, err := l.priorCopy(ctx, r, prior, canon); err != nil {
@@ -160,7 +215,7 @@ func (l *eventLoad) settle(ctx context.Context, groups [][]rowRef, old *earlier,
 }
 
 func (l *eventLoad) allKnown(g []rowRef, old *earlier) bool {
-	prior := old.find(l.at(g[0]))
+	prior := old.find(l.idKey(g[0]))
 	for _, r := range g {
 		if !slices.ContainsFunc(prior, func(p earlierEvent) bool { return p.hash == l.at(r).hash }) {
 			return false
@@ -258,18 +313,20 @@ type earlierEvent struct {
 	hash [16]byte
 }
 
-func (e *earlier) find(r *eventRow) []earlierEvent {
-	if e == nil || r.eid.kind == noID {
+func (e *earlier) find(key string) []earlierEvent {
+	if e == nil || key == "" {
 		return nil
 	}
-	return e.byID[idKey(&r.eid)]
+	return e.byID[key]
 }
 
-func idKey(p *packedID) string {
-	if p.kind == uuidID {
-		return string(p.uuid[:])
+// idKey is the id of a row for find; "" for none.
+func (l *eventLoad) idKey(r rowRef) string {
+	id := &l.at(r).eid
+	if id.kind == uuidID {
+		return string(id.b[:])
 	}
-	return "t" + p.text
+	return l.longIDs.text(id)
 }
 
 // earlierEvents is nil where this is the first exhibit of events.
@@ -291,8 +348,12 @@ func (l *eventLoad) earlierEvents(ctx context.Context) (*earlier, error) {
 		if e == nil {
 			e = &earlier{byID: map[string][]earlierEvent{}}
 		}
-		p := packID(unpackID(eid))
-		e.byID[idKey(&p)] = append(e.byID[idKey(&p)], one)
+		key, ok := eid.(string)
+		if !ok {
+			b, _ := eid.([]byte)
+			key = string(b)
+		}
+		e.byID[key] = append(e.byID[key], one)
 	}
 	return e, rows.Err()
 }

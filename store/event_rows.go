@@ -32,8 +32,27 @@ type eventRow struct {
 	res, nres                             uint32 // resources: where and how many in the worker's list
 	flags                                 uint8
 	timed                                 bool
-	copyOf                                int64 // 0: none; id+1 of … see dedup
 }
+
+// rowList is rows in pieces, so that it grows without being copied. It holds no
+// pointers for the garbage collector to follow.
+type rowList struct {
+	pieces [][]eventRow
+	n      int
+}
+
+const pieceRows = 4096
+
+func (l *rowList) add(r eventRow) {
+	if l.n%pieceRows == 0 {
+		l.pieces = append(l.pieces, make([]eventRow, 0, pieceRows))
+	}
+	last := &l.pieces[len(l.pieces)-1]
+	*last = append(*last, r)
+	l.n++
+}
+
+func (l *rowList) at(i int) *eventRow { return &l.pieces[i/pieceRows][i%pieceRows] }
 
 // eventSide is what few records have.
 type eventSide struct {
@@ -51,7 +70,8 @@ type eventSide struct {
 type eventWorker struct {
 	d         *dict
 	reader    *cloudtrail.Reader
-	rows      []eventRow
+	ids       *longIDs
+	rows      rowList
 	resources [][2]uint32 // type, name
 	sides     []eventSide
 	beyond    map[uint32]imaging.Time // rows whose time does not fit
@@ -71,8 +91,8 @@ type sessionKey struct {
 	created  int64
 }
 
-func newEventWorker(d *dict) *eventWorker {
-	return &eventWorker{d: d, reader: cloudtrail.NewReader(), beyond: map[uint32]imaging.Time{}, mentions: map[uint32]mention{}, sessions: map[sessionKey]struct{}{}, nameSeen: map[uint32]struct{}{}, parts: map[[2]uint32]struct{}{}}
+func newEventWorker(d *dict, ids *longIDs) *eventWorker {
+	return &eventWorker{d: d, ids: ids, reader: cloudtrail.NewReader(), beyond: map[uint32]imaging.Time{}, mentions: map[uint32]mention{}, sessions: map[sessionKey]struct{}{}, nameSeen: map[uint32]struct{}{}, parts: map[[2]uint32]struct{}{}}
 }
 
 // word numbers s; a case holds fewer than 2^32 distinct strings.
@@ -82,14 +102,14 @@ func (w *eventWorker) word(s string, col int64) uint32 { return uint32(w.d.id(s,
 func (w *eventWorker) add(file uint32, r *cloudtrail.Record) {
 	e := &r.Event
 	row := eventRow{
-		eid: packID(e.EventID), request: packID(e.RequestID), shared: packID(e.SharedEventID), hash: r.Hash,
+		eid: w.ids.pack(e.EventID), request: w.ids.pack(e.RequestID), shared: w.ids.pack(e.SharedEventID), hash: r.Hash,
 		name: w.word(e.Name, colName), source: w.word(e.Source, colSource), region: w.word(e.Region, colRegion), typ: w.word(e.Type, colType),
 		ptype: w.word(e.PrincipalType, colPrincipalType), pid: w.word(e.PrincipalID, colPrincipalID), arn: w.word(e.ARN, colARN),
 		account: w.word(e.Account, colAccount), user: w.word(e.User, colUser), key: w.word(e.AccessKeyID, colKey), issuer: w.word(e.SessionIssuer, colIssuer),
 		ip: w.word(e.SourceIP, colIP), agent: w.word(e.UserAgent, colAgent), code: w.word(e.ErrorCode, colError), message: w.word(e.ErrorMessage, colMessage),
 		file: file, n: uint32(r.N), flags: eventFlags(e), timed: e.Time.Set, //nolint:gosec // a file of 4 GiB holds fewer records
 	}
-	at := uint32(len(w.rows)) //nolint:gosec // rows of one exhibit in memory
+	at := uint32(w.rows.n) //nolint:gosec // rows of one exhibit in memory
 	if e.Time.Set {
 		var exact bool
 		if row.ts, exact = nano(e.Time); !exact {
@@ -109,7 +129,7 @@ func (w *eventWorker) add(file uint32, r *cloudtrail.Record) {
 	}
 	row.nres = uint32(len(w.resources)) - row.res //nolint:gosec // as above
 	w.addSides(at, &row, r)
-	w.rows = append(w.rows, row)
+	w.rows.add(row)
 }
 
 func contains[T comparable](all []T, r T) bool {

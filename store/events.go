@@ -85,8 +85,7 @@ func (q *question) eventConditions(ctx context.Context, e EventQuery) (cond, err
 		}
 	}
 	if e.EventID != "" {
-		p := packID(e.EventID)
-		w.and("eid = ?", p.value())
+		w.and("eid = ?", idValue(e.EventID))
 	}
 	if e.ReadOnly != nil {
 		want := flagReadOnlyKnown
@@ -180,10 +179,10 @@ func (q *question) textCondition(ctx context.Context, w *cond, word string, colu
 			some.and(fmt.Sprintf(c.sql, "(SELECT value FROM json_each(?))"), list(ids))
 		}
 	}
-	if p := packID(strings.ToLower(word)); p.kind == uuidID && columns[0].bit == colName {
-		some.and("eid = ?", p.value())
-		some.and("request = ?", p.value())
-		some.and("shared = ?", p.value())
+	if id, ok := parseUUID(strings.ToLower(word)); ok && columns[0].bit == colName {
+		some.and("eid = ?", id[:])
+		some.and("request = ?", id[:])
+		some.and("shared = ?", id[:])
 	}
 	if len(some.sql) == 0 {
 		w.none = true

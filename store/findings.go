@@ -234,7 +234,7 @@ func (q *question) madeByFoundKeys(ctx context.Context) ([]evidence.Finding, err
 	}
 	var out []evidence.Finding
 	for _, k := range keys {
-		records, err := q.recordsWhere(ctx, "eid = ?", eventIDValue(k.ByEvent))
+		records, err := q.recordsWhere(ctx, "eid = ?", idValue(k.ByEvent))
 		if err != nil {
 			return nil, err
 		}
@@ -246,11 +246,6 @@ func (q *question) madeByFoundKeys(ctx context.Context) ([]evidence.Finding, err
 		})
 	}
 	return out, nil
-}
-
-func eventIDValue(s string) any {
-	p := packID(s)
-	return p.value()
 }
 
 // numbers are the integers that a query gives.

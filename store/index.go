@@ -245,7 +245,6 @@ var lateIndexes = []struct{ name, on string }{
 	{"events_name", "events (name)"},
 	{"events_ip", "events (ip)"},
 	{"resources_name", "resources (name, event)"},
-	{"resources_event", "resources (event)"},
 	{"copies_event", "copies (event)"},
 	{"issues_caller", "issues (caller)"},
 	{"issues_issued", "issues (issued)"},

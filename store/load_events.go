@@ -21,6 +21,7 @@ import (
 type eventLoad struct {
 	*load
 	workers []*eventWorker
+	longIDs longIDs
 	records []int64  // by file: records that were read
 	places  [][]byte // by file: where they lie
 	order   []rowRef // what is inserted, in order
@@ -35,7 +36,7 @@ type rowRef struct {
 	row uint32
 }
 
-func (l *eventLoad) at(r rowRef) *eventRow { return &l.workers[r.w].rows[r.row] }
+func (l *eventLoad) at(r rowRef) *eventRow { return l.workers[r.w].rows.at(int(r.row)) }
 
 func (l *load) events(ctx context.Context) error {
 	e := &eventLoad{load: l, records: make([]int64, len(l.files)), places: make([][]byte, len(l.files)), copies: map[rowRef][]rowRef{}, prior: map[rowRef]int64{}, ids: map[rowRef]int64{}}
@@ -54,7 +55,7 @@ func (l *load) events(ctx context.Context) error {
 // read reads all files, each by one of as many workers as there are CPUs.
 func (l *eventLoad) read(ctx context.Context) error {
 	for range parallel(len(l.files)) {
-		l.workers = append(l.workers, newEventWorker(l.dict))
+		l.workers = append(l.workers, newEventWorker(l.dict, &l.longIDs))
 	}
 	return inParallel(ctx, len(l.files), func(ctx context.Context, w, file int) error {
 		return l.readFile(ctx, l.workers[w], file)
@@ -140,12 +141,12 @@ func (l *eventLoad) insert(ctx context.Context) error {
 			sp.row()
 		}
 		also := l.copies[ref]
-		if err := ev.add(ctx, id, int64(l.x), ts, r.eid.value(), null(r.name), null(r.source), null(r.region), null(r.typ), null(r.ptype), null(r.pid), null(r.arn), null(r.account), null(r.user),
-			null(r.key), null(r.issuer), null(r.ip), null(r.agent), null(r.code), null(r.message), int64(r.flags), r.request.value(), r.shared.value(), ids[r.file], int64(r.n), int64(1+len(also)), r.hash[:]); err != nil {
+		if err := ev.add(ctx, id, int64(l.x), ts, l.longIDs.value(&r.eid), null(r.name), null(r.source), null(r.region), null(r.typ), null(r.ptype), null(r.pid), null(r.arn), null(r.account), null(r.user),
+			null(r.key), null(r.issuer), null(r.ip), null(r.agent), null(r.code), null(r.message), int64(r.flags), l.longIDs.value(&r.request), l.longIDs.value(&r.shared), ids[r.file], int64(r.n), int64(1+len(also)), r.hash[:]); err != nil {
 			return err
 		}
 		for _, p := range w.resources[r.res : r.res+r.nres] {
-			if err := res.add(ctx, id, null(p[0]), int64(p[1])); err != nil {
+			if err := res.add(ctx, id, int64(p[0]), int64(p[1])); err != nil {
 				return err
 			}
 		}

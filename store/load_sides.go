@@ -34,7 +34,7 @@ func (l *eventLoad) insertIssues(ctx context.Context) error {
 			if !kept {
 				continue // a copy
 			}
-			r := &w.rows[s.row]
+			r := w.rows.at(int(s.row))
 			for _, k := range s.issued {
 				principal := k.ARN
 				if principal == "" {
@@ -225,8 +225,8 @@ func (l *eventLoad) countRows(records, kept int) {
 	l.stats.Duplicates = l.stats.Records - l.stats.Distinct
 	regions := map[uint32]struct{}{}
 	for _, w := range l.workers {
-		for i := range w.rows {
-			r := &w.rows[i]
+		for i := range w.rows.n {
+			r := w.rows.at(i)
 			if r.region != 0 {
 				regions[r.region] = struct{}{}
 			}

@@ -1,18 +1,22 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"math"
+	"strings"
+	"sync"
 
 	"snapcase/imaging"
 )
 
-// packedID is an id of a record in little space: a UUID in canonical form is
-// 16 bytes; other text is kept beside.
+// packedID is an id of a record without a pointer: a UUID in canonical form is
+// its 16 bytes, other text of up to 16 bytes stands as it is, longer text is a
+// number of longIDs.
 type packedID struct {
-	uuid [16]byte
-	text string // when it is no UUID
+	b    [16]byte
+	n    uint8 // of b, for shortID
 	kind idKind
 }
 
@@ -21,17 +25,81 @@ type idKind uint8
 const (
 	noID idKind = iota
 	uuidID
-	textID
+	shortID
+	longID
 )
 
-func packID(s string) packedID {
+// longIDs keeps the ids that do not fit into a packedID. It is safe for
+// concurrent use.
+type longIDs struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (l *longIDs) pack(s string) (p packedID) {
 	if s == "" {
-		return packedID{}
+		return p
 	}
 	if b, ok := parseUUID(s); ok {
-		return packedID{uuid: b, kind: uuidID}
+		return packedID{b: b, kind: uuidID}
 	}
-	return packedID{text: s, kind: textID}
+	if len(s) <= len(p.b) {
+		p.kind, p.n = shortID, uint8(copy(p.b[:], s))
+		return p
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p.kind = longID
+	binary.BigEndian.PutUint64(p.b[:], uint64(len(l.all)))
+	l.all = append(l.all, strings.Clone(s))
+	return p
+}
+
+// text is the id as the record has it.
+func (l *longIDs) text(p *packedID) string {
+	switch p.kind {
+	case uuidID:
+		return uuidText(p.b[:])
+	case shortID:
+		return string(p.b[:p.n])
+	case longID:
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.all[binary.BigEndian.Uint64(p.b[:])]
+	case noID:
+	}
+	return ""
+}
+
+// value is what the database holds.
+func (l *longIDs) value(p *packedID) any {
+	if p.kind == uuidID {
+		return p.b[:]
+	}
+	if p.kind == noID {
+		return nil
+	}
+	return l.text(p)
+}
+
+// compare orders as the text does; no id comes first.
+func (l *longIDs) compare(p, q *packedID) int {
+	if p.kind == q.kind && p.kind == uuidID {
+		return bytes.Compare(p.b[:], q.b[:])
+	}
+	return strings.Compare(l.text(p), l.text(q))
+}
+
+// idValue is what the database holds for an id: 16 bytes for a UUID in
+// canonical form, else the text; nil for none.
+func idValue(s string) any {
+	if b, ok := parseUUID(s); ok {
+		return b[:]
+	}
+	if s == "" {
+		return nil
+	}
+	return s
 }
 
 // parseUUID reads the canonical form only (lower case, hyphens), so that the
@@ -71,25 +139,6 @@ func uuidText(b []byte) string {
 	return string(out[:])
 }
 
-// value is what the database holds: 16 bytes, text, or NULL.
-func (p *packedID) value() any {
-	switch p.kind {
-	case uuidID:
-		return p.uuid[:]
-	case textID:
-		return p.text
-	case noID:
-	}
-	return nil
-}
-
-func (p *packedID) String() string {
-	if p.kind == uuidID {
-		return uuidText(p.uuid[:])
-	}
-	return p.text
-}
-
 // unpackID is the text of a value of the database.
 func unpackID(v any) string {
 	switch v := v.(type) {
@@ -102,30 +151,6 @@ func unpackID(v any) string {
 		return v
 	}
 	return ""
-}
-
-// compare orders as the text does; no id comes first.
-func (p *packedID) compare(q *packedID) int {
-	if p.kind == uuidID && q.kind == uuidID {
-		for i := 0; i < 16; i += 8 {
-			a, b := binary.BigEndian.Uint64(p.uuid[i:]), binary.BigEndian.Uint64(q.uuid[i:])
-			if a != b {
-				if a < b {
-					return -1
-				}
-				return 1
-			}
-		}
-		return 0
-	}
-	a, b := p.String(), q.String()
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // Times are kept as nanoseconds since 1970 in 64 bits, which end in 1677 and

@@ -137,8 +137,9 @@ CREATE TABLE copies (               -- the other places of an event
 ) STRICT;
 
 CREATE TABLE resources (
-  event INTEGER NOT NULL, type INTEGER, name INTEGER NOT NULL
-) STRICT;
+  event INTEGER NOT NULL, type INTEGER NOT NULL, name INTEGER NOT NULL, -- type 0: the record gives none
+  PRIMARY KEY (event, type, name)
+) STRICT, WITHOUT ROWID;
 
 -- The parts of an ARN by which --resource-name finds it too.
 CREATE TABLE name_parts (
