@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
@@ -250,8 +251,9 @@ func (l *eventLoad) canonical(ctx context.Context, wanted map[int]map[int64]rowR
 	out := map[rowRef][32]byte{}
 	var mu sync.Mutex
 	files := sorted(wanted, cmp.Compare[int])
-	err := inParallel(ctx, len(files), func(ctx context.Context, _, i int) error {
-		sums, err := l.canonicalFile(ctx, files[i], wanted[files[i]])
+	texts := make([]bytes.Buffer, parallel(len(files)))
+	err := inParallel(ctx, len(files), func(ctx context.Context, w, i int) error {
+		sums, err := l.canonicalFile(ctx, files[i], wanted[files[i]], &texts[w])
 		mu.Lock()
 		defer mu.Unlock()
 		maps.Copy(out, sums)
@@ -260,15 +262,16 @@ func (l *eventLoad) canonical(ctx context.Context, wanted map[int]map[int64]rowR
 	return out, err
 }
 
-func (l *eventLoad) canonicalFile(ctx context.Context, file int, ns map[int64]rowRef) (map[rowRef][32]byte, error) {
+func (l *eventLoad) canonicalFile(ctx context.Context, file int, ns map[int64]rowRef, b *bytes.Buffer) (map[rowRef][32]byte, error) {
 	out := make(map[rowRef][32]byte, len(ns))
-	text, err := readText(ctx, l.files[file].path)
+	whole, err := readText(ctx, l.files[file].path, b)
 	if err != nil {
 		return nil, err
 	}
-	if text == nil {
+	if !whole {
 		return out, l.canonicalStream(ctx, file, ns, out)
 	}
+	text := b.Bytes()
 	n := int64(0)
 	for offset, length := range places(l.places[file]) {
 		n++

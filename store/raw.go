@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"database/sql"
@@ -154,9 +155,14 @@ func (u *unpacked) text(ctx context.Context, path string) ([]byte, error) {
 			return f.text, nil
 		}
 	}
-	text, err := readText(ctx, path)
-	if err != nil || text == nil {
+	var b bytes.Buffer
+	whole, err := readText(ctx, path, &b)
+	if err != nil || !whole {
 		return nil, err
+	}
+	text := bytes.Clone(b.Bytes())
+	if text == nil {
+		text = []byte{}
 	}
 	u.files = append(u.files, unpackedFile{path, text})
 	for u.size += int64(len(text)); u.size > unpackedBytes && len(u.files) > 1; u.files = u.files[1:] {
@@ -165,35 +171,26 @@ func (u *unpacked) text(ctx context.Context, path string) ([]byte, error) {
 	return text, nil
 }
 
-func readText(ctx context.Context, path string) ([]byte, error) {
+// readText unpacks a file into b, which it clears first; whole is false where
+// it is too large to keep.
+func readText(ctx context.Context, path string, b *bytes.Buffer) (whole bool, err error) {
+	b.Reset()
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	defer f.Close() //nolint:errcheck // read-only
-	var head [2]byte
-	n, err := io.ReadFull(f, head[:])
-	if err != nil && n == 0 {
-		return []byte{}, nil
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
-	var r io.Reader = ctxReader{ctx, f}
-	if head == [2]byte{0x1f, 0x8b} {
-		z, err := gzip.NewReader(r)
+	in := bufio.NewReaderSize(ctxReader{ctx, f}, 64<<10)
+	var r io.Reader = in
+	if head, err := in.Peek(2); err == nil && head[0] == 0x1f && head[1] == 0x8b {
+		z, err := gzip.NewReader(in)
 		if err != nil {
-			return nil, nil //nolint:nilerr // the reader of records says what is wrong
+			return true, ctx.Err() // the reader of records says what is wrong with it
 		}
 		r = z
 	}
-	b, err := io.ReadAll(io.LimitReader(r, unpackedBytes+1))
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	if len(b) > unpackedBytes {
-		return nil, nil
-	}
-	_ = err // a cut stream gives what stands before the cut; offsets behind it are refused
-	return b, nil
+	// A stream that is cut gives what stands before the cut; the places of
+	// records behind it are refused.
+	b.ReadFrom(io.LimitReader(r, unpackedBytes+1)) //nolint:errcheck,gosec // see above
+	return b.Len() <= unpackedBytes, ctx.Err()
 }
