@@ -4,16 +4,14 @@ import (
 	"context"
 	"database/sql"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
+	"snapcase/evidence"
 	"strconv"
 	"strings"
 	"sync"
-
-	"snapcase/evidence"
 )
 
 // question is one question to the index: a read transaction, so that all its
@@ -274,15 +272,6 @@ func list(ids []int64) string {
 		b = strconv.AppendInt(b, id, 10)
 	}
 	return string(append(b, ']'))
-}
-
-// textList is a JSON array of strings, for json_each.
-func textList(all []string) (string, error) {
-	if all == nil {
-		all = []string{}
-	}
-	b, err := json.Marshal(all)
-	return string(b), err
 }
 
 // cond is conditions of a WHERE, which all hold.

@@ -1,13 +1,11 @@
 package store
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
-	"testing"
-
-	"fmt"
-
 	"snapcase/evidence"
+	"testing"
 )
 
 // BenchmarkIndexEvents derives the index of one CloudTrail exhibit; one

@@ -7,11 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"testing"
-	"time"
-
 	"snapcase/evidence"
 	"snapcase/evidence/custody"
+	"testing"
+	"time"
 )
 
 func must(t testing.TB, err error) {

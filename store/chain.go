@@ -6,9 +6,8 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
-	"strings"
-
 	"snapcase/evidence"
+	"strings"
 )
 
 // link is one edge of the chain of keys: an answer that held a key.

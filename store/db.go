@@ -9,11 +9,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"snapcase/evidence"
 	"strings"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
-
-	"snapcase/evidence"
 )
 
 //go:embed migrations/*.sql

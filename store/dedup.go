@@ -9,9 +9,8 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"sync"
-
 	"snapcase/evidence/cloudtrail"
+	"sync"
 )
 
 // dedup decides which rows are events of their own and puts those in order:

@@ -5,9 +5,8 @@ import (
 	"database/sql"
 	"net/netip"
 	"regexp"
-	"strings"
-
 	"snapcase/evidence"
+	"strings"
 )
 
 // The types of entity that a trace is of.

@@ -2,11 +2,10 @@ package store
 
 import (
 	"net/netip"
-	"strings"
-
 	"snapcase/evidence"
 	"snapcase/evidence/cloudtrail"
 	"snapcase/imaging"
+	"strings"
 )
 
 // Flags of an event row.
@@ -57,8 +56,6 @@ func (l *rowList) at(i int) *eventRow { return &l.pieces[i/pieceRows][i%pieceRow
 // eventSide is what few records have.
 type eventSide struct {
 	row       uint32
-	sec       int64 // creation of the session; only with session
-	session   bool
 	issued    []cloudtrail.Issued
 	instances []cloudtrail.Instance
 	created   []evidence.Resource

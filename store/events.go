@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
-
 	"snapcase/evidence"
+	"strings"
 )
 
 // Events yields the CloudTrail events that q selects.
@@ -77,8 +76,14 @@ func (c *Case) eventListing(ctx context.Context, q EventQuery) (*question, *list
 func (q *question) eventConditions(ctx context.Context, e EventQuery) (cond, error) {
 	var w cond
 	for _, f := range []struct{ column, text string }{
-		{"key", e.Key}, {"name", e.Name}, {"ip", e.IP}, {"user", e.User}, {"source", e.Source},
-		{"region", e.Region}, {"error", e.Error}, {"arn", e.ARN},
+		{"key", e.Key},
+		{"name", e.Name},
+		{"ip", e.IP},
+		{"user", e.User},
+		{"source", e.Source},
+		{"region", e.Region},
+		{"error", e.Error},
+		{"arn", e.ARN},
 	} {
 		if err := w.equal(ctx, q, f.column, f.text); err != nil {
 			return w, err

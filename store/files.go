@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"iter"
-
 	"snapcase/evidence"
 	"snapcase/imaging"
 )

@@ -7,10 +7,9 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
-
 	"snapcase/evidence"
 	"snapcase/imaging"
+	"strings"
 )
 
 // Findings are the detections over all sources. They are numbered in their

@@ -6,11 +6,10 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
-	"strings"
-
 	"snapcase/evidence"
 	"snapcase/evidence/credential"
 	"snapcase/imaging"
+	"strings"
 )
 
 // Keys are the access keys that were found in disks, memory and files, with
@@ -52,7 +51,9 @@ func (q *question) keys(ctx context.Context, all bool) ([]evidence.Key, error) {
 			if err := r.Scan(&id); err != nil {
 				return err
 			}
-			ids[id] = ids[id]
+			if _, ok := ids[id]; !ok {
+				ids[id] = false
+			}
 			return nil
 		})
 		if err != nil {

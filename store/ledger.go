@@ -7,11 +7,10 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"sync"
-
 	"snapcase/evidence"
 	"snapcase/evidence/acquire"
 	"snapcase/evidence/custody"
+	"sync"
 )
 
 // createLedger makes the ledger of a new case and says who opened it.
@@ -85,7 +84,8 @@ func (c *Case) Acquire(ctx context.Context, r AcquireRequest, p evidence.Progres
 		return a, fmt.Errorf("acquire: read the case's key: %w", err)
 	}
 	a, err = acquire.Run(ctx, acquire.Job{Folder: c.folder, Source: r.Source, Kind: r.Kind, Label: r.Label, Hashes: r.Hashes, Ledger: c.ledger, CaseKey: key, Progress: p, Now: c.o.Custody.Now})
-	if err != nil && !(errors.Is(err, evidence.ErrGaps) && a.Ended.Set) || r.NoIndex {
+	sealed := err == nil || errors.Is(err, evidence.ErrGaps) && a.Ended.Set
+	if !sealed || r.NoIndex {
 		return a, err
 	}
 	return a, errors.Join(err, c.Index(ctx, IndexOptions{Exhibit: a.Exhibit}, p))

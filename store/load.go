@@ -11,13 +11,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
-	"sync"
-	"sync/atomic"
-
 	"snapcase/evidence"
 	"snapcase/evidence/acquire"
 	"snapcase/imaging"
+	"strings"
+	"sync"
+	"sync/atomic"
 )
 
 // load brings one exhibit into the index, within one transaction.

@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"snapcase/evidence"
 	"strings"
 	"syscall"
-
-	"snapcase/evidence"
 )
 
 // lock is the case's lock: one process at a time acquires or indexes. It is a
@@ -38,8 +37,9 @@ func takeLock(path, what string) (*lock, error) {
 	if err != nil {
 		host = "this host"
 	}
-	if err := f.Truncate(0); err == nil {
-		_, err = f.WriteAt([]byte(fmt.Sprintf("process %d on %s (%s)\n", os.Getpid(), host, what)), 0)
+	err = f.Truncate(0)
+	if err == nil {
+		_, err = f.WriteAt(fmt.Appendf(nil, "process %d on %s (%s)\n", os.Getpid(), host, what), 0)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())

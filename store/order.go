@@ -6,9 +6,8 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
-	"strings"
-
 	"snapcase/imaging"
+	"strings"
 )
 
 // stream is the rows of one exhibit in one table that a listing may show:

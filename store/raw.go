@@ -10,14 +10,13 @@ import (
 	"io"
 	"os"
 	"slices"
-	"sync"
-
-	"github.com/klauspost/compress/gzip"
-
 	"snapcase/evidence"
 	"snapcase/evidence/cloudtrail"
 	"snapcase/evidence/flowlog"
 	"snapcase/evidence/netcap"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 // Raw is the record's own text, read from the exhibit: the JSON of a

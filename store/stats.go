@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-
 	"snapcase/evidence"
 )
 

@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
-
 	"snapcase/evidence"
 	"snapcase/imaging"
+	"strings"
 )
 
 // The sources of the timeline, in the order of moments of one time.

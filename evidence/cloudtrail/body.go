@@ -202,6 +202,7 @@ func (p *parser) note(k key, s string) {
 		if p.rec.RoleSessionName == "" {
 			p.rec.RoleSessionName = s
 		}
+	default:
 	}
 	if int(k) < len(resourceType) && s != "" && resourceType[k] != "" {
 		p.addResource(resourceType[k], s)
@@ -269,6 +270,7 @@ func (p *parser) issue(k, top key, s string) {
 			p.issued.KeyID, p.issued.Permanent = s, true
 		case kUser:
 			p.issued.User = s
+		default:
 		}
 	case kAssumed, kFederated:
 		switch k {
@@ -276,7 +278,9 @@ func (p *parser) issue(k, top key, s string) {
 			p.issued.Principal = s
 		case kARN:
 			p.issued.ARN = s
+		default:
 		}
+	default:
 	}
 }
 

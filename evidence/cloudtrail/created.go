@@ -1,9 +1,8 @@
 package cloudtrail
 
 import (
-	"strings"
-
 	"snapcase/evidence"
+	"strings"
 )
 
 // making says what a call makes: the type, and the names under which the

@@ -41,7 +41,7 @@ func isKeyID(raw []byte, i int) bool {
 		return false
 	}
 	for _, c := range raw[i : i+keyIDLen] {
-		if !(c >= 'A' && c <= 'Z' || c >= '0' && c <= '9') {
+		if (c < 'A' || c > 'Z') && (c < '0' || c > '9') {
 			return false
 		}
 	}

@@ -95,6 +95,7 @@ func (p *parser) member(f field) error {
 	case fCompanion:
 		p.other = true
 		return p.sc.skip()
+	default:
 	}
 	if p.seen&(1<<f) != 0 {
 		return p.twice(f)
@@ -113,6 +114,7 @@ func (p *parser) member(f field) error {
 		return p.resources(&p.wrapping)
 	case fAdditional:
 		return p.additional()
+	default:
 	}
 	if k := p.sc.kind(); k == '{' || k == '[' {
 		return p.sc.skip() // a scalar is wanted
@@ -171,6 +173,7 @@ func (p *parser) scalar(f field, b []byte) {
 			p.wrapped = append(p.wrapBuf[:0], b...)
 			p.wrapBuf = p.wrapped
 		}
+	default:
 	}
 }
 

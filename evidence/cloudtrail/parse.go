@@ -3,7 +3,6 @@ package cloudtrail
 import (
 	"crypto/sha256"
 	"errors"
-
 	"snapcase/evidence"
 	"snapcase/imaging"
 )

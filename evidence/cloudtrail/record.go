@@ -2,7 +2,6 @@ package cloudtrail
 
 import (
 	"fmt"
-
 	"snapcase/evidence"
 	"snapcase/imaging"
 )

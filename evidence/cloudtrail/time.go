@@ -1,9 +1,8 @@
 package cloudtrail
 
 import (
-	"time"
-
 	"snapcase/imaging"
+	"time"
 )
 
 // parseTime reads 2023-07-10T12:00:00Z, with a blank in place of T, with a
