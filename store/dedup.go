@@ -278,10 +278,15 @@ func (l *eventLoad) canonicalFile(ctx context.Context, file int, ns map[int64]ro
 		if !ok || length == 0 || offset+length > int64(len(text)) {
 			continue
 		}
-		r, err := cloudtrail.Parse(text[offset : offset+length])
-		if err == nil {
-			out[ref] = cloudtrail.Canonical(r.Raw)
+		record := text[offset : offset+length]
+		if bytes.Contains(record, []byte("CloudTrailEvent")) { // an answer of LookupEvents, perhaps
+			r, err := cloudtrail.Parse(record)
+			if err != nil {
+				continue
+			}
+			record = r.Raw
 		}
+		out[ref] = cloudtrail.Canonical(record)
 	}
 	return out, ctx.Err()
 }

@@ -22,7 +22,7 @@ const (
 // the dictionary.
 type eventRow struct {
 	ts                                    int64
-	eid, request, shared                  packedID
+	eid, request                          packedID
 	hash                                  [16]byte
 	name, source, region, typ             uint32
 	ptype, pid, arn, account, user        uint32
@@ -71,6 +71,7 @@ type eventWorker struct {
 	rows      rowList
 	resources [][2]uint32 // type, name
 	sides     []eventSide
+	shared    map[uint32]packedID     // sharedEventID, which few rows have
 	beyond    map[uint32]imaging.Time // rows whose time does not fit
 	mentions  map[uint32]mention      // key ids anywhere in a record: the first place
 	sessions  map[sessionKey]struct{} // of the row's key
@@ -89,7 +90,7 @@ type sessionKey struct {
 }
 
 func newEventWorker(d *dict, ids *longIDs) *eventWorker {
-	return &eventWorker{d: d, ids: ids, reader: cloudtrail.NewReader(), beyond: map[uint32]imaging.Time{}, mentions: map[uint32]mention{}, sessions: map[sessionKey]struct{}{}, nameSeen: map[uint32]struct{}{}, parts: map[[2]uint32]struct{}{}}
+	return &eventWorker{d: d, ids: ids, reader: cloudtrail.NewReader(), shared: map[uint32]packedID{}, beyond: map[uint32]imaging.Time{}, mentions: map[uint32]mention{}, sessions: map[sessionKey]struct{}{}, nameSeen: map[uint32]struct{}{}, parts: map[[2]uint32]struct{}{}}
 }
 
 // word numbers s; a case holds fewer than 2^32 distinct strings.
@@ -99,7 +100,7 @@ func (w *eventWorker) word(s string, col int64) uint32 { return uint32(w.d.id(s,
 func (w *eventWorker) add(file uint32, r *cloudtrail.Record) {
 	e := &r.Event
 	row := eventRow{
-		eid: w.ids.pack(e.EventID), request: w.ids.pack(e.RequestID), shared: w.ids.pack(e.SharedEventID), hash: r.Hash,
+		eid: w.ids.pack(e.EventID), request: w.ids.pack(e.RequestID), hash: r.Hash,
 		name: w.word(e.Name, colName), source: w.word(e.Source, colSource), region: w.word(e.Region, colRegion), typ: w.word(e.Type, colType),
 		ptype: w.word(e.PrincipalType, colPrincipalType), pid: w.word(e.PrincipalID, colPrincipalID), arn: w.word(e.ARN, colARN),
 		account: w.word(e.Account, colAccount), user: w.word(e.User, colUser), key: w.word(e.AccessKeyID, colKey), issuer: w.word(e.SessionIssuer, colIssuer),
@@ -107,6 +108,9 @@ func (w *eventWorker) add(file uint32, r *cloudtrail.Record) {
 		file: file, n: uint32(r.N), flags: eventFlags(e), timed: e.Time.Set, //nolint:gosec // a file of 4 GiB holds fewer records
 	}
 	at := uint32(w.rows.n) //nolint:gosec // rows of one exhibit in memory
+	if e.SharedEventID != "" {
+		w.shared[at] = w.ids.pack(e.SharedEventID)
+	}
 	if e.Time.Set {
 		var exact bool
 		if row.ts, exact = nano(e.Time); !exact {

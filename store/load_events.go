@@ -56,9 +56,13 @@ func (l *eventLoad) read(ctx context.Context) error {
 	for range parallel(len(l.files)) {
 		l.workers = append(l.workers, newEventWorker(l.dict, &l.longIDs))
 	}
-	return inParallel(ctx, len(l.files), func(ctx context.Context, w, file int) error {
+	err := inParallel(ctx, len(l.files), func(ctx context.Context, w, file int) error {
 		return l.readFile(ctx, l.workers[w], file)
 	})
+	for _, w := range l.workers {
+		w.reader = nil // its memory is not needed any more
+	}
+	return err
 }
 
 func (l *eventLoad) readFile(ctx context.Context, w *eventWorker, file int) error {
@@ -140,8 +144,12 @@ func (l *eventLoad) insert(ctx context.Context) error {
 			sp.row()
 		}
 		also := l.copies[ref]
+		var shared driver.Value
+		if id, ok := w.shared[ref.row]; ok {
+			shared = l.longIDs.value(&id)
+		}
 		if err := ev.add(ctx, id, int64(l.x), ts, l.longIDs.value(&r.eid), null(r.name), null(r.source), null(r.region), null(r.typ), null(r.ptype), null(r.pid), null(r.arn), null(r.account), null(r.user),
-			null(r.key), null(r.issuer), null(r.ip), null(r.agent), null(r.code), null(r.message), int64(r.flags), l.longIDs.value(&r.request), l.longIDs.value(&r.shared), ids[r.file], int64(r.n), int64(1+len(also)), r.hash[:]); err != nil {
+			null(r.key), null(r.issuer), null(r.ip), null(r.agent), null(r.code), null(r.message), int64(r.flags), l.longIDs.value(&r.request), shared, ids[r.file], int64(r.n), int64(1+len(also)), r.hash[:]); err != nil {
 			return err
 		}
 		for _, p := range w.resources[r.res : r.res+r.nres] {

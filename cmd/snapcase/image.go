@@ -47,3 +47,23 @@ func imageCommand(e *edge) *cobra.Command {
 		},
 	}
 }
+
+// volumesOf describes the volumes of a disk without walking them.
+func volumesOf(d *disk.Disk) []evidence.VolumeStats {
+	out := make([]evidence.VolumeStats, 0, len(d.Volumes))
+	for _, v := range d.Volumes {
+		s := evidence.VolumeStats{ID: v.ID, Type: v.Type, FS: v.FSType, Label: v.FSLabel, UUID: v.FSUUID, Start: v.Start, Size: v.Size, State: v.Notes}
+		if s.Label == "" {
+			s.Label = v.Label
+		}
+		if v.Damage != "" {
+			s.State = append(s.State, v.Damage)
+		}
+		if v.Err != nil {
+			t := v.Err.Error()
+			s.Error = &t
+		}
+		out = append(out, s)
+	}
+	return out
+}

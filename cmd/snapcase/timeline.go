@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"snapcase/evidence"
 	"snapcase/evidence/report"
 	"snapcase/store"
 )
