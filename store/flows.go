@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"snapcase/evidence"
 )
@@ -19,6 +20,8 @@ func (c *Case) FlowPeers(ctx context.Context, q FlowQuery) ([]evidence.FlowPeer,
 }
 
 // endpoints are whose traffic is summed: numbers of dict.
+var errUnbuilt = errors.New("not built yet")
+
 type endpoints struct {
 	interfaces, instances, addresses []int64
 }

@@ -244,7 +244,7 @@ func (l *load) folder(ctx context.Context) error {
 	case evidence.KindCloudTrail:
 		return l.events(ctx)
 	default:
-		return nil
+		return l.hits(ctx, nil)
 	}
 }
 

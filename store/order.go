@@ -17,6 +17,7 @@ type stream struct {
 	rank  int    // of the table, where a listing merges several
 	first int64  // number of the first row of the whole span
 	tie   string // column that orders rows of the same time over exhibits; "" for none
+	time  string // column of the time; NULL for rows that have none
 	where cond
 }
 
@@ -72,7 +73,7 @@ type listing struct {
 
 // newStream makes a stream of a whole span.
 func newStream(sp span, rank int, tie string, where cond) *stream {
-	return &stream{span: sp, rank: rank, first: sp.lo, tie: tie, where: where}
+	return &stream{span: sp, rank: rank, first: sp.lo, tie: tie, time: "ts", where: where}
 }
 
 // plain says that every row of every stream belongs to the listing.
@@ -127,6 +128,9 @@ func (q *question) since(ctx context.Context, s *stream, ts int64) (int64, error
 	}
 	if j < len(s.anchors) {
 		hi = min(hi, s.first+int64(j)*anchorEvery)
+	}
+	if lo >= hi {
+		return min(max(hi, s.lo), max(s.lo, s.hi+1)), nil
 	}
 	id, ok, err := q.number(ctx, "SELECT min(id) FROM "+s.tbl+" WHERE id >= ? AND id < ? AND ts >= ?", lo, hi, ts)
 	if err != nil {
@@ -229,7 +233,7 @@ func (r *reader) chunk(ctx context.Context, n int) ([]position, error) {
 	if r.l.keep != nil {
 		n = max(n, 1024)
 	}
-	query := "SELECT id, ts, " + tie + " FROM " + s.tbl + " WHERE id >= ? AND id <= ?" + s.where.text() + " ORDER BY id " + way + " LIMIT ?"
+	query := "SELECT id, " + s.time + ", " + tie + " FROM " + s.tbl + " WHERE id >= ? AND id <= ?" + s.where.text() + " ORDER BY id " + way + " LIMIT ?"
 	got := make([]position, 0, n)
 	err := r.l.q.rows(ctx, query, slices.Concat([]any{lo, hi}, s.where.args, []any{n}), func(row *sql.Rows) error {
 		p := position{rank: s.rank, x: s.x}
