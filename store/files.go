@@ -103,13 +103,13 @@ func fileConditions(f *FileQuery) (w cond, err error) {
 		}
 	}
 	if f.Deleted {
-		w.and("status <> 0")
+		w.and("attrs & 3 <> 0")
 	}
 	if f.HideDeleted {
-		w.and("status = 0")
+		w.and("attrs & 3 = 0")
 	}
 	if f.Dirs {
-		w.and("type = ?", int64(filesystem.TypeDir))
+		w.and("attrs >> 2 & 63 = ?", int64(filesystem.TypeDir))
 	}
 	return w, nil
 }
@@ -192,8 +192,8 @@ type entryRow struct {
 	first  int64
 }
 
-const entryColumns = `SELECT e.id, e.x, d.volume, d.path, e.name, e.inode, e.gen, coalesce(e.stream, ''), e.type, e.mode, e.uid, e.gid, e.links, e.size, e.status,
-	e.mtime, e.atime, e.ctime, e.btime, e.dtime, e.link, e.damage, coalesce(e.found, ''), coalesce(e.first, -1) FROM entries e JOIN dirs d ON d.id = e.dir`
+const entryColumns = `SELECT e.id, d.x, d.volume, d.path, e.name, e.inode, e.gen, coalesce(m.stream, ''), e.attrs, e.owner, e.size,
+	e.mtime, e.atime, e.ctime, e.btime, e.dtime, m.link, m.damage, coalesce(m.found, ''), e.first FROM entries e JOIN dirs d ON d.id = e.dir LEFT JOIN entries_more m ON m.id = e.id`
 
 func (q *question) entriesByID(ctx context.Context, ids []int64) ([]evidence.FileEntry, error) {
 	rows, err := q.entryRows(ctx, ids)
@@ -256,15 +256,15 @@ func (q *question) scanEntry(r *sql.Rows) (e *entryRow, id int64, times [5]sql.N
 	e = &entryRow{}
 	var x int
 	var dir, name string
-	var inode, mode int64
-	var typ filesystem.Type
-	var status filesystem.Status
-	if err := r.Scan(&id, &x, &e.Volume, &dir, &name, &inode, &e.Generation, &e.stream, &typ, &mode, &e.UID, &e.GID, &e.Links, &e.Size, &status,
+	var inode, attrs, owner int64
+	if err := r.Scan(&id, &x, &e.Volume, &dir, &name, &inode, &e.Generation, &e.stream, &attrs, &owner, &e.Size,
 		&times[0], &times[1], &times[2], &times[3], &times[4], &e.Link, &e.Damage, &e.From, &e.first); err != nil {
 		return nil, 0, times, err
 	}
 	e.Exhibit, e.Path, e.Inode = q.exhibit(x), dir+"/"+name, uint64(inode) //nolint:gosec // two's complement, as stored
-	e.Type, e.Status, e.Mode = typ.String(), status.String(), fmt.Sprintf("%06o", mode)
+	e.Status, e.Type = filesystem.Status(attrs&3).String(), filesystem.Type(attrs>>2&0x3f).String()
+	e.Mode, e.Links = fmt.Sprintf("%06o", attrs>>8&0xffff), uint32(attrs>>24) //nolint:gosec // see packAttrs
+	e.UID, e.GID = uint32(owner>>32), uint32(owner)                           //nolint:gosec // as stored
 	e.Address = evidence.Address{Exhibit: e.Exhibit, Volume: e.Volume, Inode: e.Inode, Generation: e.Generation, Path: e.Path}.String()
 	if !utf8.ValidString(e.Path) {
 		e.PathB64 = []byte(e.Path)
@@ -297,8 +297,8 @@ func (c *Case) openEntry(ctx context.Context, a evidence.Address) (imaging.Sourc
 	defer q.end() //nolint:errcheck // read-only
 	var ids []int64
 	dir, name := splitPath(a.Path)
-	err = q.rows(ctx, `SELECT e.id FROM entries e JOIN loads l ON l.x = e.x JOIN dirs d ON d.id = e.dir
-		WHERE e.inode = ? AND l.exhibit = ? AND d.volume = ? AND e.gen = ? AND (? = '' OR d.path = ? AND e.name = ?) ORDER BY e.status, e.id LIMIT 1`,
+	err = q.rows(ctx, `SELECT e.id FROM entries e JOIN dirs d ON d.id = e.dir JOIN loads l ON l.x = d.x
+		WHERE e.inode = ? AND l.exhibit = ? AND d.volume = ? AND e.gen = ? AND (? = '' OR d.path = ? AND e.name = ?) ORDER BY e.attrs & 3, e.id LIMIT 1`,
 		[]any{int64(a.Inode), a.Exhibit, a.Volume, int64(a.Generation), a.Path, dir, name}, func(r *sql.Rows) error { //nolint:gosec // two's complement, as stored
 			var id int64
 			err := r.Scan(&id)

@@ -138,7 +138,7 @@ func (l *load) placeOnDisk(ctx context.Context, hits []credential.Hit, d *disk.D
 		l.stats.gap(evidence.Gap{Exhibit: l.acq.Exhibit, Place: l.acq.Exhibit, Offset: offsetOf(err), Reason: fmt.Sprintf("keys could not be placed: %v", err)})
 		owners = make([]disk.Owner, len(hits))
 	}
-	names, err := l.namesOf(ctx, d, owners)
+	names, err := l.namesOf(ctx, owners)
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func keyOf(o *disk.Owner) inodeKey { return inodeKey{o.Volume, o.Ref} }
 
 // namesOf finds the first path of each owner, an allocated one before a
 // deleted one.
-func (l *load) namesOf(ctx context.Context, d *disk.Disk, owners []disk.Owner) (map[inodeKey]string, error) {
+func (l *load) namesOf(ctx context.Context, owners []disk.Owner) (map[inodeKey]string, error) {
 	wanted := map[inodeKey]bool{}
 	var inodes []int64
 	for i := range owners {
@@ -189,19 +189,19 @@ func (l *load) namesOf(ctx context.Context, d *disk.Disk, owners []disk.Owner) (
 		}
 	}
 	names := map[inodeKey]string{}
-	rows, err := l.t.conn.QueryContext(ctx, `SELECT e.vol, e.inode, e.gen, coalesce(e.stream, ''), d.path || '/' || e.name FROM entries e JOIN dirs d ON d.id = e.dir
-		WHERE e.x = ? AND e.inode IN (SELECT value FROM json_each(?)) ORDER BY e.status, e.id`, l.x, list(inodes))
+	rows, err := l.t.conn.QueryContext(ctx, `SELECT d.volume, e.inode, e.gen, coalesce(m.stream, ''), d.path || '/' || e.name FROM entries e JOIN dirs d ON d.id = e.dir LEFT JOIN entries_more m ON m.id = e.id
+		WHERE d.x = ? AND e.inode IN (SELECT value FROM json_each(?)) ORDER BY e.attrs & 3, e.id`, l.x, list(inodes))
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close() //nolint:errcheck // Err is asked
 	for rows.Next() {
-		var vol, inode, gen int64
-		var stream, path string
+		var inode, gen int64
+		var vol, stream, path string
 		if err := rows.Scan(&vol, &inode, &gen, &stream, &path); err != nil {
 			return nil, err
 		}
-		k := inodeKey{d.Volumes[vol].ID, filesystem.Ref{Inode: uint64(inode), Generation: uint32(gen), Stream: stream}} //nolint:gosec // as stored
+		k := inodeKey{vol, filesystem.Ref{Inode: uint64(inode), Generation: uint32(gen), Stream: stream}} //nolint:gosec // as stored
 		if _, ok := names[k]; !ok && wanted[k] {
 			names[k] = path
 		}

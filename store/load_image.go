@@ -228,11 +228,15 @@ func (l *entryLoad) insertEntries(ctx context.Context) error {
 	if err := l.t.conn.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) + 1 FROM dirs").Scan(&nextDir); err != nil {
 		return err
 	}
-	ent, err := newBulk(l.t, "entries", "id,x,vol,dir,name,inode,gen,stream,type,mode,uid,gid,links,size,status,mtime,atime,ctime,btime,dtime,link,damage,found,first")
+	ent, err := newBulk(l.t, "entries", "id,dir,name,inode,gen,attrs,owner,size,mtime,atime,ctime,btime,dtime,first")
 	if err != nil {
 		return err
 	}
 	dirs, err := newBulk(l.t, "dirs", "id,x,volume,path")
+	if err != nil {
+		return err
+	}
+	more, err := newBulk(l.t, "entries_more", "id,stream,link,damage,found")
 	if err != nil {
 		return err
 	}
@@ -262,9 +266,9 @@ func (l *entryLoad) insertEntries(ctx context.Context) error {
 		if (id-first)%65536 == 65535 {
 			l.report("entries written", id-first+1)
 		}
-		return l.insertEntry(ctx, ent, id, v, open[len(open)-1].id, name, &p)
+		return l.insertEntry(ctx, ent, more, id, open[len(open)-1].id, name, &p)
 	})
-	return errors.Join(err, ent.end(ctx), dirs.end(ctx), l.saveSpan(ctx, sp))
+	return errors.Join(err, ent.end(ctx), more.end(ctx), dirs.end(ctx), l.saveSpan(ctx, sp))
 }
 
 // splitPath gives the folder of a path, without its last slash, and the name;
@@ -282,8 +286,13 @@ func within(parent, dir string) bool {
 	return strings.HasPrefix(dir, parent) && (len(dir) == len(parent) || dir[len(parent)] == '/')
 }
 
-func (l *entryLoad) insertEntry(ctx context.Context, ent *bulk, id, vol, dir int64, name string, p *packedRow) error {
+func (l *entryLoad) insertEntry(ctx context.Context, ent, more *bulk, id, dir int64, name string, p *packedRow) error {
 	stream, link, damage, from := p.text(), p.text(), p.text(), p.text()
+	if stream != "" || link != "" || damage != "" || from != "" {
+		if err := more.add(ctx, id, nullText(stream), nullText(link), nullText(damage), nullText(from)); err != nil {
+			return err
+		}
+	}
 	inode := p.unsigned()
 	gen, typ, mode, uid, gid, links, status := p.unsigned(), p.unsigned(), p.unsigned(), p.unsigned(), p.unsigned(), p.unsigned(), p.unsigned()
 	size, first := p.signed(), p.signed()
@@ -304,8 +313,12 @@ func (l *entryLoad) insertEntry(ctx context.Context, ent *bulk, id, vol, dir int
 	if err := l.addMoments(id, all); err != nil {
 		return err
 	}
-	return ent.add(ctx, id, int64(l.x), vol, dir, name, inode, gen, nullText(stream), typ, mode, uid, gid, links, size, status,
-		times[0], times[1], times[2], times[3], times[4], nullText(link), nullText(damage), nullText(from), first)
+	return ent.add(ctx, id, dir, name, inode, gen, packAttrs(status, typ, mode, links), uid<<32|gid, size, times[0], times[1], times[2], times[3], times[4], first)
+}
+
+// packAttrs makes the column attrs of an entry.
+func packAttrs(status, typ, mode, links int64) int64 {
+	return status&3 | typ&0x3f<<2 | mode&0xffff<<8 | links<<24
 }
 
 // The letters of a moment.
@@ -357,7 +370,7 @@ func (l *entryLoad) insertMoments(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b, err := newBulk(l.t, "moments", "id,x,ts,entry,macb")
+	b, err := newBulk(l.t, "moments", "id,ts,what")
 	if err != nil {
 		return err
 	}
@@ -368,7 +381,7 @@ func (l *entryLoad) insertMoments(ctx context.Context) error {
 		if (sp.hi-first)%65536 == 65535 {
 			l.report("moments", sp.hi-first+1)
 		}
-		return b.add(ctx, sp.hi, int64(l.x), ts, int64(binary.BigEndian.Uint64(rec[8:])), int64(rec[16])) //nolint:gosec // see addMoments
+		return b.add(ctx, sp.hi, ts, int64(binary.BigEndian.Uint64(rec[8:]))<<5|int64(rec[16])) //nolint:gosec // see addMoments
 	})
 	return errors.Join(err, b.end(ctx), l.saveSpan(ctx, sp))
 }

@@ -16,7 +16,7 @@ func (q *question) moments(ctx context.Context, at []position) ([]evidence.Momen
 	}
 	type row struct{ entry, macb, ts int64 }
 	byID := make(map[int64]row, len(at))
-	err := q.byIDs(ctx, "SELECT id, entry, macb, ts FROM moments WHERE id", ids, func(r *sql.Rows) error {
+	err := q.byIDs(ctx, "SELECT id, what >> 5, what & 31, ts FROM moments WHERE id", ids, func(r *sql.Rows) error {
 		var id int64
 		var m row
 		err := r.Scan(&id, &m.entry, &m.macb, &m.ts)

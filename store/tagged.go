@@ -18,7 +18,7 @@ func (t *taggedRows) condition(w *cond, table string) {
 	}
 	column := "id"
 	if table == "moments" {
-		column = "entry"
+		column = "what >> 5"
 	}
 	w.and(column+" IN (SELECT value FROM json_each(?))", list(ids))
 }
@@ -77,7 +77,7 @@ func (q *question) taggedRows(ctx context.Context, tag string) (*taggedRows, err
 
 // taggedEntries adds the entries of an address.
 func (q *question) taggedEntries(ctx context.Context, t *taggedRows, a evidence.Address) error {
-	return q.rows(ctx, `SELECT e.id FROM entries e JOIN loads l ON l.x = e.x JOIN dirs d ON d.id = e.dir
+	return q.rows(ctx, `SELECT e.id FROM entries e JOIN dirs d ON d.id = e.dir JOIN loads l ON l.x = d.x
 		WHERE l.exhibit = ? AND d.volume = ? AND e.inode = ? AND e.gen = ? AND (? = '' OR d.path || '/' || e.name = ?)`,
 		[]any{a.Exhibit, a.Volume, int64(a.Inode), int64(a.Generation), a.Path, a.Path}, func(r *sql.Rows) error { //nolint:gosec // two's complement, as stored
 			var id int64

@@ -68,35 +68,31 @@ CREATE TABLE dirs (
 ) STRICT;
 CREATE INDEX dirs_path ON dirs (path);
 
+-- Few and small columns: what an entry costs is their number.
 CREATE TABLE entries (
   id      INTEGER PRIMARY KEY,      -- order: volume, path, then as the reader gave them
-  x       INTEGER NOT NULL,
-  vol     INTEGER NOT NULL,         -- number of the volume in the exhibit, from 0
   dir     INTEGER NOT NULL,
   name    TEXT NOT NULL,            -- '' is the root itself
   inode   INTEGER NOT NULL,         -- two's complement above 2^63
   gen     INTEGER NOT NULL,
-  stream  TEXT,
-  type    INTEGER NOT NULL,
-  mode    INTEGER NOT NULL,
-  uid     INTEGER NOT NULL,
-  gid     INTEGER NOT NULL,
-  links   INTEGER NOT NULL,
+  attrs   INTEGER NOT NULL,         -- status (2 bits), type (6), mode (16), links (32), from the lowest
+  owner   INTEGER NOT NULL,         -- uid (32 high bits), gid
   size    INTEGER NOT NULL,
-  status  INTEGER NOT NULL,
   mtime   INTEGER, atime INTEGER, ctime INTEGER, btime INTEGER, dtime INTEGER,
+  first   INTEGER NOT NULL          -- first byte of the content in the volume, -1 for none
+) STRICT;
+CREATE TABLE entries_more (         -- what few entries have
+  id      INTEGER PRIMARY KEY,
+  stream  TEXT,
   link    TEXT,
   damage  TEXT,
-  found   TEXT,                     -- how a recovered entry was found
-  first   INTEGER                   -- first byte of the content in the volume
+  found   TEXT                      -- how a recovered entry was found
 ) STRICT;
 
 CREATE TABLE moments (
   id    INTEGER PRIMARY KEY,        -- order: time, entry
-  x     INTEGER NOT NULL,
   ts    INTEGER NOT NULL,
-  entry INTEGER NOT NULL,
-  macb  INTEGER NOT NULL            -- bit set: 8 M, 4 A, 2 C, 1 B, 16 deleted
+  what  INTEGER NOT NULL            -- 32 * entry, and a bit set: 8 M, 4 A, 2 C, 1 B, 16 deleted
 ) STRICT;
 
 CREATE TABLE hits (
