@@ -50,7 +50,7 @@ func FuzzRead(f *testing.F) {
 				t.Fatalf("more payload than declared: %+v", i)
 			}
 			r.Packet()
-			if r.ICMP != nil && r.ICMP.Echo {
+			if _, ok := r.echo(); ok {
 				echoes++
 			}
 			j.Add(&r, 1)

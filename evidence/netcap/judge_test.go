@@ -214,12 +214,16 @@ func TestVerdicts(t *testing.T) {
 		{"output of a shell", Tunnel, "1 payload reads as the text of a shell", func(k *talk) { k.echoed(7, 1, []byte("uid=0(root) gid=0(root)\n")); k.frames = k.frames[:1] }},
 		{"typed commands", Tunnel, "2 payloads begin as a typed command does", func(k *talk) {
 			k.send(true, 7, 1, []byte("ls -la\n"))
-			k.send(true, 7, 2, []byte("cd ..\x00\x00"))
+			k.send(true, 7, 2, []byte("cd ..\n\x00\x00"))
 		}},
-		{"one word that is a command", Unusual, "!command", func(k *talk) { k.echoed(7, 1, []byte("id 4711 of the probe")); k.frames = k.frames[:1] }},
+		{"commands without the end of their line", Unusual, "!command", func(k *talk) {
+			k.send(true, 7, 1, []byte("ls -la\n"))
+			k.send(true, 7, 2, []byte("cd .."))
+		}},
+		{"one word that is a command", Unusual, "!command", func(k *talk) { k.echoed(7, 1, []byte("id 4711 of the probe\n")); k.frames = k.frames[:1] }},
 		{"one text that begins as a command", Unusual, "!command", func(k *talk) {
 			for i := range 20 {
-				k.echoed(7, i, []byte("echo request of the monitor"))
+				k.echoed(7, i, []byte("ps of the monitor\n"))
 			}
 		}},
 		{"text that is no shell", Unusual, "!shell", func(k *talk) {
@@ -331,6 +335,13 @@ func TestVerdicts(t *testing.T) {
 			for i := range k.frames {
 				k.frames[i].length = len(k.frames[i].b)
 				k.frames[i].b = k.frames[i].b[:50]
+			}
+		}},
+		{"the head not captured whole", Unusual, "too little payload captured to tell what it is in 2 of 2", func(k *talk) {
+			k.echoed(1, 1, k.ping())
+			for i := range k.frames {
+				k.frames[i].length = len(k.frames[i].b)
+				k.frames[i].b = k.frames[i].b[:38]
 			}
 		}},
 		{"payload captured in part", Ordinary, "captured in part: 2 of 2 packets", func(k *talk) {

@@ -251,4 +251,10 @@ func TestTsharkMade(t *testing.T) {
 		}
 		compare(t, path)
 	}
+	ng, _ := sampleNG()
+	path := filepath.Join(dir, "sections.pcapng")
+	if err := os.WriteFile(path, ng, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, path)
 }
