@@ -10,6 +10,7 @@ import (
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
 	"snapcase/imaging/filesystem/ext4"
+	"snapcase/imaging/filesystem/fat"
 	"snapcase/imaging/volume"
 )
 
@@ -23,6 +24,7 @@ type driver struct {
 func drivers() []driver {
 	return []driver{
 		{"ext4", ext4.Probe, func(s imaging.Source) (filesystem.FileSystem, error) { return ext4.Open(s) }},
+		{"fat", fat.Probe, func(s imaging.Source) (filesystem.FileSystem, error) { return fat.Open(s) }},
 	}
 }
 
