@@ -1,0 +1,126 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql/driver"
+	"encoding/binary"
+	"slices"
+
+	"snapcase/evidence/flowlog"
+)
+
+// flowSums sums records of status OK that are no copies, while they are
+// loaded; records of a format without a status count as OK. They are what the
+// peers of an instance are answered from.
+type flowSums map[flowSumKey]*flowSum
+
+type flowSumKey struct {
+	iface, instance, direction uint32
+	src, dst                   uint32 // of the packet where the record tells, else as the interface shows them
+	lsrc, ldst                 uint32 // as the interface shows them
+	peer                       uint32
+	proto                      int32
+}
+
+type flowSum struct {
+	records, packets, bytes, accepted, rejected int64
+	first, last                                 int64 // nanoseconds
+	started, ended                              bool
+	ports                                       []int32 // ascending
+}
+
+func (s flowSums) add(k *flowKind, r *flowRow) {
+	key := flowSumKey{k.iface, k.instance, k.direction, cmp.Or(r.psrc, r.src), cmp.Or(r.pdst, r.dst), r.src, r.dst, r.peer, r.proto}
+	u := s[key]
+	if u == nil {
+		u = &flowSum{}
+		s[key] = u
+	}
+	u.records++
+	u.packets, u.bytes = plus(u.packets, max(0, r.packets)), plus(u.bytes, max(0, r.bytes))
+	if k.accepted {
+		u.accepted++
+	}
+	if k.rejected {
+		u.rejected++
+	}
+	if r.flags&flowStart != 0 {
+		ns, _ := nano(flowTime(r.start, true))
+		if !u.started || ns < u.first {
+			u.first, u.started = ns, true
+		}
+	}
+	if r.flags&flowEnd != 0 {
+		ns, _ := nano(flowTime(r.end, true))
+		if !u.ended || ns > u.last {
+			u.last, u.ended = ns, true
+		}
+	}
+	if p, ok := servicePort(r.proto, r.sport, r.dport); ok {
+		if i, have := slices.BinarySearch(u.ports, p); !have {
+			u.ports = slices.Insert(u.ports, i, p)
+		}
+	}
+}
+
+// servicePort is the lower port of a record: where one side is a service, its
+// port. ICMP has none.
+func servicePort(proto, sport, dport int32) (int32, bool) {
+	if proto == 1 || proto == 58 || sport == flowlog.Null || dport == flowlog.Null {
+		return 0, false
+	}
+	return min(sport, dport), true
+}
+
+func (s flowSums) insert(ctx context.Context, l *load) error {
+	b, err := newBulk(l.t, "flow_sums", "x,iface,instance,src,dst,lsrc,ldst,proto,direction,peer,records,packets,bytes,accepted,rejected,first,last,ports")
+	if err != nil {
+		return err
+	}
+	for _, k := range sorted(s, func(a, b flowSumKey) int {
+		return cmp.Or(cmp.Compare(a.iface, b.iface), cmp.Compare(a.peer, b.peer), cmp.Compare(a.src, b.src), cmp.Compare(a.dst, b.dst), cmp.Compare(a.proto, b.proto),
+			cmp.Compare(a.lsrc, b.lsrc), cmp.Compare(a.ldst, b.ldst), cmp.Compare(a.instance, b.instance), cmp.Compare(a.direction, b.direction))
+	}) {
+		u := s[k]
+		var first, last, ports driver.Value
+		if u.started {
+			first = u.first
+		}
+		if u.ended {
+			last = u.last
+		}
+		if len(u.ports) > 0 {
+			ports = packPorts(u.ports)
+		}
+		if err := b.add(ctx, int64(l.x), null(k.iface), null(k.instance), null(k.src), null(k.dst), null(k.lsrc), null(k.ldst), known(int64(k.proto)), null(k.direction), null(k.peer),
+			u.records, u.packets, u.bytes, u.accepted, u.rejected, first, last, ports); err != nil {
+			return err
+		}
+	}
+	return b.end(ctx)
+}
+
+// packPorts is ascending ports as varints of their distances.
+func packPorts(ports []int32) []byte {
+	b := make([]byte, 0, 2*len(ports))
+	last := int32(0)
+	for _, p := range ports {
+		b = binary.AppendUvarint(b, uint64(p-last)) //nolint:gosec // ascending
+		last = p
+	}
+	return b
+}
+
+func unpackPorts(b []byte) (ports []int64) {
+	last := int64(0)
+	for len(b) > 0 {
+		d, n := binary.Uvarint(b)
+		if n <= 0 {
+			return ports
+		}
+		last += int64(d) //nolint:gosec // written by packPorts
+		ports, b = append(ports, last), b[n:]
+	}
+	return ports
+}

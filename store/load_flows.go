@@ -1,0 +1,284 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql/driver"
+	"errors"
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+
+	"snapcase/evidence/flowlog"
+)
+
+// flowLoad loads one exhibit of flow logs. Records are held as compact rows
+// until they are in order; a file's text is never held.
+type flowLoad struct {
+	*load
+	workers []*flowWorker
+	records []int64  // by file: records that were read
+	places  [][]byte // by file: where they lie
+	order   []rowRef
+	own     map[uint32]*[2]ownPair // by interface
+	sums    flowSums
+}
+
+func (l *flowLoad) at(r rowRef) *flowRow { return l.workers[r.w].row(r.row) }
+
+func (l *load) flowLogs(ctx context.Context) error {
+	f := &flowLoad{load: l, records: make([]int64, len(l.files)), places: make([][]byte, len(l.files)), own: map[uint32]*[2]ownPair{}, sums: flowSums{}}
+	if err := f.read(ctx); err != nil {
+		return err
+	}
+	f.sort()
+	f.owners()
+	if err := f.findCopies(ctx); err != nil {
+		return err
+	}
+	if err := f.insert(ctx); err != nil {
+		return err
+	}
+	if err := f.sums.insert(ctx, l); err != nil {
+		return err
+	}
+	return f.insertGaps(ctx)
+}
+
+// read reads all files, each by one of as many workers as there are CPUs.
+func (l *flowLoad) read(ctx context.Context) error {
+	n := max(1, min(runtime.GOMAXPROCS(0), len(l.files)))
+	var next sync.Mutex
+	at := 0
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for i := range n {
+		w := newFlowWorker(l.dict)
+		l.workers = append(l.workers, w)
+		wg.Go(func() {
+			for errs[i] == nil {
+				next.Lock()
+				file := at
+				at++
+				next.Unlock()
+				if file >= len(l.files) {
+					return
+				}
+				if errs[i] = l.readFile(ctx, w, file); errs[i] != nil {
+					cancel()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (l *flowLoad) readFile(ctx context.Context, w *flowWorker, file int) error {
+	f, err := l.open(file)
+	if err != nil {
+		return l.gapFile(file, err)
+	}
+	defer f.Close() //nolint:errcheck // read-only
+	p := placeWriter{}
+	for r, err := range flowlog.Read(ctxReader{ctx, f}) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		var bad *flowlog.BadRecord
+		switch {
+		case errors.As(err, &bad):
+			l.bad(file, bad.N, bad.Offset, bad.Reason)
+		case err != nil:
+			return l.gapFile(file, err)
+		default:
+			w.add(uint32(file), &r) //nolint:gosec // as many as a folder holds
+			p.add(r.N, r.Offset, r.Length)
+			if l.records[file]++; l.records[file]%4096 == 0 {
+				l.step(4096)
+			}
+		}
+	}
+	l.step(l.records[file] % 4096)
+	l.places[file] = p.b
+	return nil
+}
+
+// sort puts the rows in the order of the question: start, file, record; those
+// without a start last.
+func (l *flowLoad) sort() {
+	type key struct {
+		start int64
+		place uint64
+		ref   rowRef
+	}
+	total := 0
+	for _, w := range l.workers {
+		total += w.rows
+	}
+	keys := make([]key, 0, total)
+	var late []key // without a start
+	for i, w := range l.workers {
+		for j := range uint32(w.rows) { //nolint:gosec // rows of one exhibit in memory
+			r := w.row(j)
+			k := key{r.start, uint64(r.file)<<32 | uint64(r.n), rowRef{uint16(i), j}} //nolint:gosec // few workers
+			if r.flags&flowStart == 0 {
+				k.start = 0
+				late = append(late, k)
+			} else {
+				keys = append(keys, k)
+			}
+		}
+	}
+	l.order = make([]rowRef, 0, total)
+	for _, some := range [][]key{keys, late} {
+		slices.SortFunc(some, func(a, b key) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.place, b.place)) })
+		for _, k := range some {
+			l.order = append(l.order, k.ref)
+		}
+	}
+}
+
+// owners brings together what the workers know of interfaces' own addresses.
+func (l *flowLoad) owners() {
+	for _, w := range l.workers {
+		for i, k := range w.kinds {
+			if k.iface == 0 {
+				continue
+			}
+			o := l.own[k.iface]
+			if o == nil {
+				o = &[2]ownPair{}
+				l.own[k.iface] = o
+			}
+			o[0].meet(w.own[i][0])
+			o[1].meet(w.own[i][1])
+		}
+		l.stats.SkipData += w.skip
+		l.stats.NoData += w.nodata
+	}
+}
+
+func (l *flowLoad) insert(ctx context.Context) error {
+	ids, err := l.insertFiles(ctx, l.records, l.places)
+	if err != nil {
+		return err
+	}
+	first, err := l.nextID(ctx, "flows")
+	if err != nil {
+		return err
+	}
+	b, err := newBulk(l.t, "flows", "id,x,ts,te,file,n,version,account,iface,instance,vpc,subnet,src,dst,psrc,pdst,sport,dport,proto,packets,bytes,action,status,tcp,direction,region,other,peer,copy")
+	if err != nil {
+		return err
+	}
+	sp := newSpan(l.x, "flows", first)
+	x := driver.Value(int64(l.x))
+	for i, ref := range l.order {
+		r, id := l.at(ref), first+int64(i)
+		k := &l.workers[ref.w].kinds[r.kind]
+		var own [2]uint32
+		if o := l.own[k.iface]; o != nil {
+			own = [2]uint32{o[0].own(), o[1].own()}
+		}
+		r.peer = remote(k, own, r)
+		ts, te, err := l.times(ctx, id, r)
+		if err != nil {
+			return err
+		}
+		if ts == nil {
+			sp.row()
+		} else {
+			sp.timedRow(ts.(int64))
+		}
+		if err := b.add(ctx, id, x, ts, te, ids[r.file], int64(r.n), known(k.version), null(k.account), null(k.iface), null(k.instance), null(k.vpc), null(k.subnet),
+			null(r.src), null(r.dst), null(r.psrc), null(r.pdst), known(int64(r.sport)), known(int64(r.dport)), known(int64(r.proto)), known(r.packets), known(r.bytes),
+			null(k.action), null(k.status), known(k.tcp), null(k.direction), null(k.region), null(r.other), null(r.peer), int64(r.flags/flowCopy&1)); err != nil {
+			return err
+		}
+		l.count(k, r)
+		if i%65536 == 65535 {
+			l.report("flows", int64(i))
+		}
+	}
+	return errors.Join(b.end(ctx), l.saveSpan(ctx, sp))
+}
+
+// times are start and end of a row for its columns.
+func (l *flowLoad) times(ctx context.Context, id int64, r *flowRow) (ts, te driver.Value, err error) {
+	start, end := flowTime(r.start, r.flags&flowStart != 0), flowTime(r.end, r.flags&flowEnd != 0)
+	if start.Set {
+		ns, exact := nano(start)
+		if ts = ns; !exact {
+			err = l.beyond(ctx, "flows", id, "ts", start)
+		}
+	}
+	if end.Set {
+		ns, exact := nano(end)
+		if te = ns; !exact && err == nil {
+			err = l.beyond(ctx, "flows", id, "te", end)
+		}
+	}
+	return ts, te, err
+}
+
+// count brings a row into the exhibit's figures and sums.
+func (l *flowLoad) count(k *flowKind, r *flowRow) {
+	l.stats.Records++
+	l.stats.seen(flowTime(r.start, r.flags&flowStart != 0))
+	if r.flags&flowCopy != 0 {
+		l.stats.Duplicates++
+		return
+	}
+	l.stats.Distinct++
+	if k.counted && (r.src != 0 || r.dst != 0) {
+		l.sums.add(k, r)
+	}
+}
+
+// known is a number for a column that may be missing.
+func known(n int64) driver.Value {
+	if n == flowlog.Null {
+		return nil
+	}
+	return n
+}
+
+// insertGaps writes of which interfaces records were lost: a SKIPDATA record
+// says so, and a line that could not be read may have been of any.
+func (l *flowLoad) insertGaps(ctx context.Context) error {
+	lost := map[uint32]int64{}
+	for _, w := range l.workers {
+		for i := range uint32(w.rows) { //nolint:gosec // rows of one exhibit in memory
+			if k := &w.kinds[w.row(i).kind]; k.skip {
+				lost[k.iface]++
+			}
+		}
+	}
+	b, err := newBulk(l.t, "flow_gaps", "x,iface,n")
+	if err != nil {
+		return err
+	}
+	for _, iface := range sorted(lost, cmp.Compare[uint32]) {
+		if err := b.add(ctx, int64(l.x), null(iface), lost[iface]); err != nil {
+			return err
+		}
+	}
+	if l.stats.BadRecords > 0 {
+		if err := b.add(ctx, int64(l.x), nil, l.stats.BadRecords); err != nil {
+			return err
+		}
+	}
+	return b.end(ctx)
+}
+
+// plus adds without running over.
+func plus(a, b int64) int64 {
+	if b > math.MaxInt64-a {
+		return math.MaxInt64
+	}
+	return a + b
+}
