@@ -3,7 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
-	"database/sql/driver"
+	"database/sql"
 	"encoding/binary"
 	"slices"
 
@@ -73,36 +73,32 @@ func servicePort(proto, sport, dport int32) (int32, bool) {
 	return min(sport, dport), true
 }
 
-func (s flowSums) insert(ctx context.Context, l *load) error {
-	b, err := newBulk(l.t, "flow_sums", "x,iface,instance,src,dst,lsrc,ldst,proto,direction,peer,records,packets,bytes,accepted,rejected,first,last,ports")
+// insert writes the sums behind the records.
+func (s flowSums) insert(ctx context.Context, l *load, fast *fastRows) error {
+	b, err := fast.begin(ctx, "flow_sums", false, "x,iface,instance,src,dst,lsrc,ldst,proto,direction,peer,records,packets,bytes,accepted,rejected,first,last,ports")
 	if err != nil {
 		return err
 	}
+	row := make([]sql.NullInt64, 0, 32)
 	for _, k := range sorted(s, func(a, b flowSumKey) int {
 		return cmp.Or(cmp.Compare(a.iface, b.iface), cmp.Compare(a.peer, b.peer), cmp.Compare(a.src, b.src), cmp.Compare(a.dst, b.dst), cmp.Compare(a.proto, b.proto),
 			cmp.Compare(a.lsrc, b.lsrc), cmp.Compare(a.ldst, b.ldst), cmp.Compare(a.instance, b.instance), cmp.Compare(a.direction, b.direction))
 	}) {
 		u := s[k]
-		var first, last, ports driver.Value
-		if u.started {
-			first = u.first
-		}
-		if u.ended {
-			last = u.last
-		}
-		if len(u.ports) > 0 {
-			ports = packPorts(u.ports)
-		}
-		if err := b.add(ctx, int64(l.x), null(k.iface), null(k.instance), null(k.src), null(k.dst), null(k.lsrc), null(k.ldst), known(int64(k.proto)), null(k.direction), null(k.peer),
-			u.records, u.packets, u.bytes, u.accepted, u.rejected, first, last, ports); err != nil {
+		row = append(row[:0], is(int64(l.x)), dictNo(k.iface), dictNo(k.instance), dictNo(k.src), dictNo(k.dst), dictNo(k.lsrc), dictNo(k.ldst), known(int64(k.proto)), dictNo(k.direction), dictNo(k.peer),
+			is(u.records), is(u.packets), is(u.bytes), is(u.accepted), is(u.rejected), sql.NullInt64{Int64: u.first, Valid: u.started}, sql.NullInt64{Int64: u.last, Valid: u.ended})
+		if err := b.add(ctx, 0, row, packPorts(u.ports)); err != nil {
 			return err
 		}
 	}
 	return b.end(ctx)
 }
 
-// packPorts is ascending ports as varints of their distances.
+// packPorts is ascending ports as varints of their distances; nil for none.
 func packPorts(ports []int32) []byte {
+	if len(ports) == 0 {
+		return nil
+	}
 	b := make([]byte, 0, 2*len(ports))
 	last := int32(0)
 	for _, p := range ports {

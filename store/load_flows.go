@@ -3,7 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
-	"database/sql/driver"
+	"database/sql"
 	"errors"
 	"math"
 	"runtime"
@@ -38,9 +38,6 @@ func (l *load) flowLogs(ctx context.Context) error {
 		return err
 	}
 	if err := f.insert(ctx); err != nil {
-		return err
-	}
-	if err := f.sums.insert(ctx, l); err != nil {
 		return err
 	}
 	return f.insertGaps(ctx)
@@ -171,12 +168,16 @@ func (l *flowLoad) insert(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b, err := newBulk(l.t, "flows", "id,x,ts,te,file,n,version,account,iface,instance,vpc,subnet,src,dst,psrc,pdst,sport,dport,proto,packets,bytes,action,status,tcp,direction,region,other,peer,copy")
+	fast, err := newFastRows(ctx, l.t)
+	if err != nil {
+		return err
+	}
+	b, err := fast.begin(ctx, "flows", true, "id,x,ts,te,file,n,version,account,iface,instance,vpc,subnet,src,dst,psrc,pdst,sport,dport,proto,packets,bytes,action,status,tcp,direction,region,other,peer,copy")
 	if err != nil {
 		return err
 	}
 	sp := newSpan(l.x, "flows", first)
-	x := driver.Value(int64(l.x))
+	row := make([]sql.NullInt64, 0, 32)
 	for i, ref := range l.order {
 		r, id := l.at(ref), first+int64(i)
 		k := &l.workers[ref.w].kinds[r.kind]
@@ -189,14 +190,15 @@ func (l *flowLoad) insert(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if ts == nil {
-			sp.row()
+		if ts.Valid {
+			sp.timedRow(ts.Int64)
 		} else {
-			sp.timedRow(ts.(int64))
+			sp.row()
 		}
-		if err := b.add(ctx, id, x, ts, te, ids[r.file], int64(r.n), known(k.version), null(k.account), null(k.iface), null(k.instance), null(k.vpc), null(k.subnet),
-			null(r.src), null(r.dst), null(r.psrc), null(r.pdst), known(int64(r.sport)), known(int64(r.dport)), known(int64(r.proto)), known(r.packets), known(r.bytes),
-			null(k.action), null(k.status), known(k.tcp), null(k.direction), null(k.region), null(r.other), null(r.peer), int64(r.flags/flowCopy&1)); err != nil {
+		row = append(row[:0], is(int64(l.x)), ts, te, is(ids[r.file]), is(int64(r.n)), known(k.version), dictNo(k.account), dictNo(k.iface), dictNo(k.instance), dictNo(k.vpc), dictNo(k.subnet),
+			dictNo(r.src), dictNo(r.dst), dictNo(r.psrc), dictNo(r.pdst), known(int64(r.sport)), known(int64(r.dport)), known(int64(r.proto)), known(r.packets), known(r.bytes),
+			dictNo(k.action), dictNo(k.status), known(k.tcp), dictNo(k.direction), dictNo(k.region), dictNo(r.other), dictNo(r.peer), is(int64(r.flags/flowCopy&1)))
+		if err := b.add(ctx, id, row); err != nil {
 			return err
 		}
 		l.count(k, r)
@@ -204,21 +206,27 @@ func (l *flowLoad) insert(ctx context.Context) error {
 			l.report("flows", int64(i))
 		}
 	}
-	return errors.Join(b.end(ctx), l.saveSpan(ctx, sp))
+	if err := b.end(ctx); err != nil {
+		return err
+	}
+	if err := l.sums.insert(ctx, l.load, fast); err != nil {
+		return err
+	}
+	return errors.Join(fast.end(ctx), l.saveSpan(ctx, sp))
 }
 
 // times are start and end of a row for its columns.
-func (l *flowLoad) times(ctx context.Context, id int64, r *flowRow) (ts, te driver.Value, err error) {
+func (l *flowLoad) times(ctx context.Context, id int64, r *flowRow) (ts, te sql.NullInt64, err error) {
 	start, end := flowTime(r.start, r.flags&flowStart != 0), flowTime(r.end, r.flags&flowEnd != 0)
 	if start.Set {
 		ns, exact := nano(start)
-		if ts = ns; !exact {
+		if ts = is(ns); !exact {
 			err = l.beyond(ctx, "flows", id, "ts", start)
 		}
 	}
 	if end.Set {
 		ns, exact := nano(end)
-		if te = ns; !exact && err == nil {
+		if te = is(ns); !exact && err == nil {
 			err = l.beyond(ctx, "flows", id, "te", end)
 		}
 	}
@@ -239,13 +247,13 @@ func (l *flowLoad) count(k *flowKind, r *flowRow) {
 	}
 }
 
-// known is a number for a column that may be missing.
-func known(n int64) driver.Value {
-	if n == flowlog.Null {
-		return nil
-	}
-	return n
-}
+// known is a number of a record for a column: it may be missing.
+func known(n int64) sql.NullInt64 { return sql.NullInt64{Int64: n, Valid: n != flowlog.Null} }
+
+// dictNo is a number of the dictionary for a column: 0 is missing.
+func dictNo(n uint32) sql.NullInt64 { return sql.NullInt64{Int64: int64(n), Valid: n != 0} }
+
+func is(n int64) sql.NullInt64 { return sql.NullInt64{Int64: n, Valid: true} }
 
 // insertGaps writes of which interfaces records were lost: a SKIPDATA record
 // says so, and a line that could not be read may have been of any.

@@ -287,7 +287,7 @@ func (l *packetLoad) insert(ctx context.Context) error {
 		} else {
 			sp.row()
 		}
-		if err := b.add(ctx, id, int64(l.x), ts, ids[r.file], int64(r.n), null(r.conv.src), null(r.conv.dst), known(r.conv.proto), r.typ, r.summary); err != nil {
+		if err := b.add(ctx, id, int64(l.x), ts, ids[r.file], int64(r.n), null(r.conv.src), null(r.conv.dst), protoOrNull(r.conv.proto), r.typ, r.summary); err != nil {
 			return err
 		}
 	}
@@ -303,9 +303,16 @@ func (l *packetLoad) insertConversations(ctx context.Context) error {
 		return cmp.Or(a.src.Compare(b.src), a.dst.Compare(b.dst), cmp.Compare(a.proto, b.proto))
 	}) {
 		c := l.convs[k]
-		if err := b.add(ctx, int64(l.x), null(c.src), null(c.dst), known(c.proto), c.packets, c.bytes, nanoOrNull(c.first), nanoOrNull(c.last)); err != nil {
+		if err := b.add(ctx, int64(l.x), null(c.src), null(c.dst), protoOrNull(c.proto), c.packets, c.bytes, nanoOrNull(c.first), nanoOrNull(c.last)); err != nil {
 			return err
 		}
 	}
 	return b.end(ctx)
+}
+
+func protoOrNull(n int64) driver.Value {
+	if n == flowlog.Null {
+		return nil
+	}
+	return n
 }
