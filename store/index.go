@@ -256,7 +256,6 @@ var lateIndexes = []struct{ name, on string }{
 	{"entries_dir", "entries (dir)"},
 	{"entries_inode", "entries (inode)"},
 	{"flows_iface", "flows (iface)"},
-	{"flow_sums_iface", "flow_sums (iface)"},
 }
 
 // freshIndexes drops the indexes where the tables are empty, so that a first

@@ -40,7 +40,7 @@ func (l *load) flowLogs(ctx context.Context) error {
 	if err := f.insert(ctx); err != nil {
 		return err
 	}
-	return f.insertGaps(ctx)
+	return errors.Join(f.insertGaps(ctx), f.insertInstances(ctx))
 }
 
 // read reads all files, each by one of as many workers as there are CPUs.
@@ -277,6 +277,29 @@ func (l *flowLoad) insertGaps(ctx context.Context) error {
 	}
 	if l.stats.BadRecords > 0 {
 		if err := b.add(ctx, int64(l.x), nil, l.stats.BadRecords); err != nil {
+			return err
+		}
+	}
+	return b.end(ctx)
+}
+
+// insertInstances writes which instance the records show for an interface: a
+// flow log of another format over the same interface may not.
+func (l *flowLoad) insertInstances(ctx context.Context) error {
+	shown := map[[3]uint32]struct{}{} // instance, interface, region
+	for _, w := range l.workers {
+		for _, k := range w.kinds {
+			if k.instance != 0 && k.iface != 0 {
+				shown[[3]uint32{k.instance, k.iface, k.region}] = struct{}{}
+			}
+		}
+	}
+	b, err := newBulk(l.t, "instances", "x,instance,region,attr,value")
+	if err != nil {
+		return err
+	}
+	for _, k := range sorted(shown, func(a, b [3]uint32) int { return slices.Compare(a[:], b[:]) }) {
+		if err := b.add(ctx, int64(l.x), int64(k[0]), int64(k[2]), "interface", int64(k[1])); err != nil {
 			return err
 		}
 	}
