@@ -10,7 +10,7 @@ import (
 	"snapcase/imaging"
 )
 
-// flowRow is a flow record on its way into the database, about 100 bytes:
+// flowRow is a flow record on its way into the database, 80 bytes:
 // strings and addresses are numbers of the dictionary, and what most records
 // of an interface share is a kind.
 type flowRow struct {
@@ -19,7 +19,6 @@ type flowRow struct {
 	file, n        uint32
 	src, dst       uint32
 	psrc, pdst     uint32
-	peer           uint32
 	kind, other    uint32
 	sport, dport   int32
 	proto          int32

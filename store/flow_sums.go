@@ -13,7 +13,10 @@ import (
 // flowSums sums records of status OK that are no copies, while they are
 // loaded; records of a format without a status count as OK. They are what the
 // peers of an instance are answered from.
-type flowSums map[flowSumKey]*flowSum
+type flowSums struct {
+	at  map[flowSumKey]*flowSum
+	all []*flowSum // in the order of their first records
+}
 
 type flowSumKey struct {
 	iface, instance, direction uint32
@@ -24,18 +27,19 @@ type flowSumKey struct {
 }
 
 type flowSum struct {
+	flowSumKey
 	records, packets, bytes, accepted, rejected int64
 	first, last                                 int64 // nanoseconds
 	started, ended                              bool
 	ports                                       []int32 // ascending
 }
 
-func (s flowSums) add(k *flowKind, r *flowRow) {
-	key := flowSumKey{k.iface, k.instance, k.direction, cmp.Or(r.psrc, r.src), cmp.Or(r.pdst, r.dst), r.src, r.dst, r.peer, r.proto}
-	u := s[key]
+func (s *flowSums) add(k *flowKind, r *flowRow, peer uint32) {
+	key := flowSumKey{k.iface, k.instance, k.direction, cmp.Or(r.psrc, r.src), cmp.Or(r.pdst, r.dst), r.src, r.dst, peer, r.proto}
+	u := s.at[key]
 	if u == nil {
-		u = &flowSum{}
-		s[key] = u
+		u = &flowSum{flowSumKey: key}
+		s.at[key], s.all = u, append(s.all, u)
 	}
 	u.records++
 	u.packets, u.bytes = plus(u.packets, max(0, r.packets)), plus(u.bytes, max(0, r.bytes))
@@ -73,19 +77,13 @@ func servicePort(proto, sport, dport int32) (int32, bool) {
 	return min(sport, dport), true
 }
 
-// insert writes the sums behind the records.
-func (s flowSums) insert(ctx context.Context, l *load, fast *fastRows) error {
-	b, err := fast.begin(ctx, "flow_sums", false, "x,iface,instance,src,dst,lsrc,ldst,proto,direction,peer,records,packets,bytes,accepted,rejected,first,last,ports")
-	if err != nil {
-		return err
-	}
+const flowSumColumns = "x,iface,instance,src,dst,lsrc,ldst,proto,direction,peer,records,packets,bytes,accepted,rejected,first,last,ports"
+
+// write fills the table of sums.
+func (s *flowSums) write(ctx context.Context, x int, b *fastTable) error {
 	row := make([]sql.NullInt64, 0, 32)
-	for _, k := range sorted(s, func(a, b flowSumKey) int {
-		return cmp.Or(cmp.Compare(a.iface, b.iface), cmp.Compare(a.peer, b.peer), cmp.Compare(a.src, b.src), cmp.Compare(a.dst, b.dst), cmp.Compare(a.proto, b.proto),
-			cmp.Compare(a.lsrc, b.lsrc), cmp.Compare(a.ldst, b.ldst), cmp.Compare(a.instance, b.instance), cmp.Compare(a.direction, b.direction))
-	}) {
-		u := s[k]
-		row = append(row[:0], is(int64(l.x)), dictNo(k.iface), dictNo(k.instance), dictNo(k.src), dictNo(k.dst), dictNo(k.lsrc), dictNo(k.ldst), known(int64(k.proto)), dictNo(k.direction), dictNo(k.peer),
+	for _, u := range s.all {
+		row = append(row[:0], is(int64(x)), dictNo(u.iface), dictNo(u.instance), dictNo(u.src), dictNo(u.dst), dictNo(u.lsrc), dictNo(u.ldst), known(int64(u.proto)), dictNo(u.direction), dictNo(u.peer),
 			is(u.records), is(u.packets), is(u.bytes), is(u.accepted), is(u.rejected), sql.NullInt64{Int64: u.first, Valid: u.started}, sql.NullInt64{Int64: u.last, Valid: u.ended})
 		if err := b.add(ctx, 0, row, packPorts(u.ports)); err != nil {
 			return err

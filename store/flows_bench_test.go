@@ -28,7 +28,7 @@ func writeFlows(t testing.TB, n, files int) string {
 		w := bufio.NewWriter(z)
 		fmt.Fprintln(w, "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status")
 		for range n / files {
-			i, peer := r.IntN(40), r.IntN(5000)
+			i, peer := r.IntN(40), r.IntN(r.IntN(5000)+1) // some peers come often
 			a, b := fmt.Sprintf("10.0.0.%d", i+4), fmt.Sprintf("198.51.%d.%d", peer/250, peer%250+1)
 			pa, pb := 1024+r.IntN(60000), []int{443, 443, 22, 53, 3333}[r.IntN(5)]
 			if r.IntN(2) == 0 {

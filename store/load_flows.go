@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"snapcase/evidence/flowlog"
+	"snapcase/imaging"
 )
 
 // flowLoad loads one exhibit of flow logs. Records are held as compact rows
@@ -23,12 +24,13 @@ type flowLoad struct {
 	order   []rowRef
 	own     map[uint32]*[2]ownPair // by interface
 	sums    flowSums
+	far     []farTime
 }
 
 func (l *flowLoad) at(r rowRef) *flowRow { return l.workers[r.w].row(r.row) }
 
 func (l *load) flowLogs(ctx context.Context) error {
-	f := &flowLoad{load: l, records: make([]int64, len(l.files)), places: make([][]byte, len(l.files)), own: map[uint32]*[2]ownPair{}, sums: flowSums{}}
+	f := &flowLoad{load: l, records: make([]int64, len(l.files)), places: make([][]byte, len(l.files)), own: map[uint32]*[2]ownPair{}, sums: flowSums{at: map[flowSumKey]*flowSum{}}}
 	if err := f.read(ctx); err != nil {
 		return err
 	}
@@ -40,7 +42,7 @@ func (l *load) flowLogs(ctx context.Context) error {
 	if err := f.insert(ctx); err != nil {
 		return err
 	}
-	return errors.Join(f.insertGaps(ctx), f.insertInstances(ctx))
+	return errors.Join(f.insertGaps(ctx), f.insertInstances(ctx), f.insertBeyond(ctx))
 }
 
 // read reads all files, each by one of as many workers as there are CPUs.
@@ -159,9 +161,11 @@ func (l *flowLoad) owners() {
 	}
 }
 
+const flowColumnsInOrder = "id,x,ts,te,file,n,version,account,iface,instance,vpc,subnet,src,dst,psrc,pdst,sport,dport,proto,packets,bytes,action,status,tcp,direction,region,other,peer,copy"
+
+// insert writes the records in the order of the question, and their sums.
 func (l *flowLoad) insert(ctx context.Context) error {
-	ids, err := l.insertFiles(ctx, l.records, l.places)
-	if err != nil {
+	if _, err := l.insertFiles(ctx, l.records, l.places); err != nil {
 		return err
 	}
 	first, err := l.nextID(ctx, "flows")
@@ -172,65 +176,106 @@ func (l *flowLoad) insert(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b, err := fast.begin(ctx, "flows", true, "id,x,ts,te,file,n,version,account,iface,instance,vpc,subnet,src,dst,psrc,pdst,sport,dport,proto,packets,bytes,action,status,tcp,direction,region,other,peer,copy")
+	rows, err := fast.begin(ctx, "flows", true, flowColumnsInOrder)
+	if err != nil {
+		return err
+	}
+	sums, err := fast.begin(ctx, "flow_sums", false, flowSumColumns)
 	if err != nil {
 		return err
 	}
 	sp := newSpan(l.x, "flows", first)
+	if fast.alone() {
+		err = errors.Join(l.writeRows(ctx, rows, sp), l.writeSums(ctx, sums))
+	} else {
+		var wg sync.WaitGroup
+		var other error
+		wg.Go(func() { other = l.writeSums(ctx, sums) })
+		err = l.writeRows(ctx, rows, sp)
+		wg.Wait()
+		err = errors.Join(err, other)
+	}
+	return errors.Join(err, fast.end(ctx, err), l.saveSpan(ctx, sp))
+}
+
+// remote is the remote address of a row.
+func (l *flowLoad) remote(k *flowKind, r *flowRow) uint32 {
+	var own [2]uint32
+	if o := l.own[k.iface]; o != nil {
+		own = [2]uint32{o[0].own(), o[1].own()}
+	}
+	return remote(k, own, r)
+}
+
+func (l *flowLoad) writeRows(ctx context.Context, b *fastTable, sp *span) error {
 	row := make([]sql.NullInt64, 0, 32)
 	for i, ref := range l.order {
-		r, id := l.at(ref), first+int64(i)
+		if i%65536 == 65535 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			l.report("flows", int64(i))
+		}
+		r, id := l.at(ref), sp.lo+int64(i)
 		k := &l.workers[ref.w].kinds[r.kind]
-		var own [2]uint32
-		if o := l.own[k.iface]; o != nil {
-			own = [2]uint32{o[0].own(), o[1].own()}
-		}
-		r.peer = remote(k, own, r)
-		ts, te, err := l.times(ctx, id, r)
-		if err != nil {
-			return err
-		}
+		ts, te := l.times(id, r)
 		if ts.Valid {
 			sp.timedRow(ts.Int64)
 		} else {
 			sp.row()
 		}
-		row = append(row[:0], is(int64(l.x)), ts, te, is(ids[r.file]), is(int64(r.n)), known(k.version), dictNo(k.account), dictNo(k.iface), dictNo(k.instance), dictNo(k.vpc), dictNo(k.subnet),
+		row = append(row[:0], is(int64(l.x)), ts, te, is(l.fileIDs[r.file]), is(int64(r.n)), known(k.version), dictNo(k.account), dictNo(k.iface), dictNo(k.instance), dictNo(k.vpc), dictNo(k.subnet),
 			dictNo(r.src), dictNo(r.dst), dictNo(r.psrc), dictNo(r.pdst), known(int64(r.sport)), known(int64(r.dport)), known(int64(r.proto)), known(r.packets), known(r.bytes),
-			dictNo(k.action), dictNo(k.status), known(k.tcp), dictNo(k.direction), dictNo(k.region), dictNo(r.other), dictNo(r.peer), is(int64(r.flags/flowCopy&1)))
+			dictNo(k.action), dictNo(k.status), known(k.tcp), dictNo(k.direction), dictNo(k.region), dictNo(r.other), dictNo(l.remote(k, r)), is(int64(r.flags/flowCopy&1)))
 		if err := b.add(ctx, id, row); err != nil {
 			return err
 		}
-		l.count(k, r)
-		if i%65536 == 65535 {
-			l.report("flows", int64(i))
-		}
 	}
-	if err := b.end(ctx); err != nil {
-		return err
-	}
-	if err := l.sums.insert(ctx, l.load, fast); err != nil {
-		return err
-	}
-	return errors.Join(fast.end(ctx), l.saveSpan(ctx, sp))
+	return b.end(ctx)
 }
 
-// times are start and end of a row for its columns.
-func (l *flowLoad) times(ctx context.Context, id int64, r *flowRow) (ts, te sql.NullInt64, err error) {
-	start, end := flowTime(r.start, r.flags&flowStart != 0), flowTime(r.end, r.flags&flowEnd != 0)
-	if start.Set {
-		ns, exact := nano(start)
-		if ts = is(ns); !exact {
-			err = l.beyond(ctx, "flows", id, "ts", start)
+// writeSums counts the rows and sums them.
+func (l *flowLoad) writeSums(ctx context.Context, b *fastTable) error {
+	for i, ref := range l.order {
+		if i%65536 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		r := l.at(ref)
+		l.count(&l.workers[ref.w].kinds[r.kind], r)
+	}
+	return l.sums.write(ctx, l.x, b)
+}
+
+// times are start and end of a row for its columns. What does not fit there is
+// kept for insertBeyond.
+func (l *flowLoad) times(id int64, r *flowRow) (ts, te sql.NullInt64) {
+	column := func(name string, t imaging.Time) sql.NullInt64 {
+		if !t.Set {
+			return sql.NullInt64{}
+		}
+		ns, exact := nano(t)
+		if !exact {
+			l.far = append(l.far, farTime{id, name, t})
+		}
+		return is(ns)
+	}
+	return column("ts", flowTime(r.start, r.flags&flowStart != 0)), column("te", flowTime(r.end, r.flags&flowEnd != 0))
+}
+
+// farTime is a time that does not fit into 64 bits of nanoseconds.
+type farTime struct {
+	id  int64
+	col string
+	t   imaging.Time
+}
+
+func (l *flowLoad) insertBeyond(ctx context.Context) error {
+	for _, f := range l.far {
+		if err := l.beyond(ctx, "flows", f.id, f.col, f.t); err != nil {
+			return err
 		}
 	}
-	if end.Set {
-		ns, exact := nano(end)
-		if te = is(ns); !exact && err == nil {
-			err = l.beyond(ctx, "flows", id, "te", end)
-		}
-	}
-	return ts, te, err
+	return nil
 }
 
 // count brings a row into the exhibit's figures and sums.
@@ -243,7 +288,7 @@ func (l *flowLoad) count(k *flowKind, r *flowRow) {
 	}
 	l.stats.Distinct++
 	if k.counted && (r.src != 0 || r.dst != 0) {
-		l.sums.add(k, r)
+		l.sums.add(k, r, l.remote(k, r))
 	}
 }
 

@@ -66,11 +66,15 @@ type conversation struct {
 
 func (l *load) captures(ctx context.Context) error {
 	p := &packetLoad{load: l, records: make([]int64, len(l.files)), convs: map[convKey]*conversation{}}
+	if l.c.judging == nil {
+		l.c.judging = &judging{}
+	}
 	for file := range l.files {
 		if err := p.readFile(ctx, file); err != nil {
 			return err
 		}
 	}
+	l.c.judging.fed = append(l.c.judging.fed, captureName(l.acq.Exhibit, l.acq.SHA256.String(), loaderVersion))
 	if p.dropped > 0 {
 		l.stats.gap(evidence.Gap{Exhibit: l.acq.Exhibit, Place: l.acq.Exhibit, Reason: fmt.Sprintf("%d frames of ICMP, DNS, TLS and HTTP are counted and not on the timeline: an exhibit has at most %d there", p.dropped, packetRows)})
 	}
@@ -89,6 +93,7 @@ func (l *packetLoad) readFile(ctx context.Context, file int) error {
 		return l.gapFile(file, err)
 	}
 	defer f.Close() //nolint:errcheck // read-only
+	l.c.judging.begin(l.acq.Exhibit, l.files[file].name)
 	for r, err := range netcap.Read(ctxReader{ctx, f}) {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -100,6 +105,7 @@ func (l *packetLoad) readFile(ctx context.Context, file int) error {
 		case err != nil:
 			return l.gapFile(file, err)
 		default:
+			l.c.judging.add(&r)
 			l.add(uint32(file), &r) //nolint:gosec // as many as a folder holds
 			if l.records[file]++; l.records[file]%4096 == 0 {
 				l.step(4096)

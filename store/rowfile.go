@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
+	"sync"
 )
 
 // rowFile writes rows of tables into a database file of SQLite, without
@@ -20,8 +21,11 @@ import (
 // record (§2.1): the length of its header, a serial type for each column, the
 // values. Rows that do not fit into a page are not taken. Nothing here outlives
 // the load: SQLite reads the file once.
+//
+// Several tables can be filled at the same time: their pages lie mixed.
 type rowFile struct {
 	f      *os.File
+	mu     sync.Mutex
 	w      *bufio.Writer
 	pages  uint32 // that were written, page 1 included
 	schema [][]byte
@@ -42,6 +46,8 @@ func newRowFile(path string) (*rowFile, error) {
 }
 
 func (r *rowFile) page(b []byte) (uint32, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.pages++
 	_, err := r.w.Write(b)
 	return r.pages, err
@@ -186,6 +192,8 @@ func (t *rowTable) end() error {
 		}
 		level = above
 	}
+	t.r.mu.Lock()
+	defer t.r.mu.Unlock()
 	t.r.schema = append(t.r.schema, schemaRow(t.name, level[0].page, t.sql))
 	return nil
 }

@@ -79,9 +79,12 @@ func newFastRows(ctx context.Context, t *tx) (*fastRows, error) {
 	return f, err
 }
 
+// alone says that one table must be filled after the other.
+func (f *fastRows) alone() bool { return f.file == nil }
+
 // begin begins a table. columns are all of its columns in order, blobs last;
-// numbered says that the first is the number of the row. One table is filled
-// at a time.
+// numbered says that the first is the number of the row. Tables may be filled
+// at the same time where alone is false.
 func (f *fastRows) begin(ctx context.Context, table string, numbered bool, columns string) (*fastTable, error) {
 	t := &fastTable{rows: f, table: table, numbered: numbered, cols: strings.Split(columns, ",")}
 	var err error
@@ -137,7 +140,7 @@ func (t *fastTable) insert(ctx context.Context, id int64, numbers []sql.NullInt6
 	return t.bulk.add(ctx, row...)
 }
 
-// end ends a table; the next one may begin.
+// end ends a table.
 func (t *fastTable) end(ctx context.Context) error {
 	if t.fast != nil {
 		return t.fast.end()
@@ -145,13 +148,13 @@ func (t *fastTable) end(ctx context.Context) error {
 	return t.bulk.end(ctx)
 }
 
-// end copies the tables into the index.
-func (f *fastRows) end(ctx context.Context) error {
+// end copies the tables into the index, unless filling them failed.
+func (f *fastRows) end(ctx context.Context, failed error) error {
 	if f.file == nil {
 		return nil
 	}
 	err := f.file.end()
-	if err == nil {
+	if err == nil && failed == nil {
 		err = f.copy(ctx)
 	}
 	// Where a file that is open cannot be removed, the next load writes over it.
