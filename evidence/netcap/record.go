@@ -39,6 +39,7 @@ type ICMP struct {
 	Echo         bool // a request or a reply whose ID and Seq were captured
 	Request      bool // of an echo: types 8 and 128
 	ID, Seq      uint16
+	Fragment     bool   // the packet goes on in fragments, which are not joined to it
 	PayloadBytes int64  // after the 8-byte header, as the IP length declares
 	Payload      []byte // what was captured of them
 }
