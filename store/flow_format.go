@@ -28,7 +28,7 @@ import (
 
 // flowsWithFormat yields the records of l's exhibits in order.
 func (q *question) flowsWithFormat(ctx context.Context, l *listing, f FlowQuery, yield func(evidence.Flow, error) bool) error {
-	again := &formatted{q: q, f: f, instances: map[string]*string{}}
+	again := q.newFormatted(f)
 	if err := again.read(ctx, l); err != nil {
 		return err
 	}
@@ -68,6 +68,11 @@ type formatted struct {
 	proto     int64
 	flows     []evidence.Flow
 	instances map[string]*string // of interfaces, as the case knows them
+	own       map[string]*[2]ownPair[netip.Addr]
+}
+
+func (q *question) newFormatted(f FlowQuery) *formatted {
+	return &formatted{q: q, f: f, instances: map[string]*string{}, own: map[string]*[2]ownPair[netip.Addr]{}}
 }
 
 // read reads every file without a header, and takes it out of l.
@@ -169,6 +174,7 @@ func (a *formatted) file(ctx context.Context, exhibit string, file logFile) erro
 		if err != nil {
 			return fmt.Errorf("read %s/%s: %w", exhibit, file.name, err)
 		}
+		a.meet(&r)
 		v := flowOf(&r)
 		if v.Instance == nil && r.Interface != "" {
 			if v.Instance, err = a.instance(ctx, r.Interface); err != nil {
@@ -181,6 +187,19 @@ func (a *formatted) file(ctx context.Context, exhibit string, file logFile) erro
 		}
 	}
 	return nil
+}
+
+// meet learns the own address of a record's interface.
+func (a *formatted) meet(r *flowlog.Record) {
+	if r.Interface == "" || !r.Src.IsValid() || !r.Dst.IsValid() || r.Src.Is4() != r.Dst.Is4() {
+		return
+	}
+	o := a.own[r.Interface]
+	if o == nil {
+		o = &[2]ownPair[netip.Addr]{}
+		a.own[r.Interface] = o
+	}
+	o[family(r.Src)].meet(ownPair[netip.Addr]{r.Src, r.Dst, true})
 }
 
 // instance is the one that the case knows for an interface.
@@ -255,4 +274,99 @@ func flowOf(r *flowlog.Record) evidence.Flow {
 		v.Other[f.Name] = f.Value
 	}
 	return v
+}
+
+// sums are the records of status OK, one each, as flowPeers takes them.
+// Addresses that the index has not get numbers below 0.
+func (a *formatted) sums(ctx context.Context) ([]*storedSum, lookup, error) {
+	words, ids := lookup{}, map[string]int64{}
+	number := func(s string) (int64, error) {
+		if s == "" {
+			return 0, nil
+		}
+		if id, ok := ids[s]; ok {
+			return id, nil
+		}
+		id, err := a.q.word(ctx, s)
+		if id == 0 {
+			id = -1 - int64(len(words))
+			words[id] = s
+		}
+		ids[s] = id
+		return id, err
+	}
+	var all []*storedSum
+	for i := range a.flows {
+		v := &a.flows[i]
+		if v.Status != nil && *v.Status != "OK" || v.Src == nil && v.Dst == nil {
+			continue
+		}
+		u := &storedSum{x: exhibitNumber(v.Record.Exhibit), proto: flowlog.Null, records: 1, first: v.Start, last: v.End}
+		var err error
+		for _, f := range []struct {
+			id   *int64
+			text string
+		}{
+			{&u.iface, textOf(v.Interface)},
+			{&u.lsrc, textOf(v.Src)},
+			{&u.ldst, textOf(v.Dst)},
+			{&u.src, cmp.Or(textOf(v.PktSrc), textOf(v.Src))},
+			{&u.dst, cmp.Or(textOf(v.PktDst), textOf(v.Dst))},
+		} {
+			if *f.id, err = number(f.text); err != nil {
+				return nil, nil, err
+			}
+		}
+		if v.Protocol != nil {
+			if u.proto, err = protocolNumber(*v.Protocol); err != nil {
+				u.proto = flowlog.Null
+			}
+		}
+		u.packets, u.bytes = numberOr(v.Packets, 0), numberOr(v.Bytes, 0)
+		switch textOf(v.Action) {
+		case "ACCEPT":
+			u.accepted = 1
+		case "REJECT":
+			u.rejected = 1
+		}
+		if p, ok := servicePort(small(u.proto), small(numberOr(v.SrcPort, flowlog.Null)), small(numberOr(v.DstPort, flowlog.Null))); ok {
+			u.ports = []int64{int64(p)}
+		}
+		a.side(u, v)
+		all = append(all, u)
+	}
+	return all, words, nil
+}
+
+func numberOr(n *int64, or int64) int64 {
+	if n == nil {
+		return or
+	}
+	return *n
+}
+
+// side tells the remote side of a record, as remote does.
+func (a *formatted) side(u *storedSum, v *evidence.Flow) {
+	switch textOf(v.Direction) {
+	case "ingress":
+		u.peer = u.src
+		return
+	case "egress":
+		u.peer, u.egress = u.dst, true
+		return
+	}
+	o := a.own[textOf(v.Interface)]
+	if o == nil || u.lsrc == u.ldst {
+		return
+	}
+	for _, pair := range o {
+		own := pair.own()
+		switch {
+		case !own.IsValid():
+		case own.String() == textOf(v.Src):
+			u.peer, u.egress = u.dst, true
+		case own.String() == textOf(v.Dst):
+			u.peer = u.src
+		}
+	}
 }

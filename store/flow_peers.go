@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -16,7 +17,7 @@ import (
 
 // FlowPeers sums the records of status OK that q selects, accepted and
 // rejected alike, by remote address and protocol, most bytes first. Copies in
-// other flow logs are not summed, nor are the files that a Format would read.
+// other flow logs are not summed.
 //
 // In and out are as the record's interface sees them. Where a record does not
 // tell which side is the interface's own, both sides are a peer of each other:
@@ -38,10 +39,7 @@ func (c *Case) FlowPeers(ctx context.Context, q FlowQuery) ([]evidence.FlowPeer,
 
 // flowPeers is FlowPeers for who has a question open.
 func (q *question) flowPeers(ctx context.Context, f FlowQuery) ([]evidence.FlowPeer, error) {
-	if len(f.Format) > 0 {
-		return nil, fmt.Errorf("sums by peer take no format: %w", evidence.ErrUsage)
-	}
-	sums, err := q.sumsOf(ctx, f)
+	sums, foreign, err := q.sumsOf(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -80,6 +78,7 @@ func (q *question) flowPeers(ctx context.Context, f FlowQuery) ([]evidence.FlowP
 	if err := q.texts(ctx, words); err != nil {
 		return nil, err
 	}
+	maps.Copy(words, foreign)
 	out := make([]evidence.FlowPeer, 0, len(all))
 	for k, p := range all {
 		p.Peer = words[k.peer]
@@ -121,33 +120,49 @@ type storedSum struct {
 // sides gives the peers of a sum: one, or both sides where the own side cannot
 // be told.
 func (s *storedSum) sides(add func(s *storedSum, peer int64, out bool)) {
-	switch {
-	case s.peer == 0:
-		if s.dst != 0 {
-			add(s, s.dst, true)
-		}
-		if s.src != 0 && s.src != s.dst {
-			add(s, s.src, false)
-		}
-	default:
+	if s.peer != 0 {
 		add(s, s.peer, s.egress || s.peer == s.dst && s.peer != s.src)
+		return
+	}
+	if s.dst != 0 {
+		add(s, s.dst, true)
+	}
+	if s.src != 0 && s.src != s.dst {
+		add(s, s.src, false)
 	}
 }
 
 // sumsOf are the sums that a query selects: from those kept while loading,
-// where they know what is asked, else from the records.
-func (q *question) sumsOf(ctx context.Context, f FlowQuery) ([]*storedSum, error) {
-	if f.Port != nil || f.Action != "" || f.From.Set || f.To.Set {
-		return q.sumsOfRecords(ctx, f)
+// where they know what is asked, else from the records. foreign are the
+// addresses that the dictionary has not, under numbers of their own.
+func (q *question) sumsOf(ctx context.Context, f FlowQuery) (sums []*storedSum, foreign lookup, err error) {
+	if f.Port != nil || f.Action != "" || f.From.Set || f.To.Set || len(f.Format) > 0 {
+		l, err := q.flowStreams(ctx, f)
+		if err != nil {
+			return nil, nil, err
+		}
+		var again *formatted
+		if len(f.Format) > 0 {
+			again = q.newFormatted(f)
+			if err := again.read(ctx, l); err != nil {
+				return nil, nil, err
+			}
+		}
+		if sums, err = q.sumsOfRecords(ctx, l); err != nil || again == nil {
+			return sums, nil, err
+		}
+		more, foreign, err := again.sums(ctx)
+		return append(sums, more...), foreign, err
 	}
 	w, err := q.flowConditions(ctx, f, []string{"src", "dst", "lsrc", "ldst"})
 	if err != nil || w.none {
-		return nil, err
+		return nil, nil, err
 	}
 	if f.Exhibit != "" {
 		w.and("x = (SELECT x FROM loads WHERE exhibit = ?)", f.Exhibit)
 	}
-	return q.keptSums(ctx, w)
+	sums, err = q.keptSums(ctx, w)
+	return sums, nil, err
 }
 
 func (q *question) keptSums(ctx context.Context, w cond) (all []*storedSum, err error) {
@@ -182,11 +197,7 @@ func timeOrNone(ns sql.NullInt64) imaging.Time {
 }
 
 // sumsOfRecords reads the records and sums them.
-func (q *question) sumsOfRecords(ctx context.Context, f FlowQuery) ([]*storedSum, error) {
-	l, err := q.flowStreams(ctx, f)
-	if err != nil {
-		return nil, err
-	}
+func (q *question) sumsOfRecords(ctx context.Context, l *listing) (all []*storedSum, err error) {
 	var words [4]int64 // OK, ACCEPT, REJECT, egress
 	for i, s := range []string{"OK", "ACCEPT", "REJECT", "egress"} {
 		if words[i], err = q.word(ctx, s); err != nil {
@@ -194,7 +205,6 @@ func (q *question) sumsOfRecords(ctx context.Context, f FlowQuery) ([]*storedSum
 		}
 	}
 	type key [9]int64
-	var all []*storedSum
 	for _, s := range l.streams {
 		if s.where.none || s.lo > s.hi {
 			continue
@@ -217,11 +227,10 @@ func (q *question) sumsOfRecords(ctx context.Context, f FlowQuery) ([]*storedSum
 			}
 			u.records++
 			u.packets, u.bytes = plus(u.packets, packets), plus(u.bytes, bytes)
-			switch {
-			case action == 0:
-			case action == words[1]:
+			if action != 0 && action == words[1] {
 				u.accepted++
-			case action == words[2]:
+			}
+			if action != 0 && action == words[2] {
 				u.rejected++
 			}
 			u.first, u.last = span2(u.first, u.last, timeOrNone(ts), timeOrNone(te))

@@ -54,7 +54,7 @@ type flowWorker struct {
 	blocks [][]flowRow
 	rows   int
 	kinds  []flowKind
-	own    [][2]ownPair // by kind, IPv4 and IPv6
+	own    [][2]ownPair[uint32] // by kind, IPv4 and IPv6
 	known  map[kindText]uint32
 	addrs  map[netip.Addr]uint32
 	skip   int64
@@ -86,7 +86,7 @@ func (w *flowWorker) add(file uint32, r *flowlog.Record) {
 		row.flags |= flowEnd
 	}
 	if k := w.kinds[row.kind]; row.src != 0 && row.dst != 0 && k.iface != 0 && r.Src.Is4() == r.Dst.Is4() {
-		w.own[row.kind][family(r.Src)].meet(ownPair{row.src, row.dst, true})
+		w.own[row.kind][family(r.Src)].meet(ownPair[uint32]{row.src, row.dst, true})
 	}
 	switch r.Status {
 	case "SKIPDATA":
@@ -141,7 +141,7 @@ func (w *flowWorker) kind(r *flowlog.Record) uint32 {
 		counted: t.status == "OK" || t.status == "", skip: t.status == "SKIPDATA",
 		accepted: t.action == "ACCEPT", rejected: t.action == "REJECT", ingress: t.direction == "ingress", egress: t.direction == "egress",
 	})
-	w.own = append(w.own, [2]ownPair{})
+	w.own = append(w.own, [2]ownPair[uint32]{})
 	w.known[t] = id
 	return id
 }
@@ -178,14 +178,14 @@ func otherFields(s string) map[string]string {
 }
 
 // ownPair narrows down an interface's own address: the one that stands on one
-// side of all its records. Number 0 is out of the race.
-type ownPair struct {
-	a, b uint32
+// side of all its records. The zero value of an address is out of the race.
+type ownPair[T comparable] struct {
+	a, b T
 	seen bool
 }
 
 // meet keeps the addresses that both pairs have.
-func (p *ownPair) meet(o ownPair) {
+func (p *ownPair[T]) meet(o ownPair[T]) {
 	if !o.seen {
 		return
 	}
@@ -193,23 +193,24 @@ func (p *ownPair) meet(o ownPair) {
 		*p = o
 		return
 	}
+	var out T
 	if p.a != o.a && p.a != o.b {
-		p.a = 0
+		p.a = out
 	}
 	if p.b != o.a && p.b != o.b {
-		p.b = 0
+		p.b = out
 	}
 }
 
-// own is the address, 0 where it cannot be told.
-func (p *ownPair) own() uint32 {
+// own is the address, zero where it cannot be told.
+func (p *ownPair[T]) own() (none T) {
 	switch {
-	case p.a == p.b || p.b == 0:
+	case p.a == p.b || p.b == none:
 		return p.a
-	case p.a == 0:
+	case p.a == none:
 		return p.b
 	}
-	return 0
+	return none
 }
 
 // remote is the remote address of a record as its interface sees it: by the

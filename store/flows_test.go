@@ -341,6 +341,11 @@ func TestFlowFormat(t *testing.T) {
 	if some := collect(t, c.Flows(t.Context(), FlowQuery{Format: format, Interface: "eni-x", To: at(t, "2026-01-01T00:00:01Z")})); len(some) != 1 || some[0].Packets != nil {
 		t.Errorf("%s", asJSON(t, some))
 	}
+	peers, err := c.FlowPeers(t.Context(), FlowQuery{Format: format})
+	must(t, err)
+	if len(peers) != 1 || peers[0].Peer != "198.51.100.7" || peers[0].Records != 3 || peers[0].BytesOut != 100 {
+		t.Errorf("%s", asJSON(t, peers))
+	}
 	if plain := collect(t, c.Flows(t.Context(), FlowQuery{})); len(plain) != 1 {
 		t.Errorf("without the format there are %d", len(plain))
 	}

@@ -22,7 +22,7 @@ type flowLoad struct {
 	records []int64  // by file: records that were read
 	places  [][]byte // by file: where they lie
 	order   []rowRef
-	own     map[uint32]*[2]ownPair // by interface
+	own     map[uint32]*[2]ownPair[uint32] // by interface
 	sums    flowSums
 	far     []farTime
 }
@@ -30,7 +30,7 @@ type flowLoad struct {
 func (l *flowLoad) at(r rowRef) *flowRow { return l.workers[r.w].row(r.row) }
 
 func (l *load) flowLogs(ctx context.Context) error {
-	f := &flowLoad{load: l, records: make([]int64, len(l.files)), places: make([][]byte, len(l.files)), own: map[uint32]*[2]ownPair{}, sums: flowSums{at: map[flowSumKey]*flowSum{}}}
+	f := &flowLoad{load: l, records: make([]int64, len(l.files)), places: make([][]byte, len(l.files)), own: map[uint32]*[2]ownPair[uint32]{}, sums: flowSums{at: map[flowSumKey]*flowSum{}}}
 	if err := f.read(ctx); err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (l *flowLoad) owners() {
 			}
 			o := l.own[k.iface]
 			if o == nil {
-				o = &[2]ownPair{}
+				o = &[2]ownPair[uint32]{}
 				l.own[k.iface] = o
 			}
 			o[0].meet(w.own[i][0])
