@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
@@ -354,22 +353,23 @@ func TestFlowFormat(t *testing.T) {
 // TestRowFile holds rows that were written as pages to rows that were
 // inserted, over several levels of pages and values of every width.
 func TestRowFile(t *testing.T) {
-	r := rand.New(rand.NewPCG(5, 6))
 	var paths [2]string
 	for i := range paths {
 		paths[i] = filepath.Join(t.TempDir(), "index.db")
 		db, err := openWriter(t.Context(), paths[i])
 		must(t, err)
 		must(t, inTx(t.Context(), db, func(x *tx) error {
-			fast, err := newFastRows(t.Context(), x)
-			must(t, err)
+			rows := fewRows + 1
 			if i == 1 {
-				must(t, errors.Join(fast.file.f.Close(), os.Remove(fast.path)))
-				fast.file = nil
+				rows = 0
 			}
-			r = rand.New(rand.NewPCG(5, 6))
-			fillRows(t, fast, r)
-			return fast.end(t.Context(), nil)
+			fast, err := newFastRows(t.Context(), x, 2, rows)
+			must(t, err)
+			if fast[0].inserts() != (i == 1) {
+				t.Errorf("%d rows are inserted: %v", rows, i == 0)
+			}
+			fillRows(t, fast)
+			return errors.Join(fast[0].end(t.Context(), nil), fast[1].end(t.Context(), nil))
 		}))
 		var ok string
 		must(t, db.QueryRow("PRAGMA integrity_check").Scan(&ok))
@@ -399,11 +399,12 @@ func TestRowFile(t *testing.T) {
 	}
 }
 
-func fillRows(t testing.TB, fast *fastRows, r *rand.Rand) {
+func fillRows(t testing.TB, fast []*fastRows) {
 	t.Helper()
-	flows, err := fast.begin(t.Context(), "flows", true, flowColumnsInOrder)
+	r := rand.New(rand.NewPCG(5, 6))
+	flows, err := fast[0].begin(t.Context(), "flows", true, flowColumnsInOrder)
 	must(t, err)
-	sums, err := fast.begin(t.Context(), "flow_sums", false, flowSumColumns)
+	sums, err := fast[1].begin(t.Context(), "flow_sums", false, flowSumColumns)
 	must(t, err)
 	for i := range int64(120_000) {
 		row := make([]sql.NullInt64, 28)

@@ -172,30 +172,29 @@ func (l *flowLoad) insert(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fast, err := newFastRows(ctx, l.t)
+	fast, err := newFastRows(ctx, l.t, 2, len(l.order))
 	if err != nil {
 		return err
 	}
-	rows, err := fast.begin(ctx, "flows", true, flowColumnsInOrder)
+	rows, err := fast[0].begin(ctx, "flows", true, flowColumnsInOrder)
 	if err != nil {
 		return err
 	}
-	sums, err := fast.begin(ctx, "flow_sums", false, flowSumColumns)
+	sums, err := fast[1].begin(ctx, "flow_sums", false, flowSumColumns)
 	if err != nil {
 		return err
 	}
 	sp := newSpan(l.x, "flows", first)
-	if fast.alone() {
-		err = errors.Join(l.writeRows(ctx, rows, sp), l.writeSums(ctx, sums))
-	} else {
-		var wg sync.WaitGroup
-		var other error
-		wg.Go(func() { other = l.writeSums(ctx, sums) })
-		err = l.writeRows(ctx, rows, sp)
-		wg.Wait()
-		err = errors.Join(err, other)
+	if fast[0].inserts() {
+		return errors.Join(l.writeRows(ctx, rows, sp), l.writeSums(ctx, sums), l.saveSpan(ctx, sp))
 	}
-	return errors.Join(err, fast.end(ctx, err), l.saveSpan(ctx, sp))
+	var wg sync.WaitGroup
+	var failed error
+	wg.Go(func() { failed = l.writeSums(ctx, sums) })
+	err = l.writeRows(ctx, rows, sp)
+	err = errors.Join(err, fast[0].end(ctx, err))
+	wg.Wait()
+	return errors.Join(err, failed, fast[1].end(ctx, failed), l.saveSpan(ctx, sp))
 }
 
 // remote is the remote address of a row.

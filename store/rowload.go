@@ -10,9 +10,10 @@ import (
 	"strings"
 )
 
-// fastRows fills one or more tables of the index through a rowFile. Where that
-// cannot be, rows are inserted one by one: SQLite attaches up to ten files to a
-// connection, and one that a transaction has read stays until it ends.
+// fastRows fills one table of the index through a rowFile. Where that cannot
+// be, rows are inserted one by one: SQLite attaches up to ten files to a
+// connection, and one that a transaction has read stays until it ends. So few
+// rows are always inserted.
 type fastRows struct {
 	t    *tx
 	file *rowFile // nil: rows are inserted
@@ -38,18 +39,26 @@ type bigRow struct {
 	blobs   [][]byte
 }
 
-// attachedRows is how many row files one transaction has at most.
-const attachedRows = 8
+const (
+	attachedRows = 10     // how many row files one transaction has at most
+	fewRows      = 10_000 // up to as many are inserted
+)
 
-// newFastRows begins to fill tables.
-func newFastRows(ctx context.Context, t *tx) (*fastRows, error) {
-	f := &fastRows{t: t}
+// newFastRows begins to fill n tables that have about so many rows.
+func newFastRows(ctx context.Context, t *tx, n, rows int) ([]*fastRows, error) {
+	all := make([]*fastRows, n)
+	for i := range all {
+		all[i] = &fastRows{t: t}
+	}
+	if rows <= fewRows {
+		return all, nil
+	}
+	var index string
+	used := map[string]bool{}
 	list, err := t.conn.QueryContext(ctx, "SELECT name, file FROM pragma_database_list")
 	if err != nil {
 		return nil, err
 	}
-	used := map[string]bool{}
-	var index string
 	for list.Next() {
 		var name string
 		var file sql.NullString
@@ -60,31 +69,38 @@ func newFastRows(ctx context.Context, t *tx) (*fastRows, error) {
 			index = file.String
 		}
 	}
-	if err := errors.Join(list.Err(), list.Close()); err != nil {
-		return nil, err
+	if err := errors.Join(list.Err(), list.Close()); err != nil || index == "" {
+		return all, err
 	}
-	for i := range attachedRows {
+	var free []string
+	for i := 0; i < attachedRows && len(free) < n; i++ {
 		name := fmt.Sprintf("rows%d", i)
 		// What another transaction left is let go; what this one has read stays.
-		if used[name] && t.exec(ctx, "DETACH "+name) != nil {
-			continue
+		if !used[name] || t.exec(ctx, "DETACH "+name) == nil {
+			free = append(free, name)
 		}
-		f.name, f.path = name, index+"-"+name
-		break
 	}
-	if f.name == "" || index == "" {
-		return f, nil
+	if len(free) < n {
+		return all, nil
 	}
-	f.file, err = newRowFile(f.path)
-	return f, err
+	for i, f := range all {
+		f.name, f.path = free[i], index+"-"+free[i]
+		if f.file, err = newRowFile(f.path); err != nil {
+			for _, o := range all[:i] {
+				err = errors.Join(err, o.file.f.Close(), os.Remove(o.path))
+			}
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
-// alone says that one table must be filled after the other.
-func (f *fastRows) alone() bool { return f.file == nil }
+// inserts says that rows are inserted while the table is filled: by who has
+// the connection, and nobody else.
+func (f *fastRows) inserts() bool { return f.file == nil }
 
 // begin begins a table. columns are all of its columns in order, blobs last;
-// numbered says that the first is the number of the row. Tables may be filled
-// at the same time where alone is false.
+// numbered says that the first is the number of the row.
 func (f *fastRows) begin(ctx context.Context, table string, numbered bool, columns string) (*fastTable, error) {
 	t := &fastTable{rows: f, table: table, numbered: numbered, cols: strings.Split(columns, ",")}
 	var err error
