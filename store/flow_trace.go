@@ -87,27 +87,27 @@ func (q *question) ownInterfaces(ctx context.Context, e endpoints) (ifaces, rest
 		return nil, nil, err
 	}
 	for _, a := range e.addresses {
-		var own []int64 // interfaces whose own side the address is
-		err := q.rows(ctx, "SELECT DISTINCT iface FROM flow_sums WHERE iface IS NOT NULL AND (lsrc = ? AND peer = dst AND src IS NOT dst OR ldst = ? AND peer = src AND src IS NOT dst)", []any{a, a}, func(r *sql.Rows) error {
+		if logged != 0 {
+			// The address of an instance whose flow log is there already.
+			covered, _, err := q.number(ctx, "SELECT EXISTS (SELECT 1 FROM instances a WHERE a.attr IN ('private', 'public') AND a.value = ? AND (EXISTS (SELECT 1 FROM instances i JOIN flow_sums s ON s.iface = i.value WHERE i.instance = a.instance AND i.attr = 'interface') OR EXISTS (SELECT 1 FROM flow_sums s WHERE s.instance = a.instance)))", a)
+			if err != nil {
+				return nil, nil, err
+			}
+			if covered != 0 {
+				continue
+			}
+		}
+		own := len(ifaces) // those behind have the address on their own side
+		err := q.rows(ctx, "SELECT DISTINCT iface FROM flow_sums NOT INDEXED WHERE iface IS NOT NULL AND (lsrc = ? AND peer = dst AND src IS NOT dst OR ldst = ? AND peer = src AND src IS NOT dst)", []any{a, a}, func(r *sql.Rows) error {
 			var i int64
 			err := r.Scan(&i)
-			own = append(own, i)
+			ifaces = append(ifaces, i)
 			return err
 		})
 		if err != nil {
 			return nil, nil, err
 		}
-		covered := len(own) > 0
-		if !covered && logged != 0 {
-			// The address of an instance whose flow log is there already.
-			n, _, err := q.number(ctx, "SELECT EXISTS (SELECT 1 FROM instances a WHERE a.attr IN ('private', 'public') AND a.value = ? AND (EXISTS (SELECT 1 FROM flow_sums s WHERE s.instance = a.instance) OR EXISTS (SELECT 1 FROM instances i JOIN flow_sums s ON s.iface = i.value WHERE i.instance = a.instance AND i.attr = 'interface')))", a)
-			if err != nil {
-				return nil, nil, err
-			}
-			covered = n != 0
-		}
-		ifaces = append(ifaces, own...)
-		if !covered {
+		if len(ifaces) == own {
 			rest = append(rest, a)
 		}
 	}

@@ -258,6 +258,7 @@ var lateIndexes = []struct{ name, on string }{
 	{"sessions_pid", "sessions (pid, created)"},
 	{"entries_dir", "entries (dir)"},
 	{"entries_inode", "entries (inode)"},
+	{"flow_sums_iface", "flow_sums (iface)"},
 }
 
 // freshIndexes drops the indexes where the tables are empty, so that a first

@@ -180,7 +180,12 @@ func (f *fastRows) end(ctx context.Context, failed error) error {
 	return err
 }
 
-func (f *fastRows) copy(ctx context.Context) error {
+func (f *fastRows) copy(ctx context.Context) (err error) {
+	// Rows come in order: pages that are full are not asked for again.
+	if err := f.t.exec(ctx, "PRAGMA main.cache_size = -4096"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.t.exec(ctx, "PRAGMA main.cache_size = -65536")) }()
 	if err := f.t.exec(ctx, "ATTACH ? AS "+f.name, dsn(f.path, "&mode=ro&immutable=1")); err != nil {
 		return fmt.Errorf("read rows: %w", err)
 	}
