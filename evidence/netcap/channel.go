@@ -2,6 +2,7 @@ package netcap
 
 import (
 	"bytes"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -35,14 +36,16 @@ var shellProof = []string{
 	"Permission denied", "drwxr-xr-x", "-rw-r--r--", "Microsoft Windows [Version", "Volume Serial Number", "is not recognized as an internal",
 }
 
-// shellWords are commands as a line may begin with.
+// shellWords are commands as a line may begin with, but for those that are
+// words of plain text as well.
 var shellWords = []string{
-	"ls", "cd", "cat", "id", "whoami", "pwd", "uname", "ps", "netstat", "ss", "ifconfig", "ip", "wget", "curl", "chmod", "dir", "ipconfig",
-	"type", "echo", "export", "sudo", "su", "ssh", "python", "python3", "perl", "powershell", "cmd", "net", "systeminfo", "tasklist", "history", "exit",
+	"ls", "cd", "cat", "id", "whoami", "pwd", "uname", "ps", "netstat", "ifconfig", "wget", "curl", "chmod", "dir", "ipconfig",
+	"sudo", "ssh", "python", "python3", "perl", "powershell", "cmd", "systeminfo", "tasklist",
 }
 
 // readsAsShell says of a payload whether it is text that proves a shell, or
-// text that looks as if typed into one: a line that begins with a command.
+// text that looks as if typed into one: a line, with its end, that begins with
+// a command.
 func readsAsShell(b []byte) (proof, typed bool) {
 	b = bytes.TrimRight(b, "\x00")
 	if len(b) < 2 || !isText(b) {
@@ -59,13 +62,8 @@ func readsAsShell(b []byte) (proof, typed bool) {
 	for line := range bytes.Lines(b) {
 		line = bytes.TrimLeft(line, " \t")
 		end := bytes.IndexAny(line, " \t\r\n;|&>")
-		if end < 0 && len(line) == len(b) {
-			end = len(line)
-		}
-		for _, w := range shellWords {
-			if end == len(w) && string(line[:end]) == w {
-				return false, true
-			}
+		if end > 0 && line[len(line)-1] == '\n' && slices.Contains(shellWords, string(line[:end])) {
+			return false, true
 		}
 	}
 	return false, false

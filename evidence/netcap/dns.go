@@ -215,7 +215,7 @@ func dnsName(b []byte, at int) (name string, next int, ok bool) {
 				next = at + 2
 			}
 			to := int(binary.BigEndian.Uint16(b[at:]) & 0x3fff)
-			if to >= limit {
+			if to < 12 || to >= limit { // no name begins in the header
 				return "", 0, false
 			}
 			at, limit = to, to

@@ -17,7 +17,7 @@ const (
 
 // Judge weighs the echo traffic of a case: it takes the frames of all
 // captures, in any order, and says of each pair of addresses whether it was a
-// ping. It keeps some 100 MiB at most. The zero Judge is ready. It is not safe
+// ping. It keeps some 110 MiB at most. The zero Judge is ready. It is not safe
 // for concurrent use.
 type Judge struct {
 	pairs map[[2]netip.Addr]*pair
@@ -87,17 +87,30 @@ type marks struct {
 	oddSeen, pingbackOdd bool
 }
 
+// echo says whether r is an echo packet, and a request. Its id and sequence
+// number may not have been captured.
+func (r *Record) echo() (request, ok bool) {
+	if r.ICMP == nil || !r.Src.IsValid() || !r.Dst.IsValid() {
+		return false, false
+	}
+	if r.Protocol == "icmpv6" {
+		return r.ICMP.Type == 128, r.ICMP.Type == 128 || r.ICMP.Type == 129
+	}
+	return r.ICMP.Type == 8, r.ICMP.Type == 8 || r.ICMP.Type == 0
+}
+
 // Add takes a frame of a file that the caller numbers. Frames that are no echo
 // are passed over.
 func (j *Judge) Add(r *Record, file int64) {
-	if r.ICMP == nil || !r.ICMP.Echo || !r.Src.IsValid() || !r.Dst.IsValid() {
+	request, ok := r.echo()
+	if !ok {
 		return
 	}
 	key, side := [2]netip.Addr{r.Src, r.Dst}, 0 // the side that asked
 	if r.Dst.Less(r.Src) {
 		key, side = [2]netip.Addr{r.Dst, r.Src}, 1
 	}
-	if !r.ICMP.Request && r.Src != r.Dst {
+	if !request && r.Src != r.Dst {
 		side = 1 - side
 	}
 	p := j.pairs[key]
@@ -112,7 +125,10 @@ func (j *Judge) Add(r *Record, file int64) {
 		p = &pair{}
 		j.pairs[key] = p
 	}
-	j.units += p.add(r, FrameRef{file, r.N}, side, j.limit)
+	d := p.add(r, FrameRef{file, r.N}, side, request)
+	if r.ICMP.Echo {
+		j.units += p.match.add(newSlotKey(side, r.ICMP.ID, r.ICMP.Seq), request, d, j.limit)
+	}
 	if p.match.units > j.limit {
 		j.units -= p.match.shrink(j.limit)
 	}
@@ -128,12 +144,11 @@ func (j *Judge) Add(r *Record, file int64) {
 // 32,768 pairs of addresses and belong to further ones.
 func (j *Judge) Left() int64 { return j.left }
 
-// add takes a frame of a pair that may keep limit units and gives by how much
-// its units grew.
-func (p *pair) add(r *Record, ref FrameRef, side, limit int) int {
+// add takes a frame and gives the digest of its payload.
+func (p *pair) add(r *Record, ref FrameRef, side int, request bool) digest {
 	i := r.ICMP
 	way := 1
-	if i.Request {
+	if request {
 		way = 0
 		p.asked[side]++
 		p.size(i.PayloadBytes)
@@ -161,12 +176,12 @@ func (p *pair) add(r *Record, ref FrameRef, side, limit int) int {
 		}
 		p.busy.add(r.Time.Sec)
 	}
-	if p.marks.add(i, &d) || k.odd() {
+	if marked := i.Echo && p.marks.add(i, &d); marked || k.odd() {
 		p.odd = keepFirst(p.odd, ref)
 	} else {
 		p.plain = keepFirst(p.plain, ref)
 	}
-	return p.match.add(newSlotKey(side, i.ID, i.Seq), i.Request, d, limit)
+	return d
 }
 
 // keepFirst puts a frame among the first maxFrames.

@@ -23,7 +23,8 @@ type pcap struct {
 func never(uint32, uint32) bool  { return false }
 func always(uint32, uint32) bool { return true }
 
-// parsePcap reads the 24 bytes of a file header, or says why it cannot.
+// parsePcap reads the 24 bytes of a file header, or says why it cannot. It
+// needs four bytes to say that.
 func parsePcap(b []byte) (pcap, string) {
 	p := pcap{swapped: never}
 	switch binary.LittleEndian.Uint32(b) {
@@ -37,6 +38,9 @@ func parsePcap(b []byte) (pcap, string) {
 		p.order, p.nano = binary.BigEndian, true
 	default:
 		return p, fmt.Sprintf("no pcap or pcapng file: it begins with %x", b[:4])
+	}
+	if len(b) < fileHeader {
+		return p, ""
 	}
 	major, minor := p.order.Uint16(b[4:]), p.order.Uint16(b[6:])
 	switch {
@@ -55,15 +59,15 @@ func parsePcap(b []byte) (pcap, string) {
 // cannot be ends the file: nothing tells where the next one begins.
 func (w *walk) classic() {
 	head := w.win.peek(fileHeader)
-	if len(head) < fileHeader {
-		w.n++
-		w.cut(0, "inside the file header")
-		return
-	}
 	p, reason := parsePcap(head)
-	if reason != "" {
+	switch {
+	case reason != "":
 		w.n++
 		w.bad(0, reason)
+		return
+	case len(head) < fileHeader:
+		w.n++
+		w.cut(0, "inside the file header")
 		return
 	}
 	w.win.pass(fileHeader)

@@ -37,7 +37,7 @@ type section struct {
 
 // blocks reads the blocks of a pcapng file.
 func (w *walk) blocks() {
-	var s section
+	s := section{order: binary.LittleEndian} // a section header that is broken tells no other
 	for !w.over {
 		at := w.win.offset()
 		head := w.win.peek(blockFrame)
@@ -58,7 +58,7 @@ func (w *walk) blocks() {
 			return
 		}
 		if reason != "" {
-			w.search(&s, at, reason)
+			w.search(s.order, at, reason)
 			continue
 		}
 		b := w.win.peek(length)
@@ -148,12 +148,8 @@ func knownBlock(t uint32) bool {
 // frame: how many frames it held is not known. The next block is looked for
 // first where a length of the broken one says, because what a packet carries
 // may look like blocks too.
-func (w *walk) search(s *section, at int64, reason string) {
+func (w *walk) search(order binary.ByteOrder, at int64, reason string) {
 	w.n++
-	order := s.order
-	if order == nil { // before the first section header
-		order = binary.LittleEndian
-	}
 	b := w.win.peek(2 * maxSound)
 	for _, n := range []int{int(order.Uint32(b[4:])), packetEnd(b, order)} {
 		if n >= blockFrame && n <= len(b)-blockFrame && soundBlock(b[n:], order) > 0 {

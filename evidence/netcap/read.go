@@ -34,6 +34,9 @@ func ReadFrame(r io.Reader, n int64) (Record, []byte, error) {
 	var rec Record
 	var frame []byte
 	err := fmt.Errorf("read capture frame %d: the file has no such frame", n)
+	if n < 1 {
+		return rec, nil, err
+	}
 	w := walk{win: openWindow(r), only: n}
 	w.yield = func(found Record, bad error) bool {
 		var b *BadFrame
