@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
@@ -430,4 +431,78 @@ func fillRows(t testing.TB, fast []*fastRows) {
 		must(t, sums.add(t.Context(), 0, row, ports))
 	}
 	must(t, errors.Join(flows.end(t.Context()), sums.end(t.Context())))
+}
+
+// TestFlowPages holds every kind of page to the one order.
+func TestFlowPages(t *testing.T) {
+	c := newTestCase(t)
+	bringPath(t, c, evidence.KindFlowLog, writeFlows(t, 2000, 4))
+	bringPath(t, c, evidence.KindFlowLog, writeFlows(t, 600, 2))
+	for _, q := range []FlowQuery{{}, {Interface: "eni-0000000000000003"}, {IP: "10.0.0.9", Action: "ACCEPT"}} {
+		all := collect(t, c.Flows(t.Context(), q))
+		var got []evidence.Flow
+		r := PageRequest{Rows: 37}
+		for {
+			p, err := c.FlowPage(t.Context(), q, r)
+			must(t, err)
+			got = append(got, p.Rows...)
+			if !p.After {
+				break
+			}
+			r.From = p.Cursors[len(p.Cursors)-1]
+		}
+		if len(all) == 0 || asJSON(t, all) != asJSON(t, got) {
+			t.Errorf("%+v: %d records, in pages %d", q, len(all), len(got))
+		}
+		for i := 1; i < len(all); i++ {
+			if byFlowOrder(&all[i-1], &all[i]) >= 0 {
+				t.Fatalf("%+v: record %d out of order", q, i)
+			}
+		}
+		p, err := c.FlowPage(t.Context(), q, PageRequest{Row: int64(len(all)) / 2, Rows: 5})
+		must(t, err)
+		if asJSON(t, p.Rows) != asJSON(t, all[len(all)/2-1:len(all)/2+4]) {
+			t.Errorf("%+v: another page at row %d", q, len(all)/2)
+		}
+	}
+}
+
+// TestManyFlowExhibits loads more exhibits in one transaction than SQLite
+// attaches files, and in as many transactions: to the same answers.
+func TestManyFlowExhibits(t *testing.T) {
+	c := newTestCase(t)
+	ctx := t.Context()
+	const exhibits = 7
+	for i := range exhibits {
+		dir := writeFlows(t, fewRows+2, 1)
+		old, err := filepath.Glob(dir + "/*")
+		must(t, err)
+		must(t, os.Rename(old[0], filepath.Join(dir, fmt.Sprintf("%d.log.gz", i)))) // of no named flow log: no copies
+		bringPath(t, c, evidence.KindFlowLog, dir)
+	}
+	one, err := c.FlowPeers(ctx, FlowQuery{})
+	must(t, err)
+	must(t, c.Index(ctx, IndexOptions{Rebuild: true}, nil))
+	two, err := c.FlowPeers(ctx, FlowQuery{})
+	must(t, err)
+	if !reflect.DeepEqual(one, two) {
+		t.Error("the same exhibits, other sums")
+	}
+	var records int64
+	for _, p := range two {
+		records += p.Records
+	}
+	if want := int64(exhibits * (fewRows + 2)); records != want {
+		t.Errorf("%d records of %d", records, want)
+	}
+	db, err := openWriter(ctx, c.indexPath())
+	must(t, err)
+	var ok string
+	must(t, errors.Join(db.QueryRow("PRAGMA integrity_check").Scan(&ok), db.Close()))
+	if ok != "ok" {
+		t.Error(ok)
+	}
+	if left, _ := filepath.Glob(c.indexPath() + "-rows*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
 }

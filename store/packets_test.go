@@ -338,3 +338,40 @@ func BenchmarkIndexFrames(b *testing.B) {
 	}
 	b.ReportMetric(200_000*float64(b.N)/b.Elapsed().Seconds(), "frames/s")
 }
+
+// TestCapturesOfCorpus indexes real captures: counts add up, every record
+// gives the bytes of its frame, nothing is lost that is not told.
+func TestCapturesOfCorpus(t *testing.T) {
+	corpus := os.Getenv("SNAPCASE_CORPUS")
+	if corpus == "" {
+		t.Skip("SNAPCASE_CORPUS names no corpus")
+	}
+	c := newTestCase(t)
+	bringPath(t, c, evidence.KindPcap, filepath.Join(corpus, "pcap"))
+	st, err := c.Stats(t.Context())
+	must(t, err)
+	all := collect(t, c.Packets(t.Context(), PacketQuery{}))
+	if int64(len(all)) != st[0].Records || len(all) == 0 {
+		t.Errorf("%d frames, stats say %d", len(all), st[0].Records)
+	}
+	for i := range all {
+		raw, err := c.Raw(t.Context(), all[i].Record)
+		must(t, err)
+		if int64(len(raw)) != all[i].Captured {
+			t.Errorf("%s: %d bytes, %d were captured", all[i].Record, len(raw), all[i].Captured)
+		}
+	}
+	q, err := c.ask(t.Context())
+	must(t, err)
+	defer q.end()
+	n, _, err := q.number(t.Context(), "SELECT sum(packets) FROM conversations")
+	must(t, err)
+	if n != st[0].Records {
+		t.Errorf("conversations hold %d frames of %d", n, st[0].Records)
+	}
+	for _, g := range st[0].Gaps {
+		if !strings.Contains(g.Place, "INDEX.md") {
+			t.Errorf("gap %+v", g)
+		}
+	}
+}
