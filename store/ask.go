@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -306,4 +307,13 @@ func (c *cond) text() string {
 		return ""
 	}
 	return " AND " + strings.Join(c.sql, " AND ")
+}
+
+// textList is a JSON array of strings, for json_each.
+func textList(all []string) (string, error) {
+	if all == nil {
+		all = []string{}
+	}
+	b, err := json.Marshal(all)
+	return string(b), err
 }

@@ -28,7 +28,9 @@ const (
 	colMessage
 	colResourceType
 	colResourceName
-	colOther // not of an event
+	colOther   // not of an event
+	colAddress // of a flow record or frame
+	colFlow    // of a flow record, no address
 )
 
 // dict numbers strings while exhibits are loaded. Number 0 is no string. It

@@ -169,8 +169,8 @@ func (q *question) textCondition(ctx context.Context, w *cond, word string, colu
 			return err
 		}
 		for _, c := range columns {
-			if cols&c.bit != 0 {
-				sets[c.bit] = append(sets[c.bit], id)
+			if all := sets[c.bit]; cols&c.bit != 0 && (len(all) == 0 || all[len(all)-1] != id) { // columns may share a bit
+				sets[c.bit] = append(all, id)
 			}
 		}
 		return nil

@@ -53,6 +53,9 @@ func (c *Case) index(ctx context.Context, o IndexOptions, p evidence.Progress) (
 	if err != nil {
 		return err
 	}
+	if err := c.judgeEchoes(ctx, db, p); err != nil {
+		return err
+	}
 	return c.gaps(ctx, db, plan)
 }
 
@@ -256,8 +259,7 @@ var lateIndexes = []struct{ name, on string }{
 	{"sessions_pid", "sessions (pid, created)"},
 	{"entries_dir", "entries (dir)"},
 	{"entries_inode", "entries (inode)"},
-	{"flows_iface", "flows (iface)"},
-	{"flows_peer", "flows (peer)"},
+	{"flow_sums_iface", "flow_sums (iface)"},
 }
 
 // freshIndexes drops the indexes where the tables are empty, so that a first

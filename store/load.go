@@ -243,6 +243,10 @@ func (l *load) folder(ctx context.Context) error {
 	switch l.acq.Kind {
 	case evidence.KindCloudTrail:
 		return l.events(ctx)
+	case evidence.KindFlowLog:
+		return l.flowLogs(ctx)
+	case evidence.KindPcap:
+		return l.captures(ctx)
 	default:
 		return l.hits(ctx, nil)
 	}

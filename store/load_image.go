@@ -251,7 +251,7 @@ func (l *entryLoad) insertEntries(ctx context.Context) error {
 			vol, open = v, open[:0]
 		}
 		dir, name := splitPath(path)
-		for len(open) > 0 && !within(open[len(open)-1].path, dir) {
+		for len(open) > 0 && !inFolder(open[len(open)-1].path, dir) {
 			open = open[:len(open)-1]
 		}
 		if len(open) == 0 || open[len(open)-1].path != dir {
@@ -281,8 +281,8 @@ func splitPath(path string) (dir, name string) {
 	return path[:i], path[i+1:]
 }
 
-// within says whether dir is parent or lies below it.
-func within(parent, dir string) bool {
+// inFolder says whether dir is parent or lies below it.
+func inFolder(parent, dir string) bool {
 	return strings.HasPrefix(dir, parent) && (len(dir) == len(parent) || dir[len(parent)] == '/')
 }
 

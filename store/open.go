@@ -24,13 +24,14 @@ type Case struct {
 	o      Options
 	ledger *custody.Ledger
 
-	mu     sync.Mutex
-	db     *sql.DB                      // for questions; nil until the first one
-	snap   *snapshot                    // of the index; nil until the first question
-	paths  map[string]map[string]string // files of exhibits, by exhibit and name
-	unpack unpacked                     // texts of log files that were unpacked last
-	tags   tagCache
-	disks  diskCache
+	mu      sync.Mutex
+	db      *sql.DB                      // for questions; nil until the first one
+	snap    *snapshot                    // of the index; nil until the first question
+	paths   map[string]map[string]string // files of exhibits, by exhibit and name
+	unpack  unpacked                     // texts of log files that were unpacked last
+	tags    tagCache
+	disks   diskCache
+	judging *judging // of the index run that goes on
 }
 
 // Create makes a case folder with its ledger, and opens it. The folder may

@@ -199,9 +199,10 @@ CREATE TABLE flows (
 
 CREATE TABLE flow_sums (            -- records of status OK that are no copies
   x INTEGER NOT NULL, iface INTEGER, instance INTEGER, src INTEGER, dst INTEGER,
-  lsrc INTEGER, ldst INTEGER, proto INTEGER, direction INTEGER,
+  lsrc INTEGER, ldst INTEGER, proto INTEGER, direction INTEGER, peer INTEGER,
   records INTEGER NOT NULL, packets INTEGER NOT NULL, bytes INTEGER NOT NULL,
-  accepted INTEGER NOT NULL, rejected INTEGER NOT NULL, first INTEGER, last INTEGER
+  accepted INTEGER NOT NULL, rejected INTEGER NOT NULL, first INTEGER, last INTEGER,
+  ports BLOB                        -- ascending lower ports, as varints of their distances
 ) STRICT;
 CREATE TABLE flow_gaps (            -- windows of which records were lost
   x INTEGER NOT NULL, iface INTEGER, n INTEGER NOT NULL
