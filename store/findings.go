@@ -73,7 +73,7 @@ func (q *question) keysOnDisk(ctx context.Context) ([]evidence.Finding, error) {
 				where = append(where, fmt.Sprintf("%d %s", places[s], s))
 			}
 		}
-		f.Observed = fmt.Sprintf("found in %s; %s made by %s in %s", strings.Join(where, ", "), countOf(k.Events, "call"), cmp.Or(strings.Join(k.Principals, ", "), "a principal that the records do not name"), strings.Join(k.Regions, ", "))
+		f.Observed = fmt.Sprintf("found in %s places; %s made by %s in %s", strings.Join(where, ", "), countOf(k.Events, "call"), cmp.Or(strings.Join(k.Principals, ", "), "a principal that the records do not name"), strings.Join(k.Regions, ", "))
 		if secret {
 			f.Observed += "; its secret lies beside it"
 		}
@@ -198,7 +198,19 @@ func (q *question) newRegion(ctx context.Context, region, ts int64, start imagin
 		return f, err
 	}
 	f.Entities = append(f.Entities, who...)
-	f.Observed = fmt.Sprintf("the evidence begins at %s; the first call in %s came at %s, by %s; %s there, %d failed", start, names[region], f.First, cmp.Or(strings.Join(who, ", "), "a principal that the records do not name"), countOf(n, "call"), bad)
+	first, err := q.numbers(ctx, "SELECT id FROM events WHERE "+here+" AND ts IS NOT NULL ORDER BY ts, id LIMIT 1", region)
+	if err != nil {
+		return f, err
+	}
+	events, err := q.eventsByID(ctx, first)
+	if err != nil {
+		return f, err
+	}
+	by := "a principal that the records do not name"
+	for i := range events {
+		by = cmp.Or(caller(&events[i]), by)
+	}
+	f.Observed = fmt.Sprintf("the evidence begins at %s; the first call in %s came at %s, by %s; since then %s, %d of them failed, by %s", start, names[region], f.First, by, countOf(n, "call"), bad, countOf(int64(len(who)), "principal"))
 	if len(made) > 0 {
 		f.Level = "high"
 		f.Observed += "; made there: " + strings.Join(made, ", ")
