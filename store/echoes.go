@@ -7,10 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
-
 	"snapcase/evidence"
 	"snapcase/evidence/netcap"
+	"strings"
 )
 
 // ICMP judges the echo traffic of every pair of addresses, over all captures
