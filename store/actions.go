@@ -8,11 +8,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
+
 	"snapcase/evidence"
 	"snapcase/evidence/custody"
 	"snapcase/imaging"
-	"strings"
-	"time"
 )
 
 // Accessed records that content of an exhibit was shown: at most one

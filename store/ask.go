@@ -9,10 +9,11 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"snapcase/evidence"
 	"strconv"
 	"strings"
 	"sync"
+
+	"snapcase/evidence"
 )
 
 // question is one question to the index: a read transaction, so that all its

@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"snapcase/evidence"
 	"testing"
+
+	"snapcase/evidence"
 )
 
 // BenchmarkIndexEvents derives the index of one CloudTrail exhibit; one

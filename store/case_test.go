@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"snapcase/evidence"
-	"snapcase/evidence/custody"
 	"testing"
 	"time"
+
+	"snapcase/evidence"
+	"snapcase/evidence/custody"
 )
 
 func must(t testing.TB, err error) {

@@ -6,8 +6,9 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
-	"snapcase/evidence"
 	"strings"
+
+	"snapcase/evidence"
 )
 
 // link is one edge of the chain of keys: an answer that held a key.

@@ -9,8 +9,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"snapcase/evidence"
 	"strings"
+
+	"snapcase/evidence"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )

@@ -9,8 +9,9 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"snapcase/evidence/cloudtrail"
 	"sync"
+
+	"snapcase/evidence/cloudtrail"
 )
 
 // dedup decides which rows are events of their own and puts those in order:

@@ -7,9 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
+
 	"snapcase/evidence"
 	"snapcase/evidence/netcap"
-	"strings"
 )
 
 // ICMP judges the echo traffic of every pair of addresses, over all captures

@@ -5,8 +5,9 @@ import (
 	"database/sql"
 	"net/netip"
 	"regexp"
-	"snapcase/evidence"
 	"strings"
+
+	"snapcase/evidence"
 )
 
 // The types of entity that a trace is of.

@@ -2,10 +2,11 @@ package store
 
 import (
 	"net/netip"
+	"strings"
+
 	"snapcase/evidence"
 	"snapcase/evidence/cloudtrail"
 	"snapcase/imaging"
-	"strings"
 )
 
 // Flags of an event row.

@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"snapcase/evidence"
 	"strings"
+
+	"snapcase/evidence"
 )
 
 // Events yields the CloudTrail events that q selects.

@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"snapcase/evidence"
-	"snapcase/imaging"
 	"strings"
 	"testing"
 	"time"
+
+	"snapcase/evidence"
+	"snapcase/imaging"
 )
 
 // randomTrail makes n events over a few hours with many equal times; every

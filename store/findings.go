@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
+
 	"snapcase/evidence"
 	"snapcase/imaging"
-	"strings"
 )
 
 // Findings are the detections over all sources. They are numbered in their

@@ -81,10 +81,21 @@ func TestFlows(t *testing.T) {
 		q    FlowQuery
 		want int
 	}{
-		{FlowQuery{IP: "198.51.100.7"}, 2}, {FlowQuery{Peer: "10.0.0.66"}, 1}, {FlowQuery{IP: "10.0.0.5", Peer: "203.0.113.9"}, 1}, {FlowQuery{IP: "8.8.8.8"}, 0},
-		{FlowQuery{Interface: "eni-a"}, 4}, {FlowQuery{Instance: "i-b"}, 1}, {FlowQuery{Instance: "eni-b"}, 0}, {FlowQuery{Protocol: "icmp"}, 1}, {FlowQuery{Protocol: "6"}, 2},
-		{FlowQuery{Port: port(443)}, 2}, {FlowQuery{Port: port(0)}, 1}, {FlowQuery{Action: "REJECT"}, 1}, {FlowQuery{Exhibit: "EX-002"}, 0},
-		{FlowQuery{From: at(t, "2026-01-01T00:01:00Z")}, 3}, {FlowQuery{To: at(t, "2026-01-01T00:00:50Z")}, 2},
+		{FlowQuery{IP: "198.51.100.7"}, 2},
+		{FlowQuery{Peer: "10.0.0.66"}, 1},
+		{FlowQuery{IP: "10.0.0.5", Peer: "203.0.113.9"}, 1},
+		{FlowQuery{IP: "8.8.8.8"}, 0},
+		{FlowQuery{Interface: "eni-a"}, 4},
+		{FlowQuery{Instance: "i-b"}, 1},
+		{FlowQuery{Instance: "eni-b"}, 0},
+		{FlowQuery{Protocol: "icmp"}, 1},
+		{FlowQuery{Protocol: "6"}, 2},
+		{FlowQuery{Port: port(443)}, 2},
+		{FlowQuery{Port: port(0)}, 1},
+		{FlowQuery{Action: "REJECT"}, 1},
+		{FlowQuery{Exhibit: "EX-002"}, 0},
+		{FlowQuery{From: at(t, "2026-01-01T00:01:00Z")}, 3},
+		{FlowQuery{To: at(t, "2026-01-01T00:00:50Z")}, 2},
 	} {
 		if got := collect(t, c.Flows(ctx, q.q)); len(got) != q.want {
 			t.Errorf("%+v gives %d records, want %d", q.q, len(got), q.want)

@@ -5,9 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"snapcase/evidence"
 	"strconv"
 	"strings"
+
+	"snapcase/evidence"
 )
 
 // Index derives index.db from exhibits and ledger. Each exhibit is loaded in

@@ -6,10 +6,11 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strings"
+
 	"snapcase/evidence"
 	"snapcase/evidence/credential"
 	"snapcase/imaging"
-	"strings"
 )
 
 // Keys are the access keys that were found in disks, memory and files, with

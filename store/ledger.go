@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
+
 	"snapcase/evidence"
 	"snapcase/evidence/acquire"
 	"snapcase/evidence/custody"
-	"sync"
 )
 
 // createLedger makes the ledger of a new case and says who opened it.

@@ -11,12 +11,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"snapcase/evidence"
-	"snapcase/evidence/acquire"
-	"snapcase/imaging"
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"snapcase/evidence"
+	"snapcase/evidence/acquire"
+	"snapcase/imaging"
 )
 
 // load brings one exhibit into the index, within one transaction.

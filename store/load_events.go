@@ -9,11 +9,12 @@ import (
 	"iter"
 	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
+
 	"snapcase/evidence"
 	"snapcase/evidence/cloudtrail"
 	"snapcase/imaging"
-	"sync"
-	"sync/atomic"
 )
 
 // eventLoad loads one CloudTrail exhibit.

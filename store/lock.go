@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"snapcase/evidence"
 	"strings"
 	"syscall"
+
+	"snapcase/evidence"
 )
 
 // lock is the case's lock: one process at a time acquires or indexes. It is a

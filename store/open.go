@@ -10,11 +10,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
+	"time"
+
 	"snapcase/evidence"
 	"snapcase/evidence/custody"
 	"snapcase/imaging"
-	"sync"
-	"time"
 )
 
 // Case is an open case. It is safe for concurrent use.

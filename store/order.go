@@ -6,8 +6,9 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
-	"snapcase/imaging"
 	"strings"
+
+	"snapcase/imaging"
 )
 
 // stream is the rows of one exhibit in one table that a listing may show:

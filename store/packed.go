@@ -5,9 +5,10 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math"
-	"snapcase/imaging"
 	"strings"
 	"sync"
+
+	"snapcase/imaging"
 )
 
 // packedID is an id of a record without a pointer: a UUID in canonical form is

@@ -98,8 +98,14 @@ func TestPackets(t *testing.T) {
 		q    PacketQuery
 		want int
 	}{
-		{PacketQuery{IP: "192.0.2.1"}, 3}, {PacketQuery{IP: "10.9.0.1"}, 1}, {PacketQuery{Protocol: "icmp"}, 3}, {PacketQuery{Protocol: "17"}, 2}, {PacketQuery{Protocol: "arp"}, 0},
-		{PacketQuery{VNI: &vni}, 1}, {PacketQuery{VNI: &other}, 0}, {PacketQuery{Exhibit: "EX-002"}, 0},
+		{PacketQuery{IP: "192.0.2.1"}, 3},
+		{PacketQuery{IP: "10.9.0.1"}, 1},
+		{PacketQuery{Protocol: "icmp"}, 3},
+		{PacketQuery{Protocol: "17"}, 2},
+		{PacketQuery{Protocol: "arp"}, 0},
+		{PacketQuery{VNI: &vni}, 1},
+		{PacketQuery{VNI: &other}, 0},
+		{PacketQuery{Exhibit: "EX-002"}, 0},
 	} {
 		if got := collect(t, c.Packets(ctx, q.q)); len(got) != q.want {
 			t.Errorf("%+v gives %d frames, want %d", q.q, len(got), q.want)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"slices"
+
 	"snapcase/imaging"
 )
 

@@ -10,11 +10,12 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync"
+
 	"snapcase/evidence"
 	"snapcase/evidence/cloudtrail"
 	"snapcase/evidence/flowlog"
 	"snapcase/evidence/netcap"
-	"sync"
 
 	"github.com/klauspost/compress/gzip"
 )

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
 	"snapcase/evidence"
 )
 

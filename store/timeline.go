@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
+
 	"snapcase/evidence"
 	"snapcase/imaging"
-	"strings"
 )
 
 // The sources of the timeline, in the order of moments of one time.

@@ -7,9 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+
 	"snapcase/evidence"
 	"snapcase/imaging"
-	"strings"
 )
 
 // Trace tells what an access key, user, role session, instance, address or

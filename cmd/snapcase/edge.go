@@ -41,7 +41,7 @@ func emit(w io.Writer, v any) error {
 // say writes a message to people, with text from evidence made harmless.
 func (e *edge) say(format string, args ...any) {
 	if !e.quiet {
-		fmt.Fprintln(e.stderr, visible.Escape(fmt.Sprintf(format, args...)))
+		_, _ = fmt.Fprintln(e.stderr, visible.Escape(fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -124,12 +124,12 @@ func (m *meter) step(s evidence.Step) {
 	m.last = t
 	line := m.line(s, t.Sub(m.began))
 	if !m.tty {
-		fmt.Fprintln(m.w, line)
+		_, _ = fmt.Fprintln(m.w, line)
 		return
 	}
 	pad := max(0, m.width-len([]rune(line)))
 	m.width, m.drawn = len([]rune(line)), true
-	fmt.Fprintf(m.w, "\r%s%s", line, strings.Repeat(" ", pad))
+	_, _ = fmt.Fprintf(m.w, "\r%s%s", line, strings.Repeat(" ", pad))
 }
 
 func (m *meter) line(s evidence.Step, took time.Duration) string {
@@ -160,7 +160,7 @@ func (m *meter) end() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.tty && m.drawn {
-		fmt.Fprintf(m.w, "\r%s\r", strings.Repeat(" ", m.width))
+		_, _ = fmt.Fprintf(m.w, "\r%s\r", strings.Repeat(" ", m.width))
 	}
 }
 

@@ -64,10 +64,10 @@ func run(args []string) int {
 
 // complain writes the error and its hint for a person.
 func complain(w io.Writer, err error) {
-	fmt.Fprintf(w, "snapcase: %s\n", visible.Escape(err.Error()))
+	_, _ = fmt.Fprintf(w, "snapcase: %s\n", visible.Escape(err.Error()))
 	var h evidence.Hinted
 	if errors.As(err, &h) {
-		fmt.Fprintf(w, "hint: %s\n", visible.Escape(h.Hint()))
+		_, _ = fmt.Fprintf(w, "hint: %s\n", visible.Escape(h.Hint()))
 	}
 }
 

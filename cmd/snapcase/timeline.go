@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -64,7 +63,7 @@ func timelineCommand(e *edge) *cobra.Command {
 }
 
 func (e *edge) timelineTo(c *cobra.Command, cs *store.Case, q store.TimelineQuery, format, out string) (err error) {
-	var w io.Writer = e.stdout
+	w := e.stdout
 	if out != "" {
 		f, err := os.OpenFile(out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 		if err != nil {
@@ -77,12 +76,12 @@ func (e *edge) timelineTo(c *cobra.Command, cs *store.Case, q store.TimelineQuer
 		}
 	}
 	moments := cs.Timeline(c.Context(), q)
-	switch {
-	case format == "bodyfile":
+	switch format {
+	case "bodyfile":
 		return report.Bodyfile(w, cs.Files(c.Context(), store.FileQuery{}))
-	case format == "timesketch":
+	case "timesketch":
 		return report.Timesketch(w, moments)
-	case format == "csv":
+	case "csv":
 		return report.TimelineCSV(w, moments)
 	}
 	b := e.out()

@@ -48,10 +48,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"snapcase/evidence"
-	"snapcase/evidence/custody"
 	"strings"
 	"time"
+
+	"snapcase/evidence"
+	"snapcase/evidence/custody"
 )
 
 // Ledger is what acquire needs of the custody ledger: Append returns once the

@@ -13,14 +13,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"snapcase/evidence"
-	"snapcase/evidence/credential"
-	"snapcase/evidence/custody"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"snapcase/evidence"
+	"snapcase/evidence/credential"
+	"snapcase/evidence/custody"
 )
 
 var key = []byte("0123456789abcdef0123456789abcdef")

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"snapcase/evidence"
-	"snapcase/evidence/custody"
 	"testing"
 	"time"
+
+	"snapcase/evidence"
+	"snapcase/evidence/custody"
 )
 
 const caseID = "urn:uuid:6f1f7ad2-4a1e-4c1b-9d55-1f2f7c1f0a11"

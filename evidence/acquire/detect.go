@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"snapcase/evidence"
 	"strings"
+
+	"snapcase/evidence"
 )
 
 const (

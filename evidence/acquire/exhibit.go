@@ -9,8 +9,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"snapcase/evidence"
 	"strconv"
+
+	"snapcase/evidence"
 
 	"golang.org/x/sys/unix"
 )

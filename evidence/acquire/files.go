@@ -10,11 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"snapcase/evidence"
-	"snapcase/evidence/credential"
 	"strconv"
 	"strings"
 	"time"
+
+	"snapcase/evidence"
+	"snapcase/evidence/credential"
 
 	"golang.org/x/sys/unix"
 )

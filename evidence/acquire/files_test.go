@@ -11,12 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"snapcase/evidence"
-	"snapcase/evidence/credential"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"snapcase/evidence"
+	"snapcase/evidence/credential"
 )
 
 const event = `{"Records":[{"eventVersion":"1.08","eventID":"e1","eventName":"GetCallerIdentity","eventSource":"sts.amazonaws.com"}]}`

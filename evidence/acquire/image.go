@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"hash"
 	"os"
-	"snapcase/evidence"
-	"snapcase/evidence/credential"
 	"sync/atomic"
 	"time"
+
+	"snapcase/evidence"
+	"snapcase/evidence/credential"
 
 	"golang.org/x/sync/errgroup"
 )

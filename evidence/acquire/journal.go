@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+
 	"snapcase/evidence"
 	"snapcase/imaging"
 

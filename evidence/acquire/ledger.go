@@ -7,9 +7,10 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
+
 	"snapcase/evidence"
 	"snapcase/evidence/custody"
-	"strings"
 )
 
 // mostErrors is how many read errors a record lists; read-errors.jsonl, whose

@@ -11,9 +11,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"snapcase/evidence"
 	"strings"
 	"unicode/utf8"
+
+	"snapcase/evidence"
 )
 
 // encodedFolder holds, below files/, the files whose names cannot be kept.

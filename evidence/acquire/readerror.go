@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"snapcase/evidence"
 	"syscall"
+
+	"snapcase/evidence"
 
 	"golang.org/x/sys/unix"
 )

@@ -11,10 +11,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"snapcase/evidence"
 	"strings"
 	"testing"
 	"time"
+
+	"snapcase/evidence"
 )
 
 // TestMain runs an acquisition instead of the tests where it is told to: it is

@@ -9,11 +9,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"strings"
+
 	"snapcase/evidence"
 	"snapcase/evidence/credential"
 	"snapcase/imaging"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )

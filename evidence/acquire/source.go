@@ -6,9 +6,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
+
 	"snapcase/evidence"
 	"snapcase/imaging"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )

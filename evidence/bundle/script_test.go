@@ -230,9 +230,19 @@ func TestScriptAgreesOnChanges(t *testing.T) {
 		}, "")
 	}
 	for _, c := range []struct{ add, want string }{
-		{"x", "FILE_UNLISTED"}, {"data/x", "FILE_UNLISTED"}, {"data/exhibits/EX-009/x", "FILE_UNLISTED"}, {"seal/x", "FILE_UNLISTED"}, {"seal/.hidden", "FILE_UNLISTED"},
-		{"seal/d/x", "FILE_UNLISTED"}, {"fetch.txt", "FETCH_TXT_PRESENT"}, {"a b", "MANIFEST_PATH_UNSAFE"}, {"data/\x1b[31m", "MANIFEST_PATH_UNSAFE"}, {"data/ü", "MANIFEST_PATH_UNSAFE"},
-		{"seal/tagmanifest-sha256.txt.0123456789abcdef.sig.tsr", "FILE_UNLISTED"}, {"custody/checkpoints/99999999.txt", "FILE_UNLISTED"}, {".hidden", "FILE_UNLISTED"},
+		{"x", "FILE_UNLISTED"},
+		{"data/x", "FILE_UNLISTED"},
+		{"data/exhibits/EX-009/x", "FILE_UNLISTED"},
+		{"seal/x", "FILE_UNLISTED"},
+		{"seal/.hidden", "FILE_UNLISTED"},
+		{"seal/d/x", "FILE_UNLISTED"},
+		{"fetch.txt", "FETCH_TXT_PRESENT"},
+		{"a b", "MANIFEST_PATH_UNSAFE"},
+		{"data/\x1b[31m", "MANIFEST_PATH_UNSAFE"},
+		{"data/ü", "MANIFEST_PATH_UNSAFE"},
+		{"seal/tagmanifest-sha256.txt.0123456789abcdef.sig.tsr", "FILE_UNLISTED"},
+		{"custody/checkpoints/99999999.txt", "FILE_UNLISTED"},
+		{".hidden", "FILE_UNLISTED"},
 	} {
 		try("add "+c.add, func(bag string) { put(t, filepath.Join(bag, c.add), []byte("x")) }, c.want)
 	}

@@ -1,8 +1,9 @@
 package cloudtrail
 
 import (
-	"snapcase/evidence"
 	"strings"
+
+	"snapcase/evidence"
 )
 
 // making says what a call makes: the type, and the names under which the

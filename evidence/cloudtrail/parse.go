@@ -3,6 +3,7 @@ package cloudtrail
 import (
 	"crypto/sha256"
 	"errors"
+
 	"snapcase/evidence"
 	"snapcase/imaging"
 )

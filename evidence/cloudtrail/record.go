@@ -2,6 +2,7 @@ package cloudtrail
 
 import (
 	"fmt"
+
 	"snapcase/evidence"
 	"snapcase/imaging"
 )

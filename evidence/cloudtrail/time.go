@@ -1,8 +1,9 @@
 package cloudtrail
 
 import (
-	"snapcase/imaging"
 	"time"
+
+	"snapcase/imaging"
 )
 
 // parseTime reads 2023-07-10T12:00:00Z, with a blank in place of T, with a

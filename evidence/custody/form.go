@@ -66,9 +66,20 @@ type FormEnding struct {
 
 // sourceFields are the fields of an acquisition that name a cloud disk.
 var sourceFields = []FormField{
-	{"source", "source"}, {"account", "account"}, {"region", "region"}, {"zone", "zone"}, {"instance", "instance"}, {"volume", "volume"},
-	{"device", "device name"}, {"snapshot", "snapshot"}, {"lineage", "lineage"}, {"ami", "AMI"}, {"encryption", "encryption"},
-	{"kms_key", "KMS key"}, {"created", "created"}, {"tags", "tags"},
+	{"source", "source"},
+	{"account", "account"},
+	{"region", "region"},
+	{"zone", "zone"},
+	{"instance", "instance"},
+	{"volume", "volume"},
+	{"device", "device name"},
+	{"snapshot", "snapshot"},
+	{"lineage", "lineage"},
+	{"ami", "AMI"},
+	{"encryption", "encryption"},
+	{"kms_key", "KMS key"},
+	{"created", "created"},
+	{"tags", "tags"},
 }
 
 // FormOf fills the form from the records of a ledger, oldest first.

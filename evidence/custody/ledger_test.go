@@ -50,8 +50,12 @@ func TestAppendAndReadBack(t *testing.T) {
 		t.Fatalf("head %s of %d", head, n)
 	}
 	for _, bad := range []Record{
-		{Type: "x"}, {Type: "review.note", Exhibit: "../x"}, {Type: "review.note", Data: map[string]any{"x": 1.5}}, {Type: "review.note", Data: map[string]any{"x": nil}},
-		{Type: "review.note", Data: map[string]any{"x": int64(1) << 53}}, {Type: "review.note", Data: map[string]any{"x": strings.Repeat("x", maxLine)}},
+		{Type: "x"},
+		{Type: "review.note", Exhibit: "../x"},
+		{Type: "review.note", Data: map[string]any{"x": 1.5}},
+		{Type: "review.note", Data: map[string]any{"x": nil}},
+		{Type: "review.note", Data: map[string]any{"x": int64(1) << 53}},
+		{Type: "review.note", Data: map[string]any{"x": strings.Repeat("x", maxLine)}},
 	} {
 		if err := l.Append(t.Context(), bad); err == nil {
 			t.Errorf("%+v was appended", bad)

@@ -22,8 +22,9 @@ const (
 // inode is the raw bytes of one, 128 at least.
 type inode []byte
 
-func (in inode) mode() uint32       { return uint32(le.Uint16(in)) }
-func (in inode) uid() uint32        { return uint32(le.Uint16(in[2:])) | uint32(le.Uint16(in[120:]))<<16 }
+func (in inode) mode() uint32 { return uint32(le.Uint16(in)) }
+func (in inode) uid() uint32  { return uint32(le.Uint16(in[2:])) | uint32(le.Uint16(in[120:]))<<16 }
+
 func (in inode) gid() uint32        { return uint32(le.Uint16(in[24:])) | uint32(le.Uint16(in[122:]))<<16 }
 func (in inode) links() uint32      { return uint32(le.Uint16(in[26:])) }
 func (in inode) dtime() uint32      { return le.Uint32(in[20:]) }

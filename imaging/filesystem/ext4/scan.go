@@ -18,7 +18,6 @@ type stretch struct {
 	// heads has for each inode the number of its last name plus one; nil
 	// where no name leads here.
 	heads []uint32
-	late  bool // something here is given out in the second round
 }
 
 // index is what one walk keeps in memory.

@@ -263,9 +263,22 @@ func foreign(src imaging.Source) bool {
 		off  int
 		text string
 	}{
-		{0, "XFSB"}, {0, "LUKS\xba\xbe"}, {3, "NTFS    "}, {3, "EXFAT   "}, {3, "-FVE-FS-"},
-		{54, "FAT"}, {82, "FAT32"}, {0, "hsqs"}, {4086, "SWAPSPACE2"}, {1024, "\x10\x20\xf5\xf2"},
-		{0, "LABELONE"}, {512, "LABELONE"}, {1024, "LABELONE"}, {1536, "LABELONE"}, {512, "EFI PART"}, {32, "NXSB"},
+		{0, "XFSB"},
+		{0, "LUKS\xba\xbe"},
+		{3, "NTFS    "},
+		{3, "EXFAT   "},
+		{3, "-FVE-FS-"},
+		{54, "FAT"},
+		{82, "FAT32"},
+		{0, "hsqs"},
+		{4086, "SWAPSPACE2"},
+		{1024, "\x10\x20\xf5\xf2"},
+		{0, "LABELONE"},
+		{512, "LABELONE"},
+		{1024, "LABELONE"},
+		{1536, "LABELONE"},
+		{512, "EFI PART"},
+		{32, "NXSB"},
 	} {
 		if bytes.HasPrefix(p[s.off:], []byte(s.text)) {
 			return true

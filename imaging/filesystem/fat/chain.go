@@ -17,7 +17,7 @@ type piece struct{ start, n uint32 }
 // end). damage says why it is shorter, longer or no chain.
 func (fs *FS) chain(first uint32, want int64) (pieces []piece, damage string, err error) {
 	n, c := int64(0), first
-	var slow uint32 = first // follows at half the speed: it is met again in a loop
+	slow := first // follows at half the speed: it is met again in a loop
 	for fs.valid(c) && (want == 0 || n < want) {
 		if k := len(pieces) - 1; k >= 0 && pieces[k].start+pieces[k].n == c {
 			pieces[k].n++

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -134,7 +135,7 @@ func walkAll(t testing.TB, f *fat.FS) map[string]filesystem.Entry {
 func sum(t testing.TB, src imaging.Source) [32]byte {
 	t.Helper()
 	b := make([]byte, src.Size())
-	if _, err := src.ReadAt(b, 0); err != nil && err != io.EOF {
+	if _, err := src.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
 		t.Fatal(err)
 	}
 	return sha256.Sum256(b)

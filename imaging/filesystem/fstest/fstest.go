@@ -302,8 +302,8 @@ func checkCancel(t *testing.T, fs filesystem.FileSystem, count int) {
 // checkStop demands that a consumer may leave a walk at any entry.
 func checkStop(t *testing.T, fs filesystem.FileSystem) {
 	n := 0
-	for range fs.Walk(context.Background()) {
-		if n++; n == 1 {
+	for _, err := range fs.Walk(context.Background()) {
+		if n++; n == 1 || err != nil {
 			break
 		}
 	}
