@@ -53,9 +53,6 @@ type entryLoad struct {
 }
 
 func (l *entryLoad) run(ctx context.Context) error {
-	for _, s := range l.disk.State {
-		l.stats.gap(evidence.Gap{Exhibit: l.acq.Exhibit, Place: l.acq.Exhibit, Reason: s})
-	}
 	for i, v := range l.disk.Volumes {
 		l.vol = i
 		l.stats.Volumes = append(l.stats.Volumes, volumeStats(v))
