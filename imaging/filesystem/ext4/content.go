@@ -125,7 +125,11 @@ func (c *Content) ReadAt(p []byte, off int64) (int, error) {
 		p, eof = p[:rest], io.EOF
 	}
 	if c.small != nil {
-		copy(p, c.small[off:])
+		n := 0
+		if off < int64(len(c.small)) {
+			n = copy(p, c.small[off:])
+		}
+		clear(p[n:])
 		return len(p), eof
 	}
 	bs := c.fs.sb.blockSize

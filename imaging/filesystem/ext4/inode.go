@@ -142,9 +142,7 @@ func (fs *FS) size(in inode) (stored uint64, bounded int64) {
 // maxSize is the largest content that the inode's kind of map can hold.
 func (fs *FS) maxSize(in inode) uint64 {
 	switch {
-	case in.flags()&flagInline != 0:
-		return uint64(60 + len(in))
-	case in.flags()&flagExtents != 0:
+	case in.flags()&(flagExtents|flagInline) != 0: // what is not inline reads as zeros
 		return (1<<32 - 1) * uint64(fs.sb.blockSize)
 	}
 	n := uint64(fs.sb.blockSize / 4)
@@ -210,6 +208,5 @@ func (in inode) inline(size int64) (content []byte, damage string) {
 	if int64(len(content)) >= size {
 		return content[:size], ""
 	}
-	damage = fmt.Sprintf("truncated: %d bytes of inline content, the inode says %d", len(content), size)
-	return append(content, make([]byte, size-int64(len(content)))...), damage
+	return content, fmt.Sprintf("truncated: %d bytes of inline content, the inode says %d", len(content), size)
 }
