@@ -46,6 +46,7 @@ type Place struct {
 	Secret      bool    `json:"secret"`
 	Fingerprint string  `json:"secret_fingerprint,omitempty"`
 	FileOffset  *int64  `json:"file_offset,omitempty"` // bytes in the entry's content, where one owns it
+	Area        string  `json:"area,omitempty"`        // what the bytes are where they are no content: journal, metadata, xattr, directory, unknown
 }
 
 // Key is one access key id with where it was found and how it was used.
@@ -401,6 +402,7 @@ type ExhibitStats struct {
 	First      imaging.Time  `json:"first"`
 	Last       imaging.Time  `json:"last"`
 	Regions    []string      `json:"regions,omitempty"`
+	State      []string      `json:"state,omitempty"` // of a disk: what an examiner must know of its partition tables
 	Volumes    []VolumeStats `json:"volumes"`
 	Gaps       []Gap         `json:"gaps,omitempty"` // the first 1,000 things that could not be read
 }

@@ -1,10 +1,86 @@
 package store
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
 
-// diskCache keeps the images that were opened.
-type diskCache struct{}
+	"snapcase/evidence"
+	"snapcase/imaging/disk"
+	"snapcase/imaging/image"
+)
 
-func (d *diskCache) close() error { return nil }
+// diskCache keeps the images that were opened, until the case is closed. It is
+// safe for concurrent use.
+type diskCache struct {
+	mu     sync.Mutex
+	closed bool
+	images map[string]*openImage
+}
 
-func (l *load) image(ctx context.Context) error { return nil }
+// openImage is a sealed image; its disk is read when it is asked for.
+type openImage struct {
+	*image.File
+	once sync.Once
+	disk *disk.Disk
+	err  error
+}
+
+var errClosed = errors.New("the case is closed")
+
+func (d *diskCache) close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	var errs []error
+	for _, i := range d.images {
+		errs = append(errs, i.Close())
+	}
+	d.images = nil
+	return errors.Join(errs...)
+}
+
+// image is the sealed image of an exhibit, opened at most once.
+func (d *diskCache) image(f evidence.Folder, exhibit string) (*openImage, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, errClosed
+	}
+	if i := d.images[exhibit]; i != nil {
+		return i, nil
+	}
+	src, err := openSealed(f, exhibit)
+	if err != nil {
+		return nil, err
+	}
+	if d.images == nil {
+		d.images = map[string]*openImage{}
+	}
+	d.images[exhibit] = &openImage{File: src}
+	return d.images[exhibit], nil
+}
+
+// volume is a volume of an exhibit's image, with a file system.
+func (c *Case) volume(ctx context.Context, exhibit, id string) (*disk.Volume, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	i, err := c.disks.image(c.folder, exhibit)
+	if err != nil {
+		return nil, err
+	}
+	i.once.Do(func() { i.disk, i.err = disk.Open(i.File) })
+	if i.err != nil {
+		return nil, i.err
+	}
+	v := i.disk.Volume(id)
+	if v == nil {
+		return nil, evidence.WithHint(fmt.Errorf("volume %s of %s: %w", id, exhibit, evidence.ErrNotFound), "snapcase stats CASE lists the volumes")
+	}
+	if v.FS == nil {
+		return nil, fmt.Errorf("volume %s of %s: no file system is read there", id, exhibit)
+	}
+	return v, nil
+}

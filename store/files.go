@@ -2,31 +2,354 @@ package store
 
 import (
 	"context"
-	"errors"
+	"database/sql"
+	"fmt"
 	"iter"
+	"slices"
+	"strings"
 
 	"snapcase/evidence"
-	"snapcase/imaging"
+	"snapcase/imaging/filesystem"
 )
 
-var errUnbuilt = errors.New("not built yet")
-
+// Files yields the file-system entries that q selects.
 func (c *Case) Files(ctx context.Context, q FileQuery) iter.Seq2[evidence.FileEntry, error] {
-	return func(yield func(evidence.FileEntry, error) bool) { yield(evidence.FileEntry{}, errUnbuilt) }
+	return func(yield func(evidence.FileEntry, error) bool) {
+		a, l, err := c.fileListing(ctx, q)
+		if err != nil {
+			yield(evidence.FileEntry{}, fmt.Errorf("files: %w", err))
+			return
+		}
+		defer a.end() //nolint:errcheck // read-only
+		each(ctx, l.listing, 0, c.fileLoader(a, q), yield)
+	}
 }
 
+// FilePage is a page of what Files yields.
 func (c *Case) FilePage(ctx context.Context, q FileQuery, r PageRequest) (Page[evidence.FileEntry], error) {
-	return Page[evidence.FileEntry]{}, errUnbuilt
+	a, l, err := c.fileListing(ctx, q)
+	if err != nil {
+		return Page[evidence.FileEntry]{}, fmt.Errorf("files: %w", err)
+	}
+	defer a.end() //nolint:errcheck // read-only
+	f, err := l.page(ctx, r)
+	if err == nil && f.ordinal == 0 && l.inDir {
+		err = l.numberInDir(ctx, &f)
+	}
+	if err != nil {
+		return Page[evidence.FileEntry]{}, fmt.Errorf("files: %w", err)
+	}
+	return toPage(ctx, f, c.fileLoader(a, q))
 }
 
+// FileCount counts what q selects, up to limit (0: all).
 func (c *Case) FileCount(ctx context.Context, q FileQuery, limit int64) (int64, error) {
-	return 0, errUnbuilt
+	a, l, err := c.fileListing(ctx, q)
+	if err != nil {
+		return 0, fmt.Errorf("count files: %w", err)
+	}
+	defer a.end() //nolint:errcheck // read-only
+	return l.count(ctx, limit)
 }
 
-func (c *Case) OpenEntry(ctx context.Context, a evidence.Address) (imaging.Source, evidence.FileEntry, error) {
-	return nil, evidence.FileEntry{}, errUnbuilt
+// fileLoader gives the entries at some positions, with the digest of their
+// content where q asks for it.
+func (c *Case) fileLoader(a *question, q FileQuery) func(context.Context, []position) ([]evidence.FileEntry, error) {
+	return func(ctx context.Context, at []position) ([]evidence.FileEntry, error) {
+		rows, err := a.entryRows(ctx, idsOf(at))
+		if err != nil {
+			return nil, err
+		}
+		if q.Hash {
+			if err := c.hashEntries(ctx, rows); err != nil {
+				return nil, err
+			}
+		}
+		out := make([]evidence.FileEntry, len(rows))
+		for i := range rows {
+			out[i] = rows[i].FileEntry
+		}
+		return out, nil
+	}
 }
 
-func (c *Case) OpenImage(ctx context.Context, exhibit string) (imaging.Source, error) {
-	return nil, errUnbuilt
+func idsOf(at []position) []int64 {
+	ids := make([]int64, len(at))
+	for i, p := range at {
+		ids[i] = p.id
+	}
+	return ids
+}
+
+// fileListing is the order of entries: exhibit, volume, path, number. Entries
+// have no time of their own, so all of them are untimed rows; several streams
+// of one exhibit are runs of its numbers, in order.
+type fileListing struct {
+	*listing
+	inDir bool // filtered by one directory and nothing else that costs
+}
+
+// untimed is entries as listing reads tables.
+const untimedEntries = "(SELECT *, NULL AS ts FROM entries)"
+
+// fileListing is the entries that a query selects, as a listing of a question
+// that the caller ends.
+func (c *Case) fileListing(ctx context.Context, q FileQuery) (*question, *fileListing, error) {
+	a, err := c.ask(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := a.files(ctx, q)
+	if err != nil {
+		a.end() //nolint:errcheck // read-only
+		return nil, nil, err
+	}
+	return a, l, nil
+}
+
+func (q *question) files(ctx context.Context, f FileQuery) (*fileListing, error) {
+	l := &fileListing{listing: &listing{q: q}}
+	keep := matcher{q: q}
+	if f.Path != "" {
+		g, err := parseGlob(f.Path)
+		if err != nil {
+			return nil, err
+		}
+		keep.path = g
+	}
+	keep.name = fold(f.Name)
+	w := fileConditions(f, &keep)
+	if f.Dir != "" {
+		if err := q.inDirectory(ctx, &w, f.Dir); err != nil {
+			return nil, err
+		}
+	}
+	for _, sp := range q.volumeSpans(f) {
+		runs := []span{sp}
+		if f.Under != "" {
+			var err error
+			if runs, err = q.under(ctx, runs, f.Under); err != nil {
+				return nil, err
+			}
+		}
+		if keep.path != nil {
+			var err error
+			if runs, err = q.withPrefix(ctx, runs, keep.path.literal); err != nil {
+				return nil, err
+			}
+		}
+		for _, r := range runs {
+			r.tbl, r.timed, r.anchors = untimedEntries, r.lo-1, nil
+			l.streams = append(l.streams, newStream(r, 0, "", w))
+		}
+	}
+	if keep.path != nil || keep.name != "" {
+		l.keep = keep.keep
+	}
+	l.inDir = f.Dir != "" && l.keep == nil
+	return l, nil
+}
+
+// fileConditions are those that the table answers. What keep looks for is
+// narrowed here as far as SQL can tell for certain.
+func fileConditions(f FileQuery, keep *matcher) cond {
+	var w cond
+	if f.Deleted {
+		w.and("status <> ?", int64(filesystem.Allocated))
+	}
+	if f.HideDeleted {
+		w.and("status = ?", int64(filesystem.Allocated))
+	}
+	if f.Dirs {
+		w.and("type = ?", int64(filesystem.TypeDir))
+	}
+	if keep.name != "" {
+		// LIKE knows the cases of ASCII, and stops at a zero byte; length does
+		// too and counts characters, so what is not plain differs.
+		w.and(`(name LIKE ? ESCAPE '\' OR octet_length(name) <> length(name))`, like(keep.name))
+	}
+	if keep.path != nil && keep.path.last != "" {
+		w.and("name = ?", keep.path.last)
+	}
+	return w
+}
+
+// inDirectory asks for entries whose directory is dir.
+func (q *question) inDirectory(ctx context.Context, w *cond, dir string) error {
+	path := strings.TrimSuffix(dir, "/")
+	var ids []int64
+	err := q.rows(ctx, "SELECT id FROM dirs WHERE path = ?", []any{path}, func(r *sql.Rows) error {
+		var id int64
+		err := r.Scan(&id)
+		ids = append(ids, id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if path == "" { // the root does not lie in itself
+		w.and("NOT (name = '' AND type = ? AND status = ?)", int64(filesystem.TypeDir), int64(filesystem.Allocated))
+	}
+	switch len(ids) {
+	case 0:
+		w.none = true
+		w.and("0")
+	case 1:
+		w.and("dir = ?", ids[0])
+	default:
+		w.and("dir IN (SELECT value FROM json_each(?))", list(ids))
+	}
+	return nil
+}
+
+// volumeSpans are the runs of entries of each volume, in the order of the
+// listing; of each exhibit where nothing needs the volumes apart.
+func (q *question) volumeSpans(f FileQuery) []span {
+	if f.Volume != "" {
+		return q.spansOf(volumeTable(f.Volume), f.Exhibit)
+	}
+	if f.Under == "" && f.Path == "" {
+		return q.spansOf("entries", f.Exhibit)
+	}
+	var all []span
+	for tbl := range q.spans {
+		if strings.HasPrefix(tbl, volumeTable("")) {
+			all = append(all, q.spansOf(tbl, f.Exhibit)...)
+		}
+	}
+	slices.SortFunc(all, func(a, b span) int {
+		return position{x: a.x, id: a.lo}.compare(position{x: b.x, id: b.lo})
+	})
+	return slices.DeleteFunc(all, func(s span) bool { return s.hi < s.lo })
+}
+
+// under narrows the runs of volumes to an entry and what lies below it: two
+// runs each, because names like "a-b" come between "a" and "a/b".
+func (q *question) under(ctx context.Context, runs []span, path string) ([]span, error) {
+	path = strings.TrimSuffix(path, "/")
+	if path == "" {
+		return runs, nil
+	}
+	var out []span
+	for _, r := range runs {
+		self, err := q.pathRun(ctx, r, path, path+"\x00")
+		if err != nil {
+			return nil, err
+		}
+		below, err := q.pathRun(ctx, r, path+"/", path+"0")
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, self, below)
+	}
+	return out, nil
+}
+
+// withPrefix narrows runs to the paths that begin with prefix.
+func (q *question) withPrefix(ctx context.Context, runs []span, prefix string) ([]span, error) {
+	if prefix == "" || prefix == "/" {
+		return runs, nil
+	}
+	var out []span
+	for _, r := range runs {
+		n, err := q.pathRun(ctx, r, prefix, afterPrefix(prefix))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+// afterPrefix is the first string behind all that begin with s; "" for none.
+func afterPrefix(s string) string {
+	b := []byte(s)
+	for len(b) > 0 && b[len(b)-1] == 0xff {
+		b = b[:len(b)-1]
+	}
+	if len(b) == 0 {
+		return ""
+	}
+	b[len(b)-1]++
+	return string(b)
+}
+
+// pathRun is the run of r with paths from a on and before b; "" for b is no
+// end.
+func (q *question) pathRun(ctx context.Context, r span, a, b string) (span, error) {
+	lo, err := q.firstPath(ctx, r.lo, r.hi, a)
+	if err != nil {
+		return r, err
+	}
+	if b != "" {
+		end, err := q.firstPath(ctx, lo, r.hi, b)
+		if err != nil {
+			return r, err
+		}
+		r.hi = end - 1
+	}
+	r.lo = lo
+	return r, nil
+}
+
+// firstPath is the first number from lo to hi whose path is not before path;
+// hi+1 for none. The numbers are those of one volume, or of a part of it.
+func (q *question) firstPath(ctx context.Context, lo, hi int64, path string) (int64, error) {
+	for hi++; lo < hi; {
+		mid := lo + (hi-lo)/2
+		var dir, name string
+		err := q.rows(ctx, "SELECT d.path, e.name FROM entries e JOIN dirs d ON d.id = e.dir WHERE e.id = ?", []any{mid}, func(r *sql.Rows) error {
+			return r.Scan(&dir, &name)
+		})
+		if err != nil {
+			return 0, err
+		}
+		if dir+"/"+name < path {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo, nil
+}
+
+// numberInDir counts the rows of a directory before the first of a page.
+func (l *fileListing) numberInDir(ctx context.Context, f *found) error {
+	if len(f.at) == 0 {
+		return nil
+	}
+	n := int64(1)
+	for _, s := range l.streams {
+		end, err := l.start(ctx, s, f.at[0])
+		if err != nil {
+			return err
+		}
+		before := listing{q: l.q, streams: []*stream{newStream(s.span, 0, "", s.where)}}
+		before.streams[0].hi = end - 1
+		k, err := before.count(ctx, 0)
+		if err != nil {
+			return err
+		}
+		n += k
+	}
+	f.ordinal = n
+	return nil
+}
+
+// untimed gives the starts of the row with n rows before it, where no stream
+// has a time: then they lie one behind the other.
+func (l *listing) untimed(n int64) ([]int64, bool) {
+	var starts []int64
+	for _, s := range l.streams {
+		if s.timed >= s.lo {
+			return nil, false
+		}
+		k := max(0, s.hi-s.lo+1)
+		if s.where.none {
+			k = 0
+		}
+		starts = append(starts, s.lo+min(n, k))
+		n -= min(n, k)
+	}
+	return starts, true
 }

@@ -254,7 +254,6 @@ var lateIndexes = []struct{ name, on string }{
 	{"created_event", "created (event)"},
 	{"sessions_pid", "sessions (pid, created)"},
 	{"entries_dir", "entries (dir)"},
-	{"entries_inode", "entries (inode)"},
 	{"flows_iface", "flows (iface)"},
 	{"flows_peer", "flows (peer)"},
 }

@@ -217,7 +217,9 @@ func (l *load) run(ctx context.Context) error {
 			break
 		}
 		l.stats.Files = int64(len(l.files))
-		err = l.folder(ctx)
+		if err = l.folder(ctx); err == nil {
+			err = l.folderHits(ctx)
+		}
 	default:
 		err = fmt.Errorf("exhibits of kind %q are not known", a.Kind)
 	}

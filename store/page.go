@@ -155,6 +155,9 @@ func (l *listing) row(ctx context.Context, n int64) ([]int64, error) {
 		}
 		return ends, nil
 	}
+	if starts, ok := l.untimed(n); ok {
+		return starts, nil
+	}
 	// The latest time that has at most n rows before it.
 	lo, hi := int64(minNano), int64(maxNano)
 	for lo < hi {

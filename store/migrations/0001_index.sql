@@ -69,26 +69,14 @@ CREATE TABLE dirs (
 CREATE INDEX dirs_path ON dirs (path);
 
 CREATE TABLE entries (
-  id      INTEGER PRIMARY KEY,      -- order: volume, path, then as the reader gave them
-  x       INTEGER NOT NULL,
-  vol     INTEGER NOT NULL,         -- number of the volume in the exhibit, from 0
-  dir     INTEGER NOT NULL,
-  name    TEXT NOT NULL,            -- '' is the root itself
-  inode   INTEGER NOT NULL,         -- two's complement above 2^63
-  gen     INTEGER NOT NULL,
-  stream  TEXT,
-  type    INTEGER NOT NULL,
-  mode    INTEGER NOT NULL,
-  uid     INTEGER NOT NULL,
-  gid     INTEGER NOT NULL,
-  links   INTEGER NOT NULL,
-  size    INTEGER NOT NULL,
-  status  INTEGER NOT NULL,
-  mtime   INTEGER, atime INTEGER, ctime INTEGER, btime INTEGER, dtime INTEGER,
-  link    TEXT,
-  damage  TEXT,
-  found   TEXT,                     -- how a recovered entry was found
-  first   INTEGER                   -- first byte of the content in the volume
+  id     INTEGER PRIMARY KEY,       -- order: volume, path, then as the reader gave them
+  x      INTEGER NOT NULL,
+  dir    INTEGER NOT NULL,          -- dirs: it says the volume too
+  name   TEXT NOT NULL,             -- '' is the root itself
+  type   INTEGER NOT NULL,
+  status INTEGER NOT NULL,
+  inode  INTEGER NOT NULL,          -- two's complement above 2^63
+  rest   BLOB NOT NULL              -- all of the entry but its path: packEntry
 ) STRICT;
 
 CREATE TABLE moments (
@@ -111,7 +99,8 @@ CREATE TABLE hits (
   file_offset INTEGER,
   secret      INTEGER NOT NULL,
   fingerprint TEXT,
-  doc         INTEGER NOT NULL
+  doc         INTEGER NOT NULL,
+  area        TEXT                  -- what the bytes are, where they are no content: journal, metadata, xattr, directory, unknown
 ) STRICT;
 CREATE INDEX hits_key ON hits (key);
 

@@ -1,0 +1,215 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"snapcase/evidence"
+	"snapcase/imaging"
+	"snapcase/imaging/disk"
+	"snapcase/imaging/filesystem"
+	"snapcase/imaging/image"
+)
+
+// imageLoad loads one disk exhibit.
+type imageLoad struct {
+	*load
+	disk    *disk.Disk
+	owners  []disk.Owner // of the hits, by number
+	wanted  map[ownerKey]*ownerName
+	rows    *entryRows
+	moments *sorter
+}
+
+// image loads an exhibit that is an image: of a disk the entries of every
+// file system that can be read.
+func (l *load) image(ctx context.Context) (err error) {
+	if l.acq.Kind == evidence.KindMemory {
+		return l.memoryHits(ctx)
+	}
+	src, err := openSealed(l.c.folder, l.acq.Exhibit)
+	if err != nil {
+		return err
+	}
+	defer src.Close() //nolint:errcheck // read-only
+	il := &imageLoad{load: l, moments: newSorter(l.c.spillDir())}
+	il.moments.limit = spillBuffer / 2
+	defer func() { err = errors.Join(err, il.moments.close()) }()
+	if il.disk, err = disk.Open(src); err != nil {
+		l.gap(l.acq.Exhibit, 0, fmt.Sprintf("the disk could not be read: %v", err))
+		il.disk = &disk.Disk{}
+	}
+	l.stats.State = il.disk.State
+	if err := il.ownHits(ctx); err != nil {
+		return err
+	}
+	if il.rows, err = newEntryRows(ctx, il); err != nil {
+		return err
+	}
+	l.stats.Volumes = Volumes(il.disk)
+	for i, v := range il.disk.Volumes {
+		if err := il.volume(ctx, v, int64(i), &l.stats.Volumes[i]); err != nil {
+			return err
+		}
+	}
+	if err := il.rows.end(ctx); err != nil {
+		return err
+	}
+	if err := il.insertMoments(ctx); err != nil {
+		return err
+	}
+	return il.insertHits(ctx)
+}
+
+// openSealed opens the sealed image of an exhibit, read-only.
+func openSealed(f evidence.Folder, exhibit string) (*image.File, error) {
+	src, err := image.Open(f.Image(exhibit))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, evidence.WithHint(fmt.Errorf("open image of %s: %w", exhibit, err), "the exhibit is not complete: run snapcase verify CASE")
+	}
+	return src, err
+}
+
+// gap notes something that could not be read and counts it.
+func (l *load) gap(place string, offset int64, reason string) {
+	l.stats.mu.Lock()
+	l.stats.BadRecords++
+	l.stats.mu.Unlock()
+	l.stats.gap(evidence.Gap{Exhibit: l.acq.Exhibit, Place: place, Offset: offset, Reason: reason})
+}
+
+// Volumes describes the volumes of a disk, before anything of them is walked.
+// Error is set where a volume holds something that cannot be read; space that
+// no partition covers, and what is empty or has no file system by its nature,
+// is no error.
+func Volumes(d *disk.Disk) []evidence.VolumeStats {
+	all := make([]evidence.VolumeStats, 0, len(d.Volumes))
+	for _, v := range d.Volumes {
+		s := evidence.VolumeStats{ID: v.ID, Type: v.Type, FS: v.FSType, Label: v.FSLabel, UUID: v.FSUUID, Start: v.Start, Size: v.Size}
+		if s.Label == "" {
+			s.Label = v.Label
+		}
+		if s.UUID == "" {
+			s.UUID = v.UUID
+		}
+		if v.Damage != "" {
+			s.State = append(s.State, v.Damage)
+		}
+		s.State = append(s.State, v.Notes...)
+		if v.FS != nil {
+			s.State = append(s.State, v.FS.Info().State...)
+		}
+		if v.Err != nil {
+			text := v.Err.Error()
+			s.Error = &text
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// volume walks one file system and writes its entries.
+func (l *imageLoad) volume(ctx context.Context, v *disk.Volume, n int64, stats *evidence.VolumeStats) (err error) {
+	if v.FS == nil {
+		return nil
+	}
+	s := newSorter(l.c.spillDir())
+	defer func() { err = errors.Join(err, s.close()) }()
+	w := volumeWalk{l: l, v: v, stats: stats, sorter: s}
+	if err := w.walk(ctx); err != nil {
+		return err
+	}
+	return l.rows.volume(ctx, v.ID, n, s)
+}
+
+// volumeWalk puts the entries of one file system in order.
+type volumeWalk struct {
+	l          *imageLoad
+	v          *disk.Volume
+	stats      *evidence.VolumeStats
+	sorter     *sorter
+	value, key []byte
+}
+
+func (w *volumeWalk) walk(ctx context.Context) error {
+	for e, err := range w.v.FS.Walk(ctx) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			if evidence.Canceled(err) {
+				return err
+			}
+			w.failed(&e, err)
+		}
+		if e.Path == "" {
+			continue
+		}
+		w.count(&e, err != nil)
+		if !strings.HasPrefix(e.Path, "/") {
+			e.Path = "/" + e.Path
+		}
+		w.key = append(w.key[:0], e.Path...)
+		w.value = packEntry(w.value[:0], &e)
+		if err := w.sorter.add(w.key, w.value); err != nil {
+			return err
+		}
+		if w.stats.Entries%4096 == 0 {
+			w.l.report("entries", w.l.done.Add(4096))
+		}
+	}
+	return ctx.Err()
+}
+
+// failed notes an error of the walk, and lets the entry that it came with say
+// so.
+func (w *volumeWalk) failed(e *filesystem.Entry, err error) {
+	place, offset := w.l.acq.Exhibit+"/"+w.v.ID, w.v.Start
+	var at *imaging.FormatError
+	if errors.As(err, &at) && at.Offset >= 0 && at.Offset <= w.v.Size {
+		offset += at.Offset
+	}
+	if e.Path != "" {
+		place = w.address(e)
+		e.Damage = alsoDamaged(e.Damage, err.Error())
+	} else if w.stats.Error == nil {
+		text := err.Error()
+		w.stats.Error = &text
+	}
+	w.l.gap(place, offset, err.Error())
+}
+
+// count adds an entry to the figures. What is damaged and not deleted is a
+// gap: something that was there could not be read whole.
+func (w *volumeWalk) count(e *filesystem.Entry, told bool) {
+	w.stats.Entries++
+	if e.Status == filesystem.Deleted {
+		w.stats.Deleted++
+	}
+	if e.Damage == "" {
+		return
+	}
+	w.stats.Damaged++
+	if told || e.Status == filesystem.Deleted {
+		return
+	}
+	w.l.gap(w.address(e), w.v.Start+max(0, e.First), e.Damage)
+}
+
+func (w *volumeWalk) address(e *filesystem.Entry) string {
+	return evidence.Address{Exhibit: w.l.acq.Exhibit, Volume: w.v.ID, Inode: e.Ref.Inode, Generation: e.Ref.Generation, Path: e.Path}.String()
+}
+
+// alsoDamaged adds a sentence to a damage, unless it says so already.
+func alsoDamaged(damage, more string) string {
+	switch {
+	case damage == "":
+		return more
+	case more == "" || strings.Contains(damage, more):
+		return damage
+	}
+	return damage + "; " + more
+}

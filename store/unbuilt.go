@@ -1,0 +1,5 @@
+package store
+
+import "errors"
+
+var errUnbuilt = errors.New("not built yet")
