@@ -402,7 +402,6 @@ type ExhibitStats struct {
 	First      imaging.Time  `json:"first"`
 	Last       imaging.Time  `json:"last"`
 	Regions    []string      `json:"regions,omitempty"`
-	State      []string      `json:"state,omitempty"` // of a disk: what an examiner must know of its partition tables
 	Volumes    []VolumeStats `json:"volumes"`
 	Gaps       []Gap         `json:"gaps,omitempty"` // the first 1,000 things that could not be read
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"snapcase/evidence"
@@ -42,7 +43,6 @@ func (l *load) image(ctx context.Context) (err error) {
 		l.gap(l.acq.Exhibit, 0, fmt.Sprintf("the disk could not be read: %v", err))
 		il.disk = &disk.Disk{}
 	}
-	l.stats.State = il.disk.State
 	if err := il.ownHits(ctx); err != nil {
 		return err
 	}
@@ -95,12 +95,16 @@ func Volumes(d *disk.Disk) []evidence.VolumeStats {
 		if s.UUID == "" {
 			s.UUID = v.UUID
 		}
-		if v.Damage != "" {
+		s.State = slices.Clone(v.Notes)
+		if v.Damage != "" && !slices.Contains(s.State, v.Damage) {
 			s.State = append(s.State, v.Damage)
 		}
-		s.State = append(s.State, v.Notes...)
 		if v.FS != nil {
-			s.State = append(s.State, v.FS.Info().State...)
+			for _, n := range v.FS.Info().State {
+				if !slices.Contains(s.State, n) {
+					s.State = append(s.State, n)
+				}
+			}
 		}
 		if v.Err != nil {
 			text := v.Err.Error()
