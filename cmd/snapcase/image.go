@@ -1,6 +1,9 @@
 package main
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/spf13/cobra"
 
 	"snapcase/evidence"
@@ -46,4 +49,26 @@ func imageCommand(e *edge) *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// volumesOf describes the volumes of a disk as stats does, without entries,
+// since nothing is walked. The label is that of the file system, else that of
+// the partition.
+func volumesOf(d *disk.Disk) []evidence.VolumeStats {
+	all := make([]evidence.VolumeStats, 0, len(d.Volumes))
+	for _, v := range d.Volumes {
+		s := evidence.VolumeStats{
+			ID: v.ID, Type: v.Type, FS: v.FSType, Label: cmp.Or(v.FSLabel, v.Label), UUID: cmp.Or(v.FSUUID, v.UUID),
+			Start: v.Start, Size: v.Size, State: slices.Clone(v.Notes),
+		}
+		if v.Damage != "" {
+			s.State = append(s.State, "partition: "+v.Damage)
+		}
+		if v.Err != nil {
+			text := v.Err.Error()
+			s.Error = &text
+		}
+		all = append(all, s)
+	}
+	return all
 }
