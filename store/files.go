@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -118,30 +119,27 @@ func (q *question) files(ctx context.Context, f FileQuery) (*fileListing, error)
 		keep.path = g
 	}
 	keep.name = fold(f.Name)
-	w := fileConditions(f, &keep)
-	if f.Dir != "" {
-		if err := q.inDirectory(ctx, &w, f.Dir); err != nil {
+	runs := q.volumeSpans(f)
+	var err error
+	if f.Under != "" {
+		if runs, err = q.under(ctx, runs, f.Under); err != nil {
 			return nil, err
 		}
 	}
-	for _, sp := range q.volumeSpans(f) {
-		runs := []span{sp}
-		if f.Under != "" {
-			var err error
-			if runs, err = q.under(ctx, runs, f.Under); err != nil {
-				return nil, err
-			}
+	if keep.path != nil {
+		if runs, err = q.withPrefix(ctx, runs, keep.path.literal); err != nil {
+			return nil, err
 		}
-		if keep.path != nil {
-			var err error
-			if runs, err = q.withPrefix(ctx, runs, keep.path.literal); err != nil {
-				return nil, err
-			}
+	}
+	w := fileConditions(f, &keep)
+	if f.Dir != "" {
+		if runs, err = q.inDirectory(ctx, &w, runs, f.Dir); err != nil {
+			return nil, err
 		}
-		for _, r := range runs {
-			r.tbl, r.timed, r.anchors = untimedEntries, r.lo-1, nil
-			l.streams = append(l.streams, newStream(r, 0, "", w))
-		}
+	}
+	for _, r := range runs {
+		r.tbl, r.timed, r.anchors = untimedEntries, r.lo-1, nil
+		l.streams = append(l.streams, newStream(r, 0, "", w))
 	}
 	if keep.path != nil || keep.name != "" {
 		l.keep = keep.keep
@@ -174,32 +172,64 @@ func fileConditions(f FileQuery, keep *matcher) cond {
 	return w
 }
 
-// inDirectory asks for entries whose directory is dir.
-func (q *question) inDirectory(ctx context.Context, w *cond, dir string) error {
-	path := strings.TrimSuffix(dir, "/")
-	var ids []int64
-	err := q.rows(ctx, "SELECT id FROM dirs WHERE path = ?", []any{path}, func(r *sql.Rows) error {
-		var id int64
-		err := r.Scan(&id)
-		ids = append(ids, id)
+// inDirectory narrows runs of entries to those that lie directly in dir, of
+// every volume that has such a directory.
+func (q *question) inDirectory(ctx context.Context, w *cond, runs []span, dir string) ([]span, error) {
+	var own []idRun
+	var scan []int64 // directories whose numbers are not kept
+	err := q.rows(ctx, "SELECT id, lo, hi, runs FROM dirs WHERE path = ?", []any{strings.TrimSuffix(dir, "/")}, func(r *sql.Rows) error {
+		var id, lo, hi int64
+		var b []byte
+		if err := r.Scan(&id, &lo, &hi, &b); err != nil {
+			return err
+		}
+		if b == nil {
+			own, scan = append(own, idRun{lo, hi}), append(scan, id)
+			return nil
+		}
+		of, err := unpackRuns(lo, b)
+		own = append(own, of...)
 		return err
 	})
 	if err != nil {
+		return nil, err
+	}
+	if len(scan) > 0 {
+		return q.scanDirectory(ctx, w, runs, dir)
+	}
+	return overlaps(runs, own), nil
+}
+
+// scanDirectory is inDirectory for directories that have too many runs: it
+// asks every entry between the first and the last one.
+func (q *question) scanDirectory(ctx context.Context, w *cond, runs []span, dir string) ([]span, error) {
+	var ids []int64
+	var own []idRun
+	err := q.rows(ctx, "SELECT id, lo, hi FROM dirs WHERE path = ?", []any{strings.TrimSuffix(dir, "/")}, func(r *sql.Rows) error {
+		var id int64
+		var o idRun
+		err := r.Scan(&id, &o.lo, &o.hi)
+		ids, own = append(ids, id), append(own, o)
 		return err
+	})
+	w.and("dir IN (SELECT value FROM json_each(?))", list(ids))
+	w.and("NOT (name = '' AND type = ? AND status = ? AND dir IN (SELECT id FROM dirs WHERE path = ''))", int64(filesystem.TypeDir), int64(filesystem.Allocated))
+	return overlaps(runs, own), err
+}
+
+// overlaps cuts runs to the numbers that own has too, in the order of runs.
+func overlaps(runs []span, own []idRun) []span {
+	slices.SortFunc(own, func(a, b idRun) int { return cmp.Compare(a.lo, b.lo) })
+	var out []span
+	for _, r := range runs {
+		i, _ := slices.BinarySearchFunc(own, r.lo, func(o idRun, lo int64) int { return cmp.Compare(o.hi, lo) })
+		for ; i < len(own) && own[i].lo <= r.hi; i++ {
+			n := r
+			n.lo, n.hi = max(r.lo, own[i].lo), min(r.hi, own[i].hi)
+			out = append(out, n)
+		}
 	}
-	if path == "" { // the root does not lie in itself
-		w.and("NOT (name = '' AND type = ? AND status = ?)", int64(filesystem.TypeDir), int64(filesystem.Allocated))
-	}
-	switch len(ids) {
-	case 0:
-		w.none = true
-		w.and("0")
-	case 1:
-		w.and("dir = ?", ids[0])
-	default:
-		w.and("dir IN (SELECT value FROM json_each(?))", list(ids))
-	}
-	return nil
+	return out
 }
 
 // volumeSpans are the runs of entries of each volume, in the order of the

@@ -253,7 +253,6 @@ var lateIndexes = []struct{ name, on string }{
 	{"issues_assumed", "issues (assumed, ts)"},
 	{"created_event", "created (event)"},
 	{"sessions_pid", "sessions (pid, created)"},
-	{"entries_dir", "entries (dir)"},
 	{"flows_iface", "flows (iface)"},
 	{"flows_peer", "flows (peer)"},
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql/driver"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -115,7 +116,7 @@ func unpackEntry(b []byte, e *filesystem.Entry) error {
 	e.Size, e.First = p.signed(), p.signed()
 	e.Ref.Stream, e.Link, e.Damage, e.From = p.text(), p.text(), p.text(), p.text()
 	if p.short {
-		return errors.New("a row of the index is cut")
+		return errCut
 	}
 	return nil
 }
@@ -132,18 +133,70 @@ type entryRows struct {
 }
 
 // openDir is a directory on the way to the last entry: the first n bytes of
-// its path.
+// its path, and the numbers of the entries that lie directly in it.
 type openDir struct {
-	n  int
-	id int64
+	n    int
+	id   int64
+	runs []idRun
+	many bool // runs are not kept, but for the first number and the last
 }
+
+// idRun is the numbers lo to hi.
+type idRun struct{ lo, hi int64 }
+
+// maxRuns is how many runs of numbers a directory keeps. Between two runs lies
+// what is in a directory below it.
+const maxRuns = 256
+
+// own notes that an entry lies in the directory.
+func (d *openDir) own(id int64) {
+	k := len(d.runs) - 1
+	switch {
+	case k >= 0 && (d.many || d.runs[k].hi == id-1):
+		d.runs[k].hi = id
+	case k+1 == maxRuns:
+		d.many = true
+		d.runs = append(d.runs[:0], idRun{d.runs[0].lo, id})
+	default:
+		d.runs = append(d.runs, idRun{id, id})
+	}
+}
+
+// packRuns packs runs behind lo as pairs of varints: how many numbers lie
+// between, how many follow the first.
+func packRuns(lo int64, runs []idRun) []byte {
+	b := make([]byte, 0, 4*len(runs))
+	for _, r := range runs {
+		b = binary.AppendUvarint(b, uint64(r.lo-lo))   //nolint:gosec // in order
+		b = binary.AppendUvarint(b, uint64(r.hi-r.lo)) //nolint:gosec // in order
+		lo = r.hi
+	}
+	return b
+}
+
+// unpackRuns is the inverse of packRuns.
+func unpackRuns(lo int64, b []byte) ([]idRun, error) {
+	p := packed{b: b}
+	var runs []idRun
+	for len(p.b) > 0 {
+		r := idRun{lo: lo + int64(p.count())} //nolint:gosec // written by packRuns
+		r.hi = r.lo + int64(p.count())        //nolint:gosec // as above
+		runs, lo = append(runs, r), r.hi
+	}
+	if p.short {
+		return nil, errCut
+	}
+	return runs, nil
+}
+
+var errCut = errors.New("a row of the index is cut")
 
 func newEntryRows(ctx context.Context, l *imageLoad) (r *entryRows, err error) {
 	r = &entryRows{l: l}
 	if r.entries, err = newNumbered(l.t, "entries", "x", int64(l.x), "dir,name,type,status,inode,rest"); err != nil {
 		return nil, err
 	}
-	if r.dirs, err = newBulk(l.t, "dirs", "id,x,volume,path"); err != nil {
+	if r.dirs, err = newBulk(l.t, "dirs", "id,x,volume,path,lo,hi,runs"); err != nil {
 		return nil, err
 	}
 	if err := l.t.conn.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) + 1 FROM dirs").Scan(&r.nextDir); err != nil {
@@ -157,9 +210,8 @@ func newEntryRows(ctx context.Context, l *imageLoad) (r *entryRows, err error) {
 // volumeTable is the name under which ranges knows the entries of one volume.
 func volumeTable(volume string) string { return "entries " + volume }
 
-// volume writes the sorted entries of volume number n.
-func (r *entryRows) volume(ctx context.Context, id string, n int64, s *sorter) error {
-	r.open, r.cur = r.open[:0], ""
+// volume writes the sorted entries of one volume.
+func (r *entryRows) volume(ctx context.Context, id string, s *sorter) error {
 	part := newSpan(r.l.x, volumeTable(id), r.span.hi+1)
 	var e filesystem.Entry
 	for rec, err := range s.sorted() {
@@ -189,7 +241,7 @@ func (r *entryRows) volume(ctx context.Context, id string, n int64, s *sorter) e
 			}
 		}
 	}
-	return r.l.saveSpan(ctx, part)
+	return errors.Join(r.leave(ctx, id, 0), r.l.saveSpan(ctx, part))
 }
 
 // entry writes one row; its number is the next one.
@@ -199,32 +251,55 @@ func (r *entryRows) entry(ctx context.Context, volume string, e *filesystem.Entr
 	if err != nil {
 		return err
 	}
-	return r.entries.add(ctx, r.span.hi, dir, e.Path[slash+1:], int64(e.Type), int64(e.Status), int64(e.Ref.Inode), slices.Clone(rest)) //nolint:gosec // two's complement
+	if e.Path != "/" || e.Type != filesystem.TypeDir || e.Status != filesystem.Allocated { // the root does not lie in itself
+		dir.own(r.span.hi)
+	}
+	return r.entries.add(ctx, r.span.hi, dir.id, e.Path[slash+1:], int64(e.Type), int64(e.Status), int64(e.Ref.Inode), slices.Clone(rest)) //nolint:gosec // two's complement
 }
 
-// dir is the number of a directory, whose row it writes at the first entry. In
-// the order of paths what lies in a directory or below it comes together, so
-// only the way to the last entry has to be known.
-func (r *entryRows) dir(ctx context.Context, volume, path string) (int64, error) {
+// dir is a directory. In the order of paths what lies in a directory or below
+// it comes together, so only the way to the last entry has to be known.
+func (r *entryRows) dir(ctx context.Context, volume, path string) (*openDir, error) {
 	same := 0
 	for n := min(len(path), len(r.cur)); same < n && path[same] == r.cur[same]; {
 		same++
 	}
-	for len(r.open) > 0 {
-		top := r.open[len(r.open)-1]
-		if top.n <= same && (top.n == len(path) || path[top.n] == '/') {
+	keep := len(r.open)
+	for ; keep > 0; keep-- {
+		if n := r.open[keep-1].n; n <= same && (n == len(path) || path[n] == '/') {
 			break
 		}
-		r.open = r.open[:len(r.open)-1]
+	}
+	if err := r.leave(ctx, volume, keep); err != nil {
+		return nil, err
 	}
 	r.cur = path
-	if k := len(r.open); k > 0 && r.open[k-1].n == len(path) {
-		return r.open[k-1].id, nil
+	if keep == 0 || r.open[keep-1].n < len(path) {
+		r.open = append(r.open, openDir{n: len(path), id: r.nextDir})
+		r.nextDir++
 	}
-	id := r.nextDir
-	r.nextDir++
-	r.open = append(r.open, openDir{len(path), id})
-	return id, r.dirs.add(ctx, id, int64(r.l.x), volume, path)
+	return &r.open[len(r.open)-1], nil
+}
+
+// leave writes the directories behind the first keep of the way, in which
+// nothing can follow.
+func (r *entryRows) leave(ctx context.Context, volume string, keep int) error {
+	for i := len(r.open) - 1; i >= keep; i-- {
+		d := &r.open[i]
+		lo, hi := int64(1), int64(0)
+		if k := len(d.runs); k > 0 {
+			lo, hi = d.runs[0].lo, d.runs[k-1].hi
+		}
+		var runs driver.Value
+		if !d.many {
+			runs = packRuns(lo, d.runs)
+		}
+		if err := r.dirs.add(ctx, d.id, int64(r.l.x), volume, r.cur[:d.n], lo, hi, runs); err != nil {
+			return err
+		}
+	}
+	r.open = r.open[:keep]
+	return nil
 }
 
 func (r *entryRows) end(ctx context.Context) error {

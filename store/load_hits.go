@@ -243,9 +243,14 @@ func (l *imageLoad) insertHits(ctx context.Context) error {
 	})
 }
 
-// areaUnknown marks bytes of which nothing says whether something owns them:
-// the file system there is not read, or keeps no account.
-const areaUnknown = "unknown"
+// The words of evidence.Place.Area that are not a kind of owner.
+const (
+	// areaUnknown marks bytes of which nothing says whether something owns
+	// them: the file system there is not read, or its account is not whole.
+	areaUnknown = "unknown"
+	// areaContested marks bytes that several files claim: the first is named.
+	areaContested = "contested"
+)
 
 // placeOf says where a hit lies by its owner. Bytes that no entry owns are
 // unallocated; where they are not free but the file system's own, or nothing is
@@ -262,11 +267,12 @@ func (l *imageLoad) placeOf(o *disk.Owner) hitPlace {
 		p.area = "metadata"
 	case filesystem.OwnJournal:
 		p.area = "journal"
-	case filesystem.OwnFree:
-		return p
 	default:
-		p.area = l.areaOf(o.Volume)
+		p.area = l.areaOf(o)
 		return p
+	}
+	if o.Claims > 1 && p.area == nil {
+		p.area = areaContested
 	}
 	name := l.wanted[ownerKey{o.Volume, o.Ref}]
 	if o.Ref.Inode == 0 || name == nil || !name.found && o.Kind != filesystem.OwnContent && o.Kind != filesystem.OwnDir {
@@ -288,11 +294,20 @@ func (l *imageLoad) placeOf(o *disk.Owner) hitPlace {
 	return p
 }
 
-// areaOf says what a byte without an owner can be: free, where it lies in a
-// gap between partitions; otherwise nobody knows.
-func (l *imageLoad) areaOf(id string) driver.Value {
-	if v := l.disk.Volume(id); id != "" && v != nil && v.Gap() {
+// areaOf says what a byte that no entry owns can be: nil where it is free, or
+// lies in a gap between partitions; the table it is a part of; the format of a
+// volume that is not read; otherwise nobody knows.
+func (l *imageLoad) areaOf(o *disk.Owner) driver.Value {
+	v := l.disk.Volume(o.Volume)
+	switch {
+	case o.Region != "":
+		return o.Region
+	case o.Doubt != "" || v == nil:
+		return areaUnknown
+	case o.Kind == filesystem.OwnFree || v.Gap():
 		return nil
+	case v.FS == nil && v.FSType != "":
+		return v.FSType
 	}
 	return areaUnknown
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -38,6 +39,11 @@ func (l *load) image(ctx context.Context) (err error) {
 	defer src.Close() //nolint:errcheck // read-only
 	il := &imageLoad{load: l, moments: newSorter(l.c.spillDir())}
 	il.moments.limit = spillBuffer / 2
+	thrift, err := l.thrift(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, thrift()) }()
 	defer func() { err = errors.Join(err, il.moments.close()) }()
 	if il.disk, err = disk.Open(src); err != nil {
 		l.gap(l.acq.Exhibit, 0, fmt.Sprintf("the disk could not be read: %v", err))
@@ -62,6 +68,25 @@ func (l *load) image(ctx context.Context) (err error) {
 		return err
 	}
 	return il.insertHits(ctx)
+}
+
+// thrift bounds the memory of a load. Rows are written in the order of their
+// numbers, so the database needs a small cache only; and what a walk holds has
+// no pointers, so that collecting garbage often costs little. The function that
+// it gives sets everything back.
+func (l *load) thrift(ctx context.Context) (func() error, error) {
+	var size int64
+	if err := l.t.conn.QueryRowContext(ctx, "PRAGMA cache_size").Scan(&size); err != nil {
+		return nil, err
+	}
+	if err := l.t.exec(ctx, "PRAGMA cache_size = -16384"); err != nil {
+		return nil, err
+	}
+	percent := debug.SetGCPercent(25)
+	return func() error {
+		debug.SetGCPercent(percent)
+		return l.t.exec(context.WithoutCancel(ctx), fmt.Sprintf("PRAGMA cache_size = %d", size))
+	}, nil
 }
 
 // openSealed opens the sealed image of an exhibit, read-only.
@@ -126,7 +151,8 @@ func (l *imageLoad) volume(ctx context.Context, v *disk.Volume, n int64, stats *
 	if err := w.walk(ctx); err != nil {
 		return err
 	}
-	return l.rows.volume(ctx, v.ID, n, s)
+	debug.FreeOSMemory() // of the walk, before the database needs some
+	return l.rows.volume(ctx, v.ID, s)
 }
 
 // volumeWalk puts the entries of one file system in order.

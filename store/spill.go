@@ -18,7 +18,7 @@ import (
 // The sizes of a sorter. What it holds in memory is at most spillKept+2 full
 // buffers with 16 bytes a record, and while it merges spillRead for all files.
 const (
-	spillBuffer = 8 << 20 // bytes of records that are sorted at once
+	spillBuffer = 4 << 20 // bytes of records that are sorted at once
 	spillKept   = 3       // sorted buffers that stay in memory
 	spillRead   = 8 << 20 // bytes of read buffers, of all runs on disk together
 )

@@ -64,7 +64,10 @@ CREATE TABLE dirs (
   id     INTEGER PRIMARY KEY,
   x      INTEGER NOT NULL,
   volume TEXT NOT NULL,
-  path   TEXT NOT NULL              -- without the last slash; '' is the root of the volume
+  path   TEXT NOT NULL,             -- without the last slash; '' is the root of the volume
+  lo     INTEGER NOT NULL,          -- entries: the first and the last one that lies directly in it
+  hi     INTEGER NOT NULL,
+  runs   BLOB                       -- which ones between are its own: packRuns; null where they are too many runs
 ) STRICT;
 CREATE INDEX dirs_path ON dirs (path);
 
@@ -100,7 +103,7 @@ CREATE TABLE hits (
   secret      INTEGER NOT NULL,
   fingerprint TEXT,
   doc         INTEGER NOT NULL,
-  area        TEXT                  -- what the bytes are, where they are no content: journal, metadata, xattr, directory, unknown
+  area        TEXT                  -- what the bytes are, where that is not plain content: journal, metadata, …
 ) STRICT;
 CREATE INDEX hits_key ON hits (key);
 
