@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -198,11 +199,15 @@ func TestCancelledIndex(t *testing.T) {
 func TestDamagedDisk(t *testing.T) {
 	raw, err := os.ReadFile(demoDisk(t))
 	must(t, err)
+	whole := map[string]string{}
+	for _, e := range listFiles(t, indexed(t, diskCase(t, evidence.KindDisk, demoDisk(t), nil)), FileQuery{Hash: true}) {
+		whole[e.Address] = e.SHA256
+	}
 	r := rand.New(rand.NewPCG(1, 2))
 	for n := range 8 {
 		b := slices.Clone(raw)
 		if n%3 == 0 {
-			b = b[:r.IntN(len(b))]
+			b = b[:9<<20+r.IntN(12<<20)]
 		} else {
 			for range 1 + n*8 {
 				at := 9<<20 + r.IntN(3<<20) // where the ext4 keeps what it knows
@@ -229,6 +234,9 @@ func TestDamagedDisk(t *testing.T) {
 		for _, e := range all {
 			if e.Status != "deleted" && e.Damage != nil {
 				lost++
+			}
+			if n%3 == 0 && e.Status == "allocated" && e.Damage == nil && e.SHA256 != whole[e.Address] {
+				t.Errorf("%d: %q: another digest, and no damage", n, e.Address)
 			}
 		}
 		if int64(len(all)) != entries {
@@ -396,4 +404,68 @@ func FuzzGlob(f *testing.F) {
 			t.Errorf("%q matches %q without %q or %q", pattern, path, g.literal, g.last)
 		}
 	})
+}
+
+// TestDeletedNames deletes files through the kernel and takes their inodes
+// again: an address of a deleted name never gives the content of another file.
+func TestDeletedNames(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to mount a loop device")
+	}
+	dir := t.TempDir()
+	path, mnt := ext4Of(t, t.TempDir(), "32M"), filepath.Join(dir, "mnt")
+	must(t, os.Mkdir(mnt, 0o755))
+	if out, err := exec.Command("mount", "-o", "loop", path, mnt).CombinedOutput(); err != nil {
+		t.Skipf("needs loop mounts: %v: %s", err, out)
+	}
+	text := func(round, i int) []byte { return bytes.Repeat(fmt.Appendf(nil, "round %d file %d ", round, i), 300) }
+	for round := range 2 {
+		for i := range 40 {
+			must(t, os.WriteFile(filepath.Join(mnt, fmt.Sprintf("r%d-%02d", round, i)), text(round, i), 0o600))
+		}
+		for i := 0; i < 40 && round == 0; i += 2 {
+			must(t, os.Remove(filepath.Join(mnt, fmt.Sprintf("r0-%02d", i))))
+		}
+	}
+	for i := 1; i < 40; i += 4 {
+		must(t, os.Remove(filepath.Join(mnt, fmt.Sprintf("r1-%02d", i))))
+	}
+	if out, err := exec.Command("umount", mnt).CombinedOutput(); err != nil {
+		t.Fatalf("umount: %v: %s", err, out)
+	}
+	c := indexed(t, diskCase(t, evidence.KindDisk, path, nil))
+	deleted := 0
+	for _, e := range listFiles(t, c, FileQuery{Hash: true}) {
+		if e.Type != "file" && e.Type != "unknown" {
+			continue
+		}
+		a, err := evidence.ParseAddress(e.Address)
+		must(t, err)
+		src, _, err := c.OpenEntry(context.Background(), a)
+		if e.Status == "deleted" {
+			deleted++
+		}
+		var round, i int
+		if n, _ := fmt.Sscanf(e.Path, "/r%d-%d", &round, &i); n != 2 {
+			continue
+		}
+		if err != nil {
+			if e.Status == "allocated" {
+				t.Errorf("%s: %v", e.Address, err)
+			}
+			continue
+		}
+		b := make([]byte, src.Size())
+		if _, err := src.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+		if len(b) > 0 && !bytes.Equal(b, text(round, i)) && e.Damage == nil {
+			t.Errorf("%s (%s): the content is another's: %.40q", e.Address, e.Status, b)
+		}
+	}
+	if deleted < 10 { // new names took the places of the others
+		t.Errorf("%d deleted entries, of the second round alone 10 were deleted", deleted)
+	}
+	q := FileQuery{Deleted: true}
+	checkListing(t, c, q, slowFilter(t, listFiles(t, c, FileQuery{}), q))
 }

@@ -44,6 +44,12 @@ func hostileTree(t testing.TB) string {
 		must(t, os.MkdirAll(filepath.Join(dir, "many"), 0o755))
 		must(t, os.WriteFile(filepath.Join(dir, "many", fmt.Sprintf("f%03d", i)), make([]byte, i*17), 0o600))
 	}
+	for i := range maxRuns + 40 { // more runs than a directory keeps
+		d := filepath.Join(dir, "wide", fmt.Sprintf("d%03d", i))
+		must(t, os.MkdirAll(d, 0o755))
+		must(t, os.WriteFile(filepath.Join(d, "x"), nil, 0o600))
+		must(t, os.WriteFile(d+".txt", nil, 0o600))
+	}
 	must(t, os.Symlink("a/b", filepath.Join(dir, "short")))
 	must(t, os.Symlink("/"+strings.Repeat("long/", 40)+"\xff", filepath.Join(dir, "long")))
 	must(t, os.Link(filepath.Join(dir, "a/b"), filepath.Join(dir, "many/hard")))
@@ -187,6 +193,13 @@ func TestFileQueries(t *testing.T) {
 		{Dir: "/many"},
 		{Dir: "/many", Dirs: true},
 		{Dir: "/nowhere"},
+		{Dir: "/wide"},
+		{Dir: "/wide", Dirs: true},
+		{Dir: "/wide", Name: "7.TXT"},
+		{Dir: "/wide/d077"},
+		{Dir: "/wide", Under: "/wide/d077"},
+		{Dir: "/wide", Path: "/wide/d1*"},
+		{Dir: "/", Dirs: true, Volume: "p0"},
 		{Dir: "/bytes\xff\xfe"},
 		{Dirs: true},
 		{Under: "/"},
@@ -326,7 +339,7 @@ func checkListing(t *testing.T, c *Case, q FileQuery, want []string) {
 		}
 	}
 	for _, rows := range []int{1, 3, 100} {
-		if rows < 3 && len(want) > 30 {
+		if rows < 3 && len(want) > 30 || rows < 100 && len(want) > 500 {
 			continue
 		}
 		var got, back []string
@@ -433,5 +446,28 @@ func TestOpenEntry(t *testing.T) {
 	}
 	if _, err := c.OpenImage(ctx, "EX-002"); err == nil {
 		t.Error("an image that is not there was opened")
+	}
+}
+
+// TestTwoDisks lists two exhibits in their order, whichever was loaded last.
+func TestTwoDisks(t *testing.T) {
+	ctx := context.Background()
+	one, two := ext4Of(t, hostileTree(t), "48M"), demoDisk(t)
+	c := diskCase(t, evidence.KindDisk, one, nil)
+	addImage(t, c.folder, "EX-002", evidence.KindDisk, two, nil)
+	indexed(t, c)
+	want := addressesOf(listFiles(t, c, FileQuery{}))
+	if !slices.IsSortedFunc(want, func(a, b string) int { return strings.Compare(a[:6], b[:6]) }) || want[len(want)-1][:6] != "EX-002" {
+		t.Fatal("exhibits out of order")
+	}
+	for _, id := range []string{"EX-001", "EX-002", "EX-001"} {
+		if err := c.Index(ctx, IndexOptions{Exhibit: id, Rebuild: true}, nil); err != nil && !errors.Is(err, evidence.ErrGaps) {
+			t.Fatal(err)
+		}
+		checkListing(t, c, FileQuery{}, want)
+		all := listFiles(t, c, FileQuery{})
+		for _, q := range []FileQuery{{Dir: "/"}, {Dir: "/home"}, {Under: "/home"}, {Path: "/home/**"}, {Exhibit: "EX-002", Dir: "/home"}, {Exhibit: "EX-002", Under: "/etc"}, {Volume: "p2", Name: "a"}} {
+			checkListing(t, c, q, slowFilter(t, all, q))
+		}
 	}
 }

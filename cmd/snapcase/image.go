@@ -9,6 +9,7 @@ import (
 	"snapcase/evidence"
 	"snapcase/imaging/disk"
 	"snapcase/imaging/image"
+	"snapcase/store"
 )
 
 func imageCommand(e *edge) *cobra.Command {
@@ -27,7 +28,7 @@ func imageCommand(e *edge) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s := evidence.ExhibitStats{Kind: evidence.KindDisk, Source: args[0], Bytes: f.Size(), Indexed: true, Volumes: volumesOf(d)}
+			s := evidence.ExhibitStats{Kind: evidence.KindDisk, Source: args[0], Bytes: f.Size(), Indexed: true, Volumes: store.Volumes(d)}
 			w := e.out()
 			if e.json {
 				err = emit(w, map[string]any{"source": args[0], "bytes": f.Size(), "volumes": s.Volumes})
