@@ -46,6 +46,7 @@ type Place struct {
 	Secret      bool    `json:"secret"`
 	Fingerprint string  `json:"secret_fingerprint,omitempty"`
 	FileOffset  *int64  `json:"file_offset,omitempty"` // bytes in the entry's content, where one owns it
+	Area        string  `json:"area,omitempty"`        // what the bytes are where that is not plain content: journal, metadata, xattr, directory, contested, unknown, a table or format
 }
 
 // Key is one access key id with where it was found and how it was used.

@@ -13,6 +13,7 @@ import (
 type bulk struct {
 	t    *tx
 	head string
+	left string // values that are the same in every row, each with a comma
 	cols int
 	rows int
 	many driver.Stmt
@@ -30,7 +31,7 @@ func newBulk(t *tx, table, columns string) (*bulk, error) {
 }
 
 func (b *bulk) prepare(rows int) (stmt driver.Stmt, err error) {
-	one := "(?" + strings.Repeat(",?", b.cols-1) + ")"
+	one := "(" + b.left + "?" + strings.Repeat(",?", b.cols-1) + ")"
 	err = b.t.conn.Raw(func(c any) error {
 		dc, ok := c.(driver.Conn)
 		if !ok {

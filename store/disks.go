@@ -6,73 +6,81 @@ import (
 	"fmt"
 	"sync"
 
-	"snapcase/imaging"
+	"snapcase/evidence"
 	"snapcase/imaging/disk"
 	"snapcase/imaging/image"
 )
 
-// diskCache keeps the images that were opened, with their file systems. It is
+// diskCache keeps the images that were opened, until the case is closed. It is
 // safe for concurrent use.
 type diskCache struct {
-	mu   sync.Mutex
-	open map[string]*openDisk
+	mu     sync.Mutex
+	closed bool
+	images map[string]*openImage
 }
 
-type openDisk struct {
-	src  *image.File
+// openImage is a sealed image; its disk is read when it is asked for.
+type openImage struct {
+	*image.File
 	once sync.Once
 	disk *disk.Disk
 	err  error
 }
 
+var errClosed = errors.New("the case is closed")
+
 func (d *diskCache) close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.closed = true
 	var errs []error
-	for _, o := range d.open {
-		errs = append(errs, o.src.Close())
+	for _, i := range d.images {
+		errs = append(errs, i.Close())
 	}
-	d.open = nil
+	d.images = nil
 	return errors.Join(errs...)
 }
 
-// image opens the sealed image of an exhibit, once.
-func (c *Case) image(exhibit string) (*openDisk, error) {
-	c.disks.mu.Lock()
-	defer c.disks.mu.Unlock()
-	if o := c.disks.open[exhibit]; o != nil {
-		return o, nil
+// image is the sealed image of an exhibit, opened at most once.
+func (d *diskCache) image(f evidence.Folder, exhibit string) (*openImage, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, errClosed
 	}
-	src, err := image.Open(c.folder.Image(exhibit))
+	if i := d.images[exhibit]; i != nil {
+		return i, nil
+	}
+	src, err := openSealed(f, exhibit)
 	if err != nil {
 		return nil, err
 	}
-	if c.disks.open == nil {
-		c.disks.open = map[string]*openDisk{}
+	if d.images == nil {
+		d.images = map[string]*openImage{}
 	}
-	o := &openDisk{src: src}
-	c.disks.open[exhibit] = o
-	return o, nil
+	d.images[exhibit] = &openImage{File: src}
+	return d.images[exhibit], nil
 }
 
-// volume is an opened volume of an exhibit; nil where there is none.
-func (c *Case) volume(exhibit, id string) (*disk.Volume, error) {
-	o, err := c.image(exhibit)
+// volume is a volume of an exhibit's image, with a file system.
+func (c *Case) volume(ctx context.Context, exhibit, id string) (*disk.Volume, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	i, err := c.disks.image(c.folder, exhibit)
 	if err != nil {
 		return nil, err
 	}
-	o.once.Do(func() { o.disk, o.err = disk.Open(o.src) })
-	if o.err != nil {
-		return nil, o.err
+	i.once.Do(func() { i.disk, i.err = disk.Open(i.File) })
+	if i.err != nil {
+		return nil, i.err
 	}
-	return o.disk.Volume(id), nil
-}
-
-// OpenImage gives the bytes of a disk or memory exhibit.
-func (c *Case) OpenImage(_ context.Context, exhibit string) (imaging.Source, error) {
-	o, err := c.image(exhibit)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", exhibit, err)
+	v := i.disk.Volume(id)
+	if v == nil {
+		return nil, evidence.WithHint(fmt.Errorf("volume %s of %s: %w", id, exhibit, evidence.ErrNotFound), "snapcase stats CASE lists the volumes")
 	}
-	return o.src, nil
+	if v.FS == nil {
+		return nil, fmt.Errorf("volume %s of %s: no file system is read there", id, exhibit)
+	}
+	return v, nil
 }

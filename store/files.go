@@ -1,22 +1,19 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"iter"
-	"path"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"snapcase/evidence"
-	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
 )
 
-// Files yields the entries that q selects.
+// Files yields the file-system entries that q selects.
 func (c *Case) Files(ctx context.Context, q FileQuery) iter.Seq2[evidence.FileEntry, error] {
 	return func(yield func(evidence.FileEntry, error) bool) {
 		a, l, err := c.fileListing(ctx, q)
@@ -25,11 +22,7 @@ func (c *Case) Files(ctx context.Context, q FileQuery) iter.Seq2[evidence.FileEn
 			return
 		}
 		defer a.end() //nolint:errcheck // read-only
-		load := a.files
-		if q.Hash {
-			load = a.hashedFiles
-		}
-		each(ctx, l, 0, load, yield)
+		each(ctx, l.listing, 0, c.fileLoader(a, q), yield)
 	}
 }
 
@@ -41,10 +34,13 @@ func (c *Case) FilePage(ctx context.Context, q FileQuery, r PageRequest) (Page[e
 	}
 	defer a.end() //nolint:errcheck // read-only
 	f, err := l.page(ctx, r)
+	if err == nil && f.ordinal == 0 && l.inDir {
+		err = l.numberInDir(ctx, &f)
+	}
 	if err != nil {
 		return Page[evidence.FileEntry]{}, fmt.Errorf("files: %w", err)
 	}
-	return toPage(ctx, f, a.files)
+	return toPage(ctx, f, c.fileLoader(a, q))
 }
 
 // FileCount counts what q selects, up to limit (0: all).
@@ -57,286 +53,333 @@ func (c *Case) FileCount(ctx context.Context, q FileQuery, limit int64) (int64, 
 	return l.count(ctx, limit)
 }
 
-// fileListing is the entries that a query selects; the caller ends the
-// question. Entries have no order of time: a span has them in the order of
-// volume and path.
-func (c *Case) fileListing(ctx context.Context, f FileQuery) (*question, *listing, error) {
-	a, err := c.ask(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	l := &listing{q: a}
-	w, err := fileConditions(&f)
-	if err != nil {
-		a.end() //nolint:errcheck // read-only
-		return nil, nil, err
-	}
-	for _, sp := range a.spansOf("entries", f.Exhibit) {
-		s := newStream(sp, 0, "", w)
-		s.time = "NULL"
-		l.streams = append(l.streams, s)
-	}
-	if f.Name != "" || f.Path != "" {
-		l.keep = a.keepFiles(&f)
-	}
-	return a, l, nil
-}
-
-func fileConditions(f *FileQuery) (w cond, err error) {
-	if f.Volume != "" {
-		w.and("dir IN (SELECT id FROM dirs WHERE volume = ?)", f.Volume)
-	}
-	if f.Dir != "" {
-		w.and("dir IN (SELECT id FROM dirs WHERE path = ?) AND name <> ''", strings.TrimSuffix(f.Dir, "/"))
-	}
-	if under := strings.TrimSuffix(f.Under, "/"); under != "" {
-		dir, name := splitPath(under)
-		w.and("(dir IN (SELECT id FROM dirs WHERE path = ? OR path >= ? AND path < ?) OR name = ? AND dir IN (SELECT id FROM dirs WHERE path = ?))",
-			under, under+"/", under+"0", name, dir)
-	}
-	if f.Path != "" {
-		if _, err := path.Match(strings.ReplaceAll(f.Path, "**", "*"), ""); err != nil {
-			return w, evidence.WithHint(fmt.Errorf("path %q: %w: %w", f.Path, err, evidence.ErrUsage), "a glob has * ? [..] within a part and ** across parts")
+// fileLoader gives the entries at some positions, with the digest of their
+// content where q asks for it.
+func (c *Case) fileLoader(a *question, q FileQuery) func(context.Context, []position) ([]evidence.FileEntry, error) {
+	return func(ctx context.Context, at []position) ([]evidence.FileEntry, error) {
+		rows, err := a.entryRows(ctx, idsOf(at))
+		if err != nil {
+			return nil, err
 		}
-		if fixed := fixedPart(f.Path); fixed != "" {
-			w.and("dir IN (SELECT id FROM dirs WHERE path = ? OR path >= ? AND path < ?)", fixed, fixed+"/", fixed+"0")
-		}
-	}
-	if f.Deleted {
-		w.and("attrs & 3 <> 0")
-	}
-	if f.HideDeleted {
-		w.and("attrs & 3 = 0")
-	}
-	if f.Dirs {
-		w.and("attrs >> 2 & 63 = ?", int64(filesystem.TypeDir))
-	}
-	return w, nil
-}
-
-// fixedPart is the folders of a glob before its first wild part.
-func fixedPart(glob string) string {
-	parts := strings.Split(glob, "/")
-	i := slices.IndexFunc(parts, func(p string) bool { return strings.ContainsAny(p, `*?[\`) })
-	if i < 0 {
-		i = len(parts) - 1
-	}
-	return strings.Join(parts[:max(i, 0)], "/")
-}
-
-// keepFiles asks of rows whether their path and name fit.
-func (q *question) keepFiles(f *FileQuery) func(context.Context, *stream, []position) ([]bool, error) {
-	name := strings.ToLower(f.Name)
-	return func(ctx context.Context, _ *stream, at []position) ([]bool, error) {
-		yes := map[int64]bool{}
-		ids := make([]int64, len(at))
-		for i, p := range at {
-			ids[i] = p.id
-		}
-		err := q.byIDs(ctx, "SELECT e.id, d.path, e.name FROM entries e JOIN dirs d ON d.id = e.dir WHERE e.id", ids, func(r *sql.Rows) error {
-			var id int64
-			var dir, last string
-			if err := r.Scan(&id, &dir, &last); err != nil {
-				return err
-			}
-			yes[id] = (name == "" || strings.Contains(strings.ToLower(last), name)) && (f.Path == "" || matchPath(f.Path, dir+"/"+last))
-			return nil
-		})
-		out := make([]bool, len(at))
-		for i, p := range at {
-			out[i] = yes[p.id]
-		}
-		return out, err
-	}
-}
-
-// matchPath says whether a path fits a glob: * ? [..] within a part, ** for
-// any number of parts.
-func matchPath(glob, p string) bool {
-	return matchParts(strings.Split(strings.TrimPrefix(glob, "/"), "/"), strings.Split(strings.TrimPrefix(p, "/"), "/"))
-}
-
-func matchParts(glob, parts []string) bool {
-	// ok[j] says that the globs so far fit the first j parts.
-	ok := make([]bool, len(parts)+1)
-	ok[0] = true
-	for _, g := range glob {
-		next := make([]bool, len(parts)+1)
-		for j := range ok {
-			switch {
-			case g == "**":
-				next[j] = ok[j] || j > 0 && next[j-1]
-			case j > 0 && ok[j-1]:
-				m, err := path.Match(g, parts[j-1])
-				next[j] = err == nil && m
+		if q.Hash {
+			if err := c.hashEntries(ctx, rows); err != nil {
+				return nil, err
 			}
 		}
-		ok = next
+		out := make([]evidence.FileEntry, len(rows))
+		for i := range rows {
+			out[i] = rows[i].FileEntry
+		}
+		return out, nil
 	}
-	return ok[len(parts)]
 }
 
-// files loads the entries at some positions.
-func (q *question) files(ctx context.Context, at []position) ([]evidence.FileEntry, error) {
+func idsOf(at []position) []int64 {
 	ids := make([]int64, len(at))
 	for i, p := range at {
 		ids[i] = p.id
 	}
-	return q.entriesByID(ctx, ids)
+	return ids
 }
 
-// entryRow is an entry with what the JSON does not tell.
-type entryRow struct {
-	evidence.FileEntry
-	stream string
-	first  int64
+// fileListing is the order of entries: exhibit, volume, path, number. Entries
+// have no time of their own, so all of them are untimed rows; several streams
+// of one exhibit are runs of its numbers, in order.
+type fileListing struct {
+	*listing
+	inDir bool // filtered by one directory and nothing else that costs
 }
 
-const entryColumns = `SELECT e.id, d.x, d.volume, d.path, e.name, e.inode, e.gen, coalesce(m.stream, ''), e.attrs, e.owner, e.size,
-	e.mtime, e.atime, e.ctime, e.btime, e.dtime, m.link, m.damage, coalesce(m.found, ''), e.first FROM entries e JOIN dirs d ON d.id = e.dir LEFT JOIN entries_more m ON m.id = e.id`
+// untimed is entries as listing reads tables.
+const untimedEntries = "(SELECT *, NULL AS ts FROM entries)"
 
-func (q *question) entriesByID(ctx context.Context, ids []int64) ([]evidence.FileEntry, error) {
-	rows, err := q.entryRows(ctx, ids)
+// fileListing is the entries that a query selects, as a listing of a question
+// that the caller ends.
+func (c *Case) fileListing(ctx context.Context, q FileQuery) (*question, *fileListing, error) {
+	a, err := c.ask(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	out := make([]evidence.FileEntry, len(rows))
-	for i := range rows {
-		out[i] = rows[i].FileEntry
+	l, err := a.files(ctx, q)
+	if err != nil {
+		a.end() //nolint:errcheck // read-only
+		return nil, nil, err
 	}
-	return out, nil
+	return a, l, nil
 }
 
-func (q *question) entryRows(ctx context.Context, ids []int64) ([]entryRow, error) {
-	byID := make(map[int64]*entryRow, len(ids))
-	type late struct {
-		id  int64
-		col string
-		at  *imaging.Time
-	}
-	var beyond []late
-	err := q.byIDs(ctx, entryColumns+" WHERE e.id", ids, func(r *sql.Rows) error {
-		e, id, times, err := q.scanEntry(r)
+func (q *question) files(ctx context.Context, f FileQuery) (*fileListing, error) {
+	l := &fileListing{listing: &listing{q: q}}
+	keep := matcher{q: q}
+	if f.Path != "" {
+		g, err := parseGlob(f.Path)
 		if err != nil {
+			return nil, err
+		}
+		keep.path = g
+	}
+	keep.name = fold(f.Name)
+	runs := q.volumeSpans(f)
+	var err error
+	if f.Under != "" {
+		if runs, err = q.under(ctx, runs, f.Under); err != nil {
+			return nil, err
+		}
+	}
+	if keep.path != nil {
+		if runs, err = q.withPrefix(ctx, runs, keep.path.literal); err != nil {
+			return nil, err
+		}
+	}
+	w := fileConditions(f, &keep)
+	if f.Dir != "" {
+		if runs, err = q.inDirectory(ctx, &w, runs, f.Dir); err != nil {
+			return nil, err
+		}
+	}
+	for _, r := range runs {
+		r.tbl, r.timed, r.anchors = untimedEntries, r.lo-1, nil
+		l.streams = append(l.streams, newStream(r, 0, "", w))
+	}
+	if keep.path != nil || keep.name != "" {
+		l.keep = keep.keep
+	}
+	l.inDir = f.Dir != "" && l.keep == nil
+	return l, nil
+}
+
+// fileConditions are those that the table answers. What keep looks for is
+// narrowed here as far as SQL can tell for certain.
+func fileConditions(f FileQuery, keep *matcher) cond {
+	var w cond
+	if f.Deleted {
+		w.and("status <> ?", int64(filesystem.Allocated))
+	}
+	if f.HideDeleted {
+		w.and("status = ?", int64(filesystem.Allocated))
+	}
+	if f.Dirs {
+		w.and("type = ?", int64(filesystem.TypeDir))
+	}
+	if keep.name != "" {
+		// LIKE knows the cases of ASCII, and stops at a zero byte; length does
+		// too and counts characters, so what is not plain differs.
+		w.and(`(name LIKE ? ESCAPE '\' OR octet_length(name) <> length(name))`, like(keep.name))
+	}
+	if keep.path != nil && keep.path.last != "" {
+		w.and("name = ?", keep.path.last)
+	}
+	return w
+}
+
+// inDirectory narrows runs of entries to those that lie directly in dir, of
+// every volume that has such a directory.
+func (q *question) inDirectory(ctx context.Context, w *cond, runs []span, dir string) ([]span, error) {
+	var own []idRun
+	var scan []int64 // directories whose numbers are not kept
+	err := q.rows(ctx, "SELECT id, lo, hi, runs FROM dirs WHERE path = ?", []any{strings.TrimSuffix(dir, "/")}, func(r *sql.Rows) error {
+		var id, lo, hi int64
+		var b []byte
+		if err := r.Scan(&id, &lo, &hi, &b); err != nil {
 			return err
 		}
-		for i, t := range []*imaging.Time{&e.Modified, &e.Accessed, &e.Changed, &e.Born, &e.DeletedAt} {
-			if !times[i].Valid {
-				continue
-			}
-			if *t = ofNano(times[i].Int64); times[i].Int64 == minNano || times[i].Int64 == maxNano {
-				beyond = append(beyond, late{id, []string{"mtime", "atime", "ctime", "btime", "dtime"}[i], t})
-			}
+		if b == nil {
+			own, scan = append(own, idRun{lo, hi}), append(scan, id)
+			return nil
 		}
-		byID[id] = e
-		return nil
+		of, err := unpackRuns(lo, b)
+		own = append(own, of...)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	for _, b := range beyond {
-		ns, _ := nano(*b.at)
-		if *b.at, err = q.exact(ctx, "entries", b.id, b.col, sql.NullInt64{Int64: ns, Valid: true}); err != nil {
-			return nil, err
+	if len(scan) > 0 {
+		return q.scanDirectory(ctx, w, runs, dir)
+	}
+	return overlaps(runs, own), nil
+}
+
+// scanDirectory is inDirectory for directories that have too many runs: it
+// asks every entry between the first and the last one.
+func (q *question) scanDirectory(ctx context.Context, w *cond, runs []span, dir string) ([]span, error) {
+	var ids []int64
+	var own []idRun
+	err := q.rows(ctx, "SELECT id, lo, hi FROM dirs WHERE path = ?", []any{strings.TrimSuffix(dir, "/")}, func(r *sql.Rows) error {
+		var id int64
+		var o idRun
+		err := r.Scan(&id, &o.lo, &o.hi)
+		ids, own = append(ids, id), append(own, o)
+		return err
+	})
+	w.and("dir IN (SELECT value FROM json_each(?))", list(ids))
+	w.and("NOT (name = '' AND type = ? AND status = ? AND dir IN (SELECT id FROM dirs WHERE path = ''))", int64(filesystem.TypeDir), int64(filesystem.Allocated))
+	return overlaps(runs, own), err
+}
+
+// overlaps cuts runs to the numbers that own has too, in the order of runs.
+func overlaps(runs []span, own []idRun) []span {
+	slices.SortFunc(own, func(a, b idRun) int { return cmp.Compare(a.lo, b.lo) })
+	var out []span
+	for _, r := range runs {
+		i, _ := slices.BinarySearchFunc(own, r.lo, func(o idRun, lo int64) int { return cmp.Compare(o.hi, lo) })
+		for ; i < len(own) && own[i].lo <= r.hi; i++ {
+			n := r
+			n.lo, n.hi = max(r.lo, own[i].lo), min(r.hi, own[i].hi)
+			out = append(out, n)
 		}
 	}
-	out := make([]entryRow, 0, len(ids))
-	for _, id := range ids {
-		e := byID[id]
-		if e == nil {
-			return nil, fmt.Errorf("entry %d is not in the index", id)
+	return out
+}
+
+// volumeSpans are the runs of entries of each volume, in the order of the
+// listing; of each exhibit where nothing needs the volumes apart.
+func (q *question) volumeSpans(f FileQuery) []span {
+	if f.Volume != "" {
+		return q.spansOf(volumeTable(f.Volume), f.Exhibit)
+	}
+	if f.Under == "" && f.Path == "" {
+		return q.spansOf("entries", f.Exhibit)
+	}
+	var all []span
+	for tbl := range q.spans {
+		if strings.HasPrefix(tbl, volumeTable("")) {
+			all = append(all, q.spansOf(tbl, f.Exhibit)...)
 		}
-		out = append(out, *e)
+	}
+	slices.SortFunc(all, func(a, b span) int {
+		return position{x: a.x, id: a.lo}.compare(position{x: b.x, id: b.lo})
+	})
+	return slices.DeleteFunc(all, func(s span) bool { return s.hi < s.lo })
+}
+
+// under narrows the runs of volumes to an entry and what lies below it: two
+// runs each, because names like "a-b" come between "a" and "a/b".
+func (q *question) under(ctx context.Context, runs []span, path string) ([]span, error) {
+	path = strings.TrimSuffix(path, "/")
+	if path == "" {
+		return runs, nil
+	}
+	var out []span
+	for _, r := range runs {
+		self, err := q.pathRun(ctx, r, path, path+"\x00")
+		if err != nil {
+			return nil, err
+		}
+		below, err := q.pathRun(ctx, r, path+"/", path+"0")
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, self, below)
 	}
 	return out, nil
 }
 
-// scanEntry reads a row of entryColumns.
-func (q *question) scanEntry(r *sql.Rows) (e *entryRow, id int64, times [5]sql.NullInt64, err error) {
-	e = &entryRow{}
-	var x int
-	var dir, name string
-	var inode, attrs, owner int64
-	if err := r.Scan(&id, &x, &e.Volume, &dir, &name, &inode, &e.Generation, &e.stream, &attrs, &owner, &e.Size,
-		&times[0], &times[1], &times[2], &times[3], &times[4], &e.Link, &e.Damage, &e.From, &e.first); err != nil {
-		return nil, 0, times, err
+// withPrefix narrows runs to the paths that begin with prefix.
+func (q *question) withPrefix(ctx context.Context, runs []span, prefix string) ([]span, error) {
+	if prefix == "" || prefix == "/" {
+		return runs, nil
 	}
-	e.Exhibit, e.Path, e.Inode = q.exhibit(x), dir+"/"+name, uint64(inode) //nolint:gosec // two's complement, as stored
-	e.Status, e.Type = filesystem.Status(attrs&3).String(), filesystem.Type(attrs>>2&0x3f).String()
-	e.Mode, e.Links = fmt.Sprintf("%06o", attrs>>8&0xffff), uint32(attrs>>24) //nolint:gosec // see packAttrs
-	e.UID, e.GID = uint32(owner>>32), uint32(owner)                           //nolint:gosec // as stored
-	e.Address = evidence.Address{Exhibit: e.Exhibit, Volume: e.Volume, Inode: e.Inode, Generation: e.Generation, Path: e.Path}.String()
-	if !utf8.ValidString(e.Path) {
-		e.PathB64 = []byte(e.Path)
+	var out []span
+	for _, r := range runs {
+		n, err := q.pathRun(ctx, r, prefix, afterPrefix(prefix))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, n)
 	}
-	if e.Link != nil && !utf8.ValidString(*e.Link) {
-		e.LinkB64 = []byte(*e.Link)
-	}
-	return e, id, times, nil
+	return out, nil
 }
 
-// OpenEntry gives the content of an entry and its metadata. The address may
-// leave the path out; then an allocated name of the inode is taken before a
-// deleted one. It is evidence.ErrNotFound where the case has no such entry.
-func (c *Case) OpenEntry(ctx context.Context, a evidence.Address) (imaging.Source, evidence.FileEntry, error) {
-	src, e, err := c.openEntry(ctx, a)
-	if errors.Is(err, evidence.ErrNotFound) {
-		err = evidence.WithHint(err, "snapcase files CASE prints the addresses there are")
+// afterPrefix is the first string behind all that begin with s; "" for none.
+func afterPrefix(s string) string {
+	b := []byte(s)
+	for len(b) > 0 && b[len(b)-1] == 0xff {
+		b = b[:len(b)-1]
 	}
-	if err != nil {
-		return nil, e, fmt.Errorf("open %s: %w", a, err)
+	if len(b) == 0 {
+		return ""
 	}
-	return src, e, nil
+	b[len(b)-1]++
+	return string(b)
 }
 
-func (c *Case) openEntry(ctx context.Context, a evidence.Address) (imaging.Source, evidence.FileEntry, error) {
-	q, err := c.ask(ctx)
+// pathRun is the run of r with paths from a on and before b; "" for b is no
+// end.
+func (q *question) pathRun(ctx context.Context, r span, a, b string) (span, error) {
+	lo, err := q.firstPath(ctx, r.lo, r.hi, a)
 	if err != nil {
-		return nil, evidence.FileEntry{}, err
+		return r, err
 	}
-	defer q.end() //nolint:errcheck // read-only
-	var ids []int64
-	dir, name := splitPath(a.Path)
-	err = q.rows(ctx, `SELECT e.id FROM entries e JOIN dirs d ON d.id = e.dir JOIN loads l ON l.x = d.x
-		WHERE e.inode = ? AND l.exhibit = ? AND d.volume = ? AND e.gen = ? AND (? = '' OR d.path = ? AND e.name = ?) ORDER BY e.attrs & 3, e.id LIMIT 1`,
-		[]any{int64(a.Inode), a.Exhibit, a.Volume, int64(a.Generation), a.Path, dir, name}, func(r *sql.Rows) error { //nolint:gosec // two's complement, as stored
-			var id int64
-			err := r.Scan(&id)
-			ids = append(ids, id)
-			return err
+	if b != "" {
+		end, err := q.firstPath(ctx, lo, r.hi, b)
+		if err != nil {
+			return r, err
+		}
+		r.hi = end - 1
+	}
+	r.lo = lo
+	return r, nil
+}
+
+// firstPath is the first number from lo to hi whose path is not before path;
+// hi+1 for none. The numbers are those of one volume, or of a part of it.
+func (q *question) firstPath(ctx context.Context, lo, hi int64, path string) (int64, error) {
+	for hi++; lo < hi; {
+		mid := lo + (hi-lo)/2
+		var dir, name string
+		err := q.rows(ctx, "SELECT d.path, e.name FROM entries e JOIN dirs d ON d.id = e.dir WHERE e.id = ?", []any{mid}, func(r *sql.Rows) error {
+			return r.Scan(&dir, &name)
 		})
-	if err != nil {
-		return nil, evidence.FileEntry{}, err
+		if err != nil {
+			return 0, err
+		}
+		if dir+"/"+name < path {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
 	}
-	if len(ids) == 0 {
-		return nil, evidence.FileEntry{}, evidence.ErrNotFound
-	}
-	rows, err := q.entryRows(ctx, ids)
-	if err != nil {
-		return nil, evidence.FileEntry{}, err
-	}
-	e := &rows[0]
-	src, err := c.content(e)
-	return src, e.FileEntry, err
+	return lo, nil
 }
 
-// content opens what an entry holds. What the reader says of the content goes
-// with the entry's damage.
-func (c *Case) content(e *entryRow) (imaging.Source, error) {
-	v, err := c.volume(e.Exhibit, e.Volume)
-	if err != nil {
-		return nil, err
+// numberInDir counts the rows of a directory before the first of a page.
+func (l *fileListing) numberInDir(ctx context.Context, f *found) error {
+	if len(f.at) == 0 {
+		return nil
 	}
-	if v == nil || v.FS == nil {
-		return nil, fmt.Errorf("volume %s of %s is not read any more: %w", e.Volume, e.Exhibit, evidence.ErrNotFound)
+	n := int64(1)
+	for _, s := range l.streams {
+		end, err := l.start(ctx, s, f.at[0])
+		if err != nil {
+			return err
+		}
+		before := listing{q: l.q, streams: []*stream{newStream(s.span, 0, "", s.where)}}
+		before.streams[0].hi = end - 1
+		k, err := before.count(ctx, 0)
+		if err != nil {
+			return err
+		}
+		n += k
 	}
-	src, err := v.FS.Open(filesystem.Ref{Inode: e.Inode, Generation: e.Generation, Stream: e.stream})
-	if err != nil {
-		return nil, err
+	f.ordinal = n
+	return nil
+}
+
+// untimed gives the starts of the row with n rows before it, where no stream
+// has a time: then they lie one behind the other.
+func (l *listing) untimed(n int64) ([]int64, bool) {
+	var starts []int64
+	for _, s := range l.streams {
+		if s.timed >= s.lo {
+			return nil, false
+		}
+		k := max(0, s.hi-s.lo+1)
+		if s.where.none {
+			k = 0
+		}
+		starts = append(starts, s.lo+min(n, k))
+		n -= min(n, k)
 	}
-	if d, ok := src.(interface{ Damage() string }); ok && e.Damage == nil && d.Damage() != "" {
-		s := d.Damage()
-		e.Damage = &s
-	}
-	return src, nil
+	return starts, true
 }

@@ -228,7 +228,7 @@ func (a *formatted) wants(r *flowlog.Record, v *evidence.Flow) bool {
 	f := &a.f
 	side := func(ip netip.Addr) bool { return r.Src == ip || r.Dst == ip || r.PktSrc == ip || r.PktDst == ip }
 	return (f.IP == "" || side(a.ip)) && (f.Peer == "" || side(a.peer)) &&
-		(f.Interface == "" || r.Interface == f.Interface) && (f.Instance == "" || textOf(v.Instance) == f.Instance) &&
+		(f.Interface == "" || r.Interface == f.Interface) && (f.Instance == "" || optText(v.Instance) == f.Instance) &&
 		(f.Protocol == "" || r.Protocol == a.proto) && (f.Port == nil || r.SrcPort == *f.Port || r.DstPort == *f.Port) &&
 		(f.Action == "" || r.Action == f.Action) && within(r.Start, f.From, f.To)
 }
@@ -307,11 +307,11 @@ func (a *formatted) sums(ctx context.Context) ([]*storedSum, lookup, error) {
 			id   *int64
 			text string
 		}{
-			{&u.iface, textOf(v.Interface)},
-			{&u.lsrc, textOf(v.Src)},
-			{&u.ldst, textOf(v.Dst)},
-			{&u.src, cmp.Or(textOf(v.PktSrc), textOf(v.Src))},
-			{&u.dst, cmp.Or(textOf(v.PktDst), textOf(v.Dst))},
+			{&u.iface, optText(v.Interface)},
+			{&u.lsrc, optText(v.Src)},
+			{&u.ldst, optText(v.Dst)},
+			{&u.src, cmp.Or(optText(v.PktSrc), optText(v.Src))},
+			{&u.dst, cmp.Or(optText(v.PktDst), optText(v.Dst))},
 		} {
 			if *f.id, err = number(f.text); err != nil {
 				return nil, nil, err
@@ -323,7 +323,7 @@ func (a *formatted) sums(ctx context.Context) ([]*storedSum, lookup, error) {
 			}
 		}
 		u.packets, u.bytes = numberOr(v.Packets, 0), numberOr(v.Bytes, 0)
-		switch textOf(v.Action) {
+		switch optText(v.Action) {
 		case "ACCEPT":
 			u.accepted = 1
 		case "REJECT":
@@ -347,7 +347,7 @@ func numberOr(n *int64, or int64) int64 {
 
 // side tells the remote side of a record, as remote does.
 func (a *formatted) side(u *storedSum, v *evidence.Flow) {
-	switch textOf(v.Direction) {
+	switch optText(v.Direction) {
 	case "ingress":
 		u.peer = u.src
 		return
@@ -355,7 +355,7 @@ func (a *formatted) side(u *storedSum, v *evidence.Flow) {
 		u.peer, u.egress = u.dst, true
 		return
 	}
-	o := a.own[textOf(v.Interface)]
+	o := a.own[optText(v.Interface)]
 	if o == nil || u.lsrc == u.ldst {
 		return
 	}
@@ -363,9 +363,9 @@ func (a *formatted) side(u *storedSum, v *evidence.Flow) {
 		own := pair.own()
 		switch {
 		case !own.IsValid():
-		case own.String() == textOf(v.Src):
+		case own.String() == optText(v.Src):
 			u.peer, u.egress = u.dst, true
-		case own.String() == textOf(v.Dst):
+		case own.String() == optText(v.Dst):
 			u.peer = u.src
 		}
 	}

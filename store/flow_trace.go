@@ -224,8 +224,8 @@ func (q *question) flowMoments(ctx context.Context, at []position) ([]evidence.M
 
 func flowMoment(f *evidence.Flow) evidence.Moment {
 	m := evidence.Moment{Time: f.Start, Source: "flow", Exhibit: f.Record.Exhibit, Record: f.Record.String(), Tags: []string{}, Actor: cmp.Or(f.Instance, f.Interface)}
-	status := textOf(f.Status)
-	if m.Type = cmp.Or(textOf(f.Action), status); status == "NODATA" || status == "SKIPDATA" {
+	status := optText(f.Status)
+	if m.Type = cmp.Or(optText(f.Action), status); status == "NODATA" || status == "SKIPDATA" {
 		m.Type = status
 	}
 	m.Summary = flowSummary(f)
@@ -237,7 +237,7 @@ func flowMoment(f *evidence.Flow) evidence.Moment {
 	return m
 }
 
-func textOf(s *string) string {
+func optText(s *string) string {
 	if s == nil {
 		return ""
 	}
@@ -254,16 +254,16 @@ func window(start, end imaging.Time) (string, bool) {
 
 // flowSummary is a record in one line.
 func flowSummary(f *evidence.Flow) string {
-	where := cmp.Or(textOf(f.Interface), "an interface that the record does not name")
-	switch textOf(f.Status) {
+	where := cmp.Or(optText(f.Interface), "an interface that the record does not name")
+	switch optText(f.Status) {
 	case "NODATA":
 		return "no traffic at " + where
 	case "SKIPDATA":
 		return "records of " + where + " were lost (SKIPDATA): what went on is not known"
 	}
-	src, dst := cmp.Or(textOf(f.PktSrc), textOf(f.Src), "?"), cmp.Or(textOf(f.PktDst), textOf(f.Dst), "?")
+	src, dst := cmp.Or(optText(f.PktSrc), optText(f.Src), "?"), cmp.Or(optText(f.PktDst), optText(f.Dst), "?")
 	port := func(addr string, p *int64) string {
-		if p == nil || textOf(f.Protocol) == "icmp" || textOf(f.Protocol) == "icmpv6" {
+		if p == nil || optText(f.Protocol) == "icmp" || optText(f.Protocol) == "icmpv6" {
 			return addr
 		}
 		return net.JoinHostPort(addr, strconv.FormatInt(*p, 10))

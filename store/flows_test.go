@@ -29,7 +29,7 @@ func flowFile(log, minute string) string {
 	return "AWSLogs/1/vpcflowlogs/us-east-1/1_vpcflowlogs_us-east-1_" + log + "_20260101T" + minute + "Z_00000000.log.gz"
 }
 
-func packed(t testing.TB, text string) string {
+func gzipped(t testing.TB, text string) string {
 	t.Helper()
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
@@ -38,7 +38,7 @@ func packed(t testing.TB, text string) string {
 	return b.String()
 }
 
-func asJSON(t testing.TB, v any) string {
+func encoded(t testing.TB, v any) string {
 	t.Helper()
 	b, err := json.Marshal(v)
 	must(t, err)
@@ -49,13 +49,13 @@ func TestFlows(t *testing.T) {
 	c := newTestCase(t)
 	ctx := t.Context()
 	bring(t, c, evidence.KindFlowLog, map[string]string{
-		flowFile("fl-0a", "0000"): packed(t, headV2+
+		flowFile("fl-0a", "0000"): gzipped(t, headV2+
 			"2 111122223333 eni-a 10.0.0.5 198.51.100.7 40000 443 6 10 1000 1767225660 1767225719 ACCEPT OK\n"+
 			"2 111122223333 eni-a 198.51.100.7 10.0.0.5 443 40000 6 8 800 1767225600 1767225659 REJECT OK\n"+
 			"not a record\n"+
 			"2 111122223333 eni-a 203.0.113.9 10.0.0.5 0 0 1 2 168 1767225700 1767225759 ACCEPT OK\n"+
 			"2 111122223333 eni-a - - - - - - - 1767225800 1767225859 - NODATA\n"),
-		flowFile("fl-0b", "0005"): packed(t, headV5+
+		flowFile("fl-0b", "0005"): gzipped(t, headV5+
 			"i-b eni-b 5 10.0.0.6 192.0.2.1 10.0.0.66 192.0.2.1 5000 53 17 19 3 300 1767225650 1767225659 ACCEPT egress us-east-1 8 OK\n"),
 	})
 	all := collect(t, c.Flows(ctx, FlowQuery{}))
@@ -68,7 +68,7 @@ func TestFlows(t *testing.T) {
 	}
 	want := `{"record":"EX-001/` + flowFile("fl-0b", "0005") + `#1","start":"2026-01-01T00:00:50Z","end":"2026-01-01T00:00:59Z","version":5,"account":null,"interface":"eni-b","instance":"i-b","vpc":null,"subnet":null,` +
 		`"src":"10.0.0.6","dst":"192.0.2.1","pkt_src":"10.0.0.66","pkt_dst":"192.0.2.1","src_port":5000,"dst_port":53,"protocol":"udp","packets":3,"bytes":300,"action":"ACCEPT","status":"OK","tcp_flags":19,"direction":"egress","region":"us-east-1","other":{"traffic-path":"8"}}`
-	if got := asJSON(t, all[1]); got != want {
+	if got := encoded(t, all[1]); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	raw, err := c.Raw(ctx, all[2].Record)
@@ -117,8 +117,8 @@ func TestFlows(t *testing.T) {
 		t.Errorf("stats %+v", s)
 	}
 	m := collect(t, c.Timeline(ctx, TimelineQuery{Text: "192.0.2.1 EGRESS"}))
-	if len(m) != 1 || m[0].Source != "flow" || m[0].Type != "ACCEPT" || m[0].Summary != "10.0.0.66:5000 → 192.0.2.1:53 udp 3 packets 300 bytes" || textOf(m[0].Uncertain) != "9 s window" || textOf(m[0].Actor) != "i-b" {
-		t.Errorf("moments %s", asJSON(t, m))
+	if len(m) != 1 || m[0].Source != "flow" || m[0].Type != "ACCEPT" || m[0].Summary != "10.0.0.66:5000 → 192.0.2.1:53 udp 3 packets 300 bytes" || optText(m[0].Uncertain) != "9 s window" || optText(m[0].Actor) != "i-b" {
+		t.Errorf("moments %s", encoded(t, m))
 	}
 }
 
@@ -205,7 +205,7 @@ func TestFlowCopies(t *testing.T) {
 			c := newTestCase(t)
 			for _, files := range test.exhibits {
 				for name, text := range files {
-					files[name] = packed(t, text)
+					files[name] = gzipped(t, text)
 				}
 				bring(t, c, evidence.KindFlowLog, files)
 			}
@@ -221,7 +221,7 @@ func TestFlowCopies(t *testing.T) {
 				}
 			}
 			if len(peers) != 1 || peers[0].Records != test.records || copies != test.copies {
-				t.Errorf("%d copies, peers %s", copies, asJSON(t, peers))
+				t.Errorf("%d copies, peers %s", copies, encoded(t, peers))
 			}
 			if got := int64(len(collect(t, c.Flows(t.Context(), FlowQuery{})))); got != test.records+test.copies {
 				t.Errorf("%d records are listed", got)
@@ -234,19 +234,19 @@ func TestFlowCopies(t *testing.T) {
 func TestFlowInstance(t *testing.T) {
 	c := newTestCase(t)
 	one := " 10.0.0.5 198.51.100.7 40000 443 6 10 1000 1767225600 1767225659 ACCEPT OK\n"
-	bring(t, c, evidence.KindFlowLog, map[string]string{flowFile("fl-0a", "0000"): packed(t, headV2+"2 1 eni-a"+one+"2 1 eni-both"+one)})
-	bring(t, c, evidence.KindFlowLog, map[string]string{flowFile("fl-0b", "0000"): packed(t, headV5+
+	bring(t, c, evidence.KindFlowLog, map[string]string{flowFile("fl-0a", "0000"): gzipped(t, headV2+"2 1 eni-a"+one+"2 1 eni-both"+one)})
+	bring(t, c, evidence.KindFlowLog, map[string]string{flowFile("fl-0b", "0000"): gzipped(t, headV5+
 		"i-a eni-a 5 10.0.0.5 198.51.100.7 - - 1 2 6 0 1 40 1767225700 1767225759 ACCEPT egress us-east-1 - OK\n"+
 		"i-x eni-both 5 10.0.0.5 198.51.100.7 - - 1 2 6 0 1 40 1767225700 1767225759 ACCEPT egress us-east-1 - OK\n"+
 		"i-y eni-both 5 10.0.0.5 198.51.100.7 - - 1 2 6 0 1 40 1767225900 1767225959 ACCEPT egress us-east-1 - OK\n")})
 	all := collect(t, c.Flows(t.Context(), FlowQuery{Exhibit: "EX-001"}))
-	if len(all) != 2 || textOf(all[0].Instance) != "i-a" || all[1].Instance != nil {
-		t.Errorf("%s", asJSON(t, all))
+	if len(all) != 2 || optText(all[0].Instance) != "i-a" || all[1].Instance != nil {
+		t.Errorf("%s", encoded(t, all))
 	}
 	peers, err := c.FlowPeers(t.Context(), FlowQuery{Instance: "i-a"})
 	must(t, err)
 	if len(peers) != 1 || peers[0].BytesOut != 1040 || peers[0].Peer != "198.51.100.7" {
-		t.Errorf("%s", asJSON(t, peers))
+		t.Errorf("%s", encoded(t, peers))
 	}
 }
 
@@ -258,15 +258,15 @@ func TestFlowSides(t *testing.T) {
 	}
 	c := newTestCase(t)
 	bring(t, c, evidence.KindFlowLog, map[string]string{
-		flowFile("fl-0a", "0000"): packed(t, headV2+
+		flowFile("fl-0a", "0000"): gzipped(t, headV2+
 			line("eni-own", "10.0.0.5", "10.0.0.9")+line("eni-own", "10.0.0.8", "10.0.0.5")+ // 10.0.0.5 is on every record
 			line("eni-6", "2001:db8::5", "2001:db8::9")+line("eni-6", "2001:db8::8", "2001:db8::5")+line("eni-6", "10.1.0.1", "192.0.2.6")+
 			line("eni-private", "10.0.1.1", "192.0.2.1")+ // one record: the private side is the interface's
 			line("eni-dark", "10.0.2.1", "10.0.2.2")+ // nothing tells
 			line("eni-far", "10.0.3.1", "10.0.3.2")), // the other exhibit tells
-		flowFile("fl-0a", "0005"): packed(t, headV5+"- eni-nat 5 10.0.4.1 10.0.4.2 10.0.4.1 192.0.2.4 1 2 6 0 1 100 1767225600 1767225659 ACCEPT egress us-east-1 - OK\n"),
+		flowFile("fl-0a", "0005"): gzipped(t, headV5+"- eni-nat 5 10.0.4.1 10.0.4.2 10.0.4.1 192.0.2.4 1 2 6 0 1 100 1767225600 1767225659 ACCEPT egress us-east-1 - OK\n"),
 	})
-	bring(t, c, evidence.KindFlowLog, map[string]string{flowFile("fl-0a", "0010"): packed(t, headV2+line("eni-far", "10.0.3.2", "10.0.3.3")+line("eni-far", "10.0.3.4", "10.0.3.2"))})
+	bring(t, c, evidence.KindFlowLog, map[string]string{flowFile("fl-0a", "0010"): gzipped(t, headV2+line("eni-far", "10.0.3.2", "10.0.3.3")+line("eni-far", "10.0.3.4", "10.0.3.2"))})
 	for _, test := range []struct{ eni, want string }{
 		{"eni-own", "10.0.0.8 in 100 out 0, 10.0.0.9 in 0 out 100"},
 		{"eni-6", "192.0.2.6 in 0 out 100, 2001:db8::8 in 100 out 0, 2001:db8::9 in 0 out 100"},
@@ -298,15 +298,15 @@ func TestFlowsDamaged(t *testing.T) {
 	for range 3000 {
 		fmt.Fprintf(&long, "2 1 eni-a 10.0.0.5 198.51.100.%d %d 443 6 1 100 1767225600 1767225659 ACCEPT OK\n", r.IntN(250), r.IntN(60000))
 	}
-	whole := packed(t, headV2+long.String())
+	whole := gzipped(t, headV2+long.String())
 	for _, test := range []struct {
 		name, text string
 		skip, bad  int64
 		lower      bool
 	}{
-		{"whole", packed(t, headV2+good), 0, 0, false},
-		{"skipped", packed(t, headV2+good+"2 1 eni-a - - - - - - - 1767225700 1767225759 - SKIPDATA\n"), 1, 0, true},
-		{"skipped elsewhere", packed(t, headV2+good+"2 1 eni-b - - - - - - - 1767225700 1767225759 - SKIPDATA\n"), 1, 0, false},
+		{"whole", gzipped(t, headV2+good), 0, 0, false},
+		{"skipped", gzipped(t, headV2+good+"2 1 eni-a - - - - - - - 1767225700 1767225759 - SKIPDATA\n"), 1, 0, true},
+		{"skipped elsewhere", gzipped(t, headV2+good+"2 1 eni-b - - - - - - - 1767225700 1767225759 - SKIPDATA\n"), 1, 0, false},
 		{"cut", whole[:len(whole)/2], 0, 1, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -324,7 +324,7 @@ func TestFlowsDamaged(t *testing.T) {
 			peers, err := c.FlowPeers(t.Context(), FlowQuery{Interface: "eni-a"})
 			must(t, err)
 			if len(peers) == 0 || peers[0].Lower != test.lower {
-				t.Errorf("%s", asJSON(t, peers))
+				t.Errorf("%s", encoded(t, peers))
 			}
 			if err := c.Index(t.Context(), IndexOptions{Rebuild: true}, nil); errors.Is(err, evidence.ErrGaps) != (test.bad > 0) {
 				t.Errorf("index: %v", err)
@@ -338,7 +338,7 @@ func TestFlowFormat(t *testing.T) {
 	c := newTestCase(t)
 	bring(t, c, evidence.KindFlowLog, map[string]string{
 		"cloudwatch.log":          "eni-x 10.0.0.5 198.51.100.7 6 1767225630 1767225689 OK\neni-x 198.51.100.7 10.0.0.5 6 1767225601 1767225660 OK\n",
-		flowFile("fl-0a", "0000"): packed(t, headV2+"2 1 eni-a 10.0.0.5 198.51.100.7 1 443 6 1 100 1767225610 1767225659 ACCEPT OK\n"),
+		flowFile("fl-0a", "0000"): gzipped(t, headV2+"2 1 eni-a 10.0.0.5 198.51.100.7 1 443 6 1 100 1767225610 1767225659 ACCEPT OK\n"),
 	})
 	format := strings.Fields("interface-id srcaddr dstaddr protocol start end log-status")
 	all := collect(t, c.Flows(t.Context(), FlowQuery{Format: format}))
@@ -350,12 +350,12 @@ func TestFlowFormat(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	if some := collect(t, c.Flows(t.Context(), FlowQuery{Format: format, Interface: "eni-x", To: at(t, "2026-01-01T00:00:01Z")})); len(some) != 1 || some[0].Packets != nil {
-		t.Errorf("%s", asJSON(t, some))
+		t.Errorf("%s", encoded(t, some))
 	}
 	peers, err := c.FlowPeers(t.Context(), FlowQuery{Format: format})
 	must(t, err)
 	if len(peers) != 1 || peers[0].Peer != "198.51.100.7" || peers[0].Records != 3 || peers[0].BytesOut != 100 {
-		t.Errorf("%s", asJSON(t, peers))
+		t.Errorf("%s", encoded(t, peers))
 	}
 	if plain := collect(t, c.Flows(t.Context(), FlowQuery{})); len(plain) != 1 {
 		t.Errorf("without the format there are %d", len(plain))
@@ -462,7 +462,7 @@ func TestFlowPages(t *testing.T) {
 			}
 			r.From = p.Cursors[len(p.Cursors)-1]
 		}
-		if len(all) == 0 || asJSON(t, all) != asJSON(t, got) {
+		if len(all) == 0 || encoded(t, all) != encoded(t, got) {
 			t.Errorf("%+v: %d records, in pages %d", q, len(all), len(got))
 		}
 		for i := 1; i < len(all); i++ {
@@ -472,7 +472,7 @@ func TestFlowPages(t *testing.T) {
 		}
 		p, err := c.FlowPage(t.Context(), q, PageRequest{Row: int64(len(all)) / 2, Rows: 5})
 		must(t, err)
-		if asJSON(t, p.Rows) != asJSON(t, all[len(all)/2-1:len(all)/2+4]) {
+		if encoded(t, p.Rows) != encoded(t, all[len(all)/2-1:len(all)/2+4]) {
 			t.Errorf("%+v: another page at row %d", q, len(all)/2)
 		}
 	}

@@ -215,7 +215,7 @@ func (c *Case) finish(ctx context.Context, t *tx, d *dict) error {
 
 // derivedTables hold rows that carry the number of their exhibit.
 var derivedTables = []string{
-	"entries", "entries_more", "moments", "ranges", "files", "dirs", "hits", "events", "copies", "resources", "name_parts", "issues", "sessions",
+	"ranges", "files", "dirs", "entries", "moments", "hits", "events", "copies", "resources", "name_parts", "issues", "sessions",
 	"mentions", "created", "instances", "uses", "flows", "flow_sums", "flow_gaps", "packets", "conversations", "icmp", "times_beyond",
 }
 
@@ -224,9 +224,6 @@ func removeExhibit(ctx context.Context, t *tx, x int) error {
 	for _, q := range []string{
 		"UPDATE events SET copies = copies - (SELECT count(*) FROM copies c WHERE c.event = events.id AND c.x = ?1) WHERE id IN (SELECT event FROM copies WHERE x = ?1) AND x <> ?1",
 		"DELETE FROM resources WHERE event BETWEEN (SELECT lo FROM ranges WHERE x = ?1 AND tbl = 'events') AND (SELECT hi FROM ranges WHERE x = ?1 AND tbl = 'events')",
-		"DELETE FROM entries WHERE id BETWEEN (SELECT lo FROM ranges WHERE x = ?1 AND tbl = 'entries') AND (SELECT hi FROM ranges WHERE x = ?1 AND tbl = 'entries')",
-		"DELETE FROM entries_more WHERE id BETWEEN (SELECT lo FROM ranges WHERE x = ?1 AND tbl = 'entries') AND (SELECT hi FROM ranges WHERE x = ?1 AND tbl = 'entries')",
-		"DELETE FROM moments WHERE id BETWEEN (SELECT lo FROM ranges WHERE x = ?1 AND tbl = 'moments') AND (SELECT hi FROM ranges WHERE x = ?1 AND tbl = 'moments')",
 		"DELETE FROM times_beyond WHERE EXISTS (SELECT 1 FROM ranges r WHERE r.x = ?1 AND r.tbl = times_beyond.tbl AND times_beyond.id BETWEEN r.lo AND r.hi)",
 	} {
 		if err := t.exec(ctx, q, x); err != nil {
@@ -235,7 +232,7 @@ func removeExhibit(ctx context.Context, t *tx, x int) error {
 	}
 	for _, table := range append([]string{"loads"}, derivedTables...) {
 		switch table {
-		case "resources", "times_beyond", "name_parts", "icmp", "entries", "entries_more", "moments":
+		case "resources", "times_beyond", "name_parts", "icmp":
 			continue
 		}
 		if err := t.exec(ctx, "DELETE FROM "+table+" WHERE x = ?", x); err != nil {
@@ -258,8 +255,6 @@ var lateIndexes = []struct{ name, on string }{
 	{"issues_assumed", "issues (assumed, ts)"},
 	{"created_event", "created (event)"},
 	{"sessions_pid", "sessions (pid, created)"},
-	{"entries_dir", "entries (dir)"},
-	{"entries_inode", "entries (inode)"},
 	{"flow_sums_iface", "flow_sums (iface)"},
 }
 

@@ -217,7 +217,9 @@ func (l *load) run(ctx context.Context) error {
 			break
 		}
 		l.stats.Files = int64(len(l.files))
-		err = l.folder(ctx)
+		if err = l.folder(ctx); err == nil {
+			err = l.folderHits(ctx)
+		}
 	default:
 		err = fmt.Errorf("exhibits of kind %q are not known", a.Kind)
 	}
@@ -249,7 +251,7 @@ func (l *load) folder(ctx context.Context) error {
 	case evidence.KindPcap:
 		return l.captures(ctx)
 	default:
-		return l.hits(ctx, nil)
+		return nil
 	}
 }
 

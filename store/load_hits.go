@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,197 +15,299 @@ import (
 	"snapcase/imaging/filesystem"
 )
 
-// hitsFile is the list of access key ids that acquisition writes into an
-// exhibit.
+// hitsFile is where acquire leaves the access key ids that it saw, in the
+// folder of the exhibit.
 const hitsFile = "hits.jsonl"
 
-// hitsAtOnce is how many hits are placed in one pass over the extents.
-const hitsAtOnce = 200_000
+// The words of evidence.Place.Status.
+const (
+	hitAllocated   = "allocated"
+	hitDeleted     = "deleted"
+	hitSlack       = "slack"
+	hitUnallocated = "unallocated"
+	hitMemory      = "memory"
+	hitLog         = "log"
+)
 
-// hits loads the access key ids of the exhibit, and finds who owns the bytes
-// where d is a disk.
-func (l *load) hits(ctx context.Context, d *disk.Disk) error {
-	f, err := os.Open(filepath.Join(l.c.folder.Exhibit(l.acq.Exhibit), hitsFile))
+// place is where a hit lies, as the index keeps it.
+type hitPlace struct {
+	file       driver.Value // number of the file
+	address    driver.Value
+	status     string
+	fileOffset driver.Value
+	area       driver.Value
+}
+
+// eachHit calls f for every hit that acquire found. What could not be kept or
+// cannot be read is a gap.
+func (l *load) eachHit(f func(n int, h *credential.Hit) error) error {
+	in, err := os.Open(filepath.Join(l.c.folder.Exhibit(l.acq.Exhibit), hitsFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // read-only
-	b, err := newBulk(l.t, "hits", "x,key,kind,off,file,address,status,file_offset,secret,fingerprint,doc")
-	if err != nil {
-		return err
-	}
-	var some []credential.Hit
-	for h, err := range credential.ReadHits(ctxReader{ctx, f}) {
-		var omitted *credential.OmittedError
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.As(err, &omitted):
-			l.stats.gap(evidence.Gap{Exhibit: l.acq.Exhibit, Place: l.acq.Exhibit + "/" + hitsFile, Reason: omitted.Error()})
-			continue
-		case err != nil:
-			l.stats.BadRecords++
-			l.stats.gap(evidence.Gap{Exhibit: l.acq.Exhibit, Place: l.acq.Exhibit + "/" + hitsFile, Reason: err.Error()})
-			continue
+	defer in.Close() //nolint:errcheck // read-only
+	n := 0
+	for h, err := range credential.ReadHits(in) {
+		if err != nil {
+			continue // hitGaps tells
 		}
-		if some = append(some, h); len(some) == hitsAtOnce {
-			if err := l.placeHits(ctx, b, some, d); err != nil {
-				return err
-			}
-			some = some[:0]
-		}
-	}
-	return errors.Join(l.placeHits(ctx, b, some, d), b.end(ctx))
-}
-
-// placed is where a hit lies.
-type placed struct {
-	address    any // text, or nil
-	status     string
-	fileOffset any
-	file       any
-}
-
-func (l *load) placeHits(ctx context.Context, b *bulk, hits []credential.Hit, d *disk.Disk) error {
-	places := make([]placed, len(hits))
-	var err error
-	switch {
-	case len(hits) == 0:
-		return nil
-	case d != nil:
-		err = l.placeOnDisk(ctx, hits, d, places)
-	case l.acq.Kind == evidence.KindMemory:
-		for i := range places {
-			places[i].status = "memory"
-		}
-	default:
-		err = l.placeInFiles(ctx, hits, places)
-	}
-	if err != nil {
-		return err
-	}
-	for i, h := range hits {
-		p := places[i]
-		if err := b.add(ctx, int64(l.x), l.dict.id(h.KeyID, colOther), h.Kind, h.Offset, p.file, p.address, p.status, p.fileOffset, truth(h.Secret), nullText(h.Fingerprint), truth(h.Documentation)); err != nil {
+		if err := f(n, &h); err != nil {
 			return err
+		}
+		n++
+	}
+	return nil
+}
+
+// hitGaps notes what is missing from the hits.
+func (l *load) hitGaps() error {
+	place := l.acq.Exhibit + "/" + hitsFile
+	in, err := os.Open(filepath.Join(l.c.folder.Exhibit(l.acq.Exhibit), hitsFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		l.gap(place, 0, "the list of access key ids is missing: none is shown for this exhibit")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer in.Close() //nolint:errcheck // read-only
+	for _, err := range credential.ReadHits(in) {
+		var more *credential.OmittedError
+		switch {
+		case errors.As(err, &more):
+			l.gap(place, 0, fmt.Sprintf("%d more access key ids were found than are kept", more.N))
+		case err != nil:
+			l.gap(place, 0, err.Error())
 		}
 	}
 	return nil
 }
 
-func truth(b bool) int64 {
+// writeHits writes every hit of the exhibit, each with the place that where
+// gives it.
+func (l *load) writeHits(ctx context.Context, where func(n int, h *credential.Hit) hitPlace) error {
+	if err := l.hitGaps(); err != nil {
+		return err
+	}
+	var id int64
+	if err := l.t.conn.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM hits").Scan(&id); err != nil {
+		return err
+	}
+	b, err := newBulk(l.t, "hits", "id,x,key,kind,off,file,address,status,file_offset,secret,fingerprint,doc,area")
+	if err != nil {
+		return err
+	}
+	err = l.eachHit(func(n int, h *credential.Hit) error {
+		if n%4096 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		id++
+		p := where(n, h)
+		return b.add(ctx, id, int64(l.x), l.dict.id(h.KeyID, colOther), h.Kind, h.Offset, p.file, p.address, p.status, p.fileOffset,
+			flag(h.Secret), nullText(h.Fingerprint), flag(h.Documentation), p.area)
+	})
+	return errors.Join(err, b.end(ctx))
+}
+
+func flag(b bool) int64 {
 	if b {
 		return 1
 	}
 	return 0
 }
 
-// placeInFiles is for exhibits that are folders: the address is the exhibit
-// and the name of the file.
-func (l *load) placeInFiles(ctx context.Context, hits []credential.Hit, places []placed) error {
-	status := "allocated"
-	if l.acq.Kind != evidence.KindFile {
-		status = "log"
+// folderHits writes the hits of an exhibit that is a folder. Their offsets
+// count in the file, which is named as exhibit and file without a record.
+// CloudTrail and flow logs are searched record by record by their loaders.
+func (l *load) folderHits(ctx context.Context) error {
+	status := hitLog
+	switch l.acq.Kind {
+	case evidence.KindFile:
+		status = hitAllocated
+	case evidence.KindFindings, evidence.KindPcap:
+	default:
+		return nil
 	}
 	if l.fileIDs == nil {
-		if _, err := l.insertFiles(ctx, make([]int64, len(l.files)), make([][]byte, len(l.files))); err != nil {
+		none := make([]int64, len(l.files))
+		if _, err := l.insertFiles(ctx, none, make([][]byte, len(l.files))); err != nil {
 			return err
 		}
 	}
-	for i, h := range hits {
+	ids := make(map[string]int64, len(l.files))
+	for i, f := range l.files {
+		ids[f.name] = l.fileIDs[i]
+	}
+	return l.writeHits(ctx, func(_ int, h *credential.Hit) hitPlace {
 		name := h.File
 		if h.FileB64 != nil {
 			name = string(h.FileB64)
 		}
-		places[i] = placed{address: l.acq.Exhibit + "/" + name, status: status, fileOffset: h.Offset}
-	}
-	return nil
+		return hitPlace{file: null(ids[name]), address: l.acq.Exhibit + "/" + name, status: status}
+	})
 }
 
-// placeOnDisk asks the file systems who owns the bytes.
-func (l *load) placeOnDisk(ctx context.Context, hits []credential.Hit, d *disk.Disk, places []placed) error {
-	offsets := make([]int64, len(hits))
-	for i, h := range hits {
-		offsets[i] = h.Offset
-	}
-	owners, err := d.Owners(ctx, offsets)
-	if err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		l.stats.gap(evidence.Gap{Exhibit: l.acq.Exhibit, Place: l.acq.Exhibit, Offset: offsetOf(err), Reason: fmt.Sprintf("keys could not be placed: %v", err)})
-		owners = make([]disk.Owner, len(hits))
-	}
-	names, err := l.namesOf(ctx, owners)
-	if err != nil {
-		return err
-	}
-	for i, o := range owners {
-		places[i] = l.placeOf(&o, names)
-	}
-	return nil
+// memoryHits writes the hits of a memory image: nothing is known of what owns
+// them.
+func (l *load) memoryHits(ctx context.Context) error {
+	return l.writeHits(ctx, func(int, *credential.Hit) hitPlace { return hitPlace{status: hitMemory} })
 }
 
-func (l *load) placeOf(o *disk.Owner, names map[inodeKey]string) placed {
-	p := placed{status: "unallocated"}
-	if o.Kind == 0 || o.Kind == filesystem.OwnFree {
-		return p
-	}
-	switch {
-	case o.Slack:
-		p.status = "slack"
-	case o.Status == filesystem.Deleted:
-		p.status = "deleted"
-	default:
-		p.status = "allocated"
-	}
-	if o.Ref.Inode == 0 {
-		return p // metadata of the file system itself
-	}
-	p.address = evidence.Address{Exhibit: l.acq.Exhibit, Volume: o.Volume, Inode: o.Ref.Inode, Generation: o.Ref.Generation, Path: names[keyOf(o)]}.String()
-	p.fileOffset = o.FileOffset
-	return p
-}
+// ownersAtOnce is how many offsets are mapped to their owners in one pass over
+// the disk.
+const ownersAtOnce = 1 << 18
 
-// inodeKey names an inode of a volume.
-type inodeKey struct {
+// ownerKey names who owns bytes of a disk.
+type ownerKey struct {
 	volume string
 	ref    filesystem.Ref
 }
 
-func keyOf(o *disk.Owner) inodeKey { return inodeKey{o.Volume, o.Ref} }
+// ownerName is the entry by which an owner is shown: the first one in the
+// order of the listing, allocated ones first.
+type ownerName struct {
+	path  string
+	found bool
+	rank  filesystem.Status
+}
 
-// namesOf finds the first path of each owner, an allocated one before a
-// deleted one.
-func (l *load) namesOf(ctx context.Context, owners []disk.Owner) (map[inodeKey]string, error) {
-	wanted := map[inodeKey]bool{}
-	var inodes []int64
-	for i := range owners {
-		if o := &owners[i]; o.Ref.Inode != 0 && !wanted[keyOf(o)] {
-			wanted[keyOf(o)] = true
-			inodes = append(inodes, int64(o.Ref.Inode)) //nolint:gosec // two's complement, as stored
+// ownHits asks the disk who owns the bytes of every hit.
+func (l *imageLoad) ownHits(ctx context.Context) error {
+	l.wanted = map[ownerKey]*ownerName{}
+	var offsets []int64
+	ask := func() error {
+		if len(offsets) == 0 {
+			return nil
 		}
+		own, err := l.disk.Owners(ctx, offsets)
+		if evidence.Canceled(err) {
+			return err
+		}
+		if err != nil {
+			l.gap(l.acq.Exhibit, 0, fmt.Sprintf("who owns the bytes of access key ids: %v", err))
+		}
+		for i := range offsets {
+			var o disk.Owner
+			if i < len(own) {
+				o = own[i]
+			}
+			if o.Ref != (filesystem.Ref{}) {
+				l.wanted[ownerKey{o.Volume, o.Ref}] = &ownerName{}
+			}
+			l.owners = append(l.owners, o)
+		}
+		offsets = offsets[:0]
+		return nil
 	}
-	names := map[inodeKey]string{}
-	rows, err := l.t.conn.QueryContext(ctx, `SELECT d.volume, e.inode, e.gen, coalesce(m.stream, ''), d.path || '/' || e.name FROM entries e JOIN dirs d ON d.id = e.dir LEFT JOIN entries_more m ON m.id = e.id
-		WHERE d.x = ? AND e.inode IN (SELECT value FROM json_each(?)) ORDER BY e.attrs & 3, e.id`, l.x, list(inodes))
+	err := l.eachHit(func(_ int, h *credential.Hit) error {
+		if offsets = append(offsets, h.Offset); len(offsets) == ownersAtOnce {
+			return ask()
+		}
+		return nil
+	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer rows.Close() //nolint:errcheck // Err is asked
-	for rows.Next() {
-		var inode, gen int64
-		var vol, stream, path string
-		if err := rows.Scan(&vol, &inode, &gen, &stream, &path); err != nil {
-			return nil, err
-		}
-		k := inodeKey{vol, filesystem.Ref{Inode: uint64(inode), Generation: uint32(gen), Stream: stream}} //nolint:gosec // as stored
-		if _, ok := names[k]; !ok && wanted[k] {
-			names[k] = path
-		}
+	return ask()
+}
+
+// owns takes the name of an entry that a hit was found in. Entries come in the
+// order of the listing.
+func (l *imageLoad) owns(volume string, e *filesystem.Entry) {
+	if len(l.wanted) == 0 {
+		return
 	}
-	return names, rows.Err()
+	n := l.wanted[ownerKey{volume, e.Ref}]
+	if n == nil {
+		return
+	}
+	rank := e.Status
+	if rank == filesystem.Deleted {
+		rank = filesystem.Orphan + 1 // behind what is in use
+	}
+	if !n.found || rank < n.rank {
+		*n = ownerName{path: e.Path, found: true, rank: rank}
+	}
+}
+
+// insertHits writes the hits of a disk.
+func (l *imageLoad) insertHits(ctx context.Context) error {
+	return l.writeHits(ctx, func(n int, _ *credential.Hit) hitPlace {
+		if n >= len(l.owners) {
+			return hitPlace{status: hitUnallocated, area: areaUnknown}
+		}
+		return l.placeOf(&l.owners[n])
+	})
+}
+
+// The words of evidence.Place.Area that are not a kind of owner.
+const (
+	// areaUnknown marks bytes of which nothing says whether something owns
+	// them: the file system there is not read, or its account is not whole.
+	areaUnknown = "unknown"
+	// areaContested marks bytes that several files claim: the first is named.
+	areaContested = "contested"
+)
+
+// placeOf says where a hit lies by its owner. Bytes that no entry owns are
+// unallocated; where they are not free but the file system's own, or nothing is
+// known of them, area says so.
+func (l *imageLoad) placeOf(o *disk.Owner) hitPlace {
+	p := hitPlace{status: hitUnallocated}
+	switch o.Kind {
+	case filesystem.OwnContent:
+	case filesystem.OwnDir:
+		p.area = "directory"
+	case filesystem.OwnXattr:
+		p.area = "xattr"
+	case filesystem.OwnMeta:
+		p.area = "metadata"
+	case filesystem.OwnJournal:
+		p.area = "journal"
+	default:
+		p.area = l.areaOf(o)
+		return p
+	}
+	if o.Claims > 1 && p.area == nil {
+		p.area = areaContested
+	}
+	name := l.wanted[ownerKey{o.Volume, o.Ref}]
+	if o.Ref.Inode == 0 || name == nil || !name.found && o.Kind != filesystem.OwnContent && o.Kind != filesystem.OwnDir {
+		return p // the journal's inode has no name
+	}
+	p.address = evidence.Address{Exhibit: l.acq.Exhibit, Volume: o.Volume, Inode: o.Ref.Inode, Generation: o.Ref.Generation, Path: name.path}.String()
+	switch {
+	case o.Slack:
+		p.status = hitSlack
+		return p // behind the end of the content
+	case o.Status == filesystem.Deleted:
+		p.status = hitDeleted
+	default:
+		p.status = hitAllocated
+	}
+	if o.Kind == filesystem.OwnContent || o.Kind == filesystem.OwnDir {
+		p.fileOffset = o.FileOffset
+	}
+	return p
+}
+
+// areaOf says what a byte that no entry owns can be: nil where it is free, or
+// lies in a gap between partitions; the table it is a part of; the format of a
+// volume that is not read; otherwise nobody knows.
+func (l *imageLoad) areaOf(o *disk.Owner) driver.Value {
+	v := l.disk.Volume(o.Volume)
+	switch {
+	case o.Region != "":
+		return o.Region
+	case o.Doubt != "" || v == nil:
+		return areaUnknown
+	case o.Kind == filesystem.OwnFree || v.Gap():
+		return nil
+	case v.FS == nil && v.FSType != "":
+		return v.FSType
+	}
+	return areaUnknown
 }

@@ -90,8 +90,8 @@ func TestPackets(t *testing.T) {
 	ctx := t.Context()
 	bring(t, c, evidence.KindPcap, map[string]string{"a.pcap": string(f.b)})
 	all := collect(t, c.Packets(ctx, PacketQuery{}))
-	if len(all) != 5 || all[4].Record.String() != "EX-001/a.pcap#5" || textOf(all[4].Src) != "10.0.0.6" || *all[4].VNI != 42 || all[2].DNS.Name != "evil.example" {
-		t.Fatalf("%s", asJSON(t, all))
+	if len(all) != 5 || all[4].Record.String() != "EX-001/a.pcap#5" || optText(all[4].Src) != "10.0.0.6" || *all[4].VNI != 42 || all[2].DNS.Name != "evil.example" {
+		t.Fatalf("%s", encoded(t, all))
 	}
 	vni, other := int64(42), int64(43)
 	for _, q := range []struct {
@@ -156,9 +156,9 @@ func TestPacketsTshark(t *testing.T) {
 	must(t, err)
 	var b strings.Builder
 	for _, p := range collect(t, c.Packets(t.Context(), PacketQuery{})) {
-		n, err := protocolNumber(textOf(p.Protocol))
+		n, err := protocolNumber(optText(p.Protocol))
 		must(t, err)
-		fmt.Fprintf(&b, "%d\t%s\t%s\t%d\t%d\n", p.Record.N, textOf(p.Src), textOf(p.Dst), n, p.Length)
+		fmt.Fprintf(&b, "%d\t%s\t%s\t%d\t%d\n", p.Record.N, optText(p.Src), optText(p.Dst), n, p.Length)
 	}
 	if b.String() != string(out) {
 		t.Errorf("tshark gives %d bytes of text, we %d", len(out), b.Len())
@@ -188,13 +188,13 @@ func TestEchoes(t *testing.T) {
 	first, err := c.ICMP(ctx)
 	must(t, err)
 	if len(first) != 1 || first[0].Verdict != "ordinary" || first[0].Requests != 20 || first[0].Replies != 0 {
-		t.Fatalf("%s", asJSON(t, first))
+		t.Fatalf("%s", encoded(t, first))
 	}
 	bring(t, c, evidence.KindPcap, map[string]string{"b.pcap": string(answers.b)})
 	both, err := c.ICMP(ctx)
 	must(t, err)
 	if len(both) != 1 || both[0].Verdict != "tunnel" || both[0].Requests != 20 || both[0].Replies != 20 || both[0].Local != "10.0.0.5" || both[0].Peer != "192.0.2.1" {
-		t.Fatalf("%s", asJSON(t, both))
+		t.Fatalf("%s", encoded(t, both))
 	}
 	if !strings.Contains(fmt.Sprint(both[0].Records), "EX-002/b.pcap#") {
 		t.Errorf("frames: %v", both[0].Records)
@@ -203,8 +203,8 @@ func TestEchoes(t *testing.T) {
 	must(t, c.Index(ctx, IndexOptions{Rebuild: true}, nil))
 	again, err := c.ICMP(ctx)
 	must(t, err)
-	if asJSON(t, again) != asJSON(t, both) {
-		t.Errorf("%s\n%s", asJSON(t, again), asJSON(t, both))
+	if encoded(t, again) != encoded(t, both) {
+		t.Errorf("%s\n%s", encoded(t, again), encoded(t, both))
 	}
 	// What was cancelled before it was judged is not answered, and judged by the next run.
 	db, err := openWriter(ctx, c.indexPath())
@@ -215,8 +215,8 @@ func TestEchoes(t *testing.T) {
 		t.Error("pairs that may be stale are answered")
 	}
 	must(t, c.Index(ctx, IndexOptions{}, nil))
-	if again, err = c.ICMP(ctx); err != nil || asJSON(t, again) != asJSON(t, both) {
-		t.Errorf("%v %s", err, asJSON(t, again))
+	if again, err = c.ICMP(ctx); err != nil || encoded(t, again) != encoded(t, both) {
+		t.Errorf("%v %s", err, encoded(t, again))
 	}
 }
 
@@ -230,7 +230,7 @@ func TestPacketsBounded(t *testing.T) {
 	bring(t, c, evidence.KindPcap, map[string]string{"a.pcap": string(f.b)})
 	m := collect(t, c.Timeline(t.Context(), TimelineQuery{}))
 	if len(m) != icmpRows || !strings.HasSuffix(m[icmpRows-1].Summary, "(later ones of this pair are counted, not listed here)") || strings.Contains(m[icmpRows-2].Summary, "later") {
-		t.Errorf("%d moments, the last is %s", len(m), asJSON(t, m[len(m)-1]))
+		t.Errorf("%d moments, the last is %s", len(m), encoded(t, m[len(m)-1]))
 	}
 	if n := len(collect(t, c.Packets(t.Context(), PacketQuery{}))); n != icmpRows+500 {
 		t.Errorf("%d frames", n)
@@ -238,7 +238,7 @@ func TestPacketsBounded(t *testing.T) {
 	tr, err := c.Trace(t.Context(), "10.0.0.5")
 	must(t, err)
 	if len(tr.Peers) != 1 || tr.Peers[0].Packets != icmpRows+500 {
-		t.Errorf("%s", asJSON(t, tr.Peers))
+		t.Errorf("%s", encoded(t, tr.Peers))
 	}
 }
 
@@ -285,7 +285,7 @@ func TestTracePeers(t *testing.T) {
 	}
 	c := newTestCase(t)
 	ctx := t.Context()
-	bring(t, c, evidence.KindFlowLog, map[string]string{flowFile("fl-0a", "0000"): packed(t, headV2+
+	bring(t, c, evidence.KindFlowLog, map[string]string{flowFile("fl-0a", "0000"): gzipped(t, headV2+
 		line("eni-a", "10.0.0.5", "10.0.0.6", 1000)+line("eni-a", "10.0.0.5", "192.0.2.1", 500)+
 		line("eni-b", "10.0.0.5", "10.0.0.6", 1000)+line("eni-b", "192.0.2.1", "10.0.0.6", 70))})
 	f := newFrames()

@@ -155,8 +155,8 @@ func (l *listing) row(ctx context.Context, n int64) ([]int64, error) {
 		}
 		return ends, nil
 	}
-	if !slices.ContainsFunc(l.streams, func(s *stream) bool { return s.time != "NULL" }) {
-		return l.rowOfUntimed(n), nil
+	if starts, ok := l.untimed(n); ok {
+		return starts, nil
 	}
 	// The latest time that has at most n rows before it.
 	lo, hi := int64(minNano), int64(maxNano)
@@ -178,17 +178,6 @@ func (l *listing) row(ctx context.Context, n int64) ([]int64, error) {
 		return nil, err
 	}
 	return l.skip(ctx, starts, lo, n-before)
-}
-
-// rowOfUntimed is for streams that lie one behind the other.
-func (l *listing) rowOfUntimed(n int64) []int64 {
-	starts := l.starts()
-	for i, s := range l.streams {
-		k := min(n, max(0, s.hi-s.lo+1))
-		starts[i] += k
-		n -= k
-	}
-	return starts
 }
 
 func (l *listing) rowsBefore(ctx context.Context, ts int64) (n int64, starts []int64, err error) {

@@ -2,96 +2,139 @@ package store
 
 import (
 	"bufio"
-	"container/heap"
-	"context"
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 )
 
-// spill sorts records of bytes in flat memory: what does not fit is sorted in
-// runs on a file that has no name, and merged from there.
-type spill struct {
-	compare func(a, b []byte) int
-	dir     string
-	limit   int // bytes of a run
+// The sizes of a sorter. What it holds in memory is at most spillKept+2 full
+// buffers with 16 bytes a record, and while it merges spillRead for all files.
+const (
+	spillBuffer = 4 << 20 // bytes of records that are sorted at once
+	spillKept   = 3       // sorted buffers that stay in memory
+	spillRead   = 8 << 20 // bytes of read buffers, of all runs on disk together
+)
 
-	buf  []byte
-	at   []uint32 // where the records of buf begin, at their length
-	file *os.File
-	runs []run
-	end  int64 // of file
+// sorter gives records back in the order of the bytes of their keys; records
+// with equal keys come in the order in which they were added. What does not
+// fit into memory lies in a file that has no name any more, so that nothing
+// stays behind whatever happens. It is for one goroutine.
+type sorter struct {
+	dir   string
+	limit int // bytes of one buffer
+	cur   *spillRun
+	kept  []*spillRun
+	file  *os.File
+	end   int64
+	disk  [][2]int64   // from, to
+	busy  chan error   // of the goroutine that sorts; nil where none does
+	place []spillPlace // of all runs, in the order in which they were filled
 }
 
-type run struct{ from, to int64 }
-
-const spillBytes = 32 << 20
-
-// newSpill makes a sorter; its file, if it needs one, lies in dir.
-func newSpill(dir string, compare func(a, b []byte) int) *spill {
-	return &spill{compare: compare, dir: dir, limit: spillBytes}
+type spillPlace struct {
+	disk bool
+	i    int
 }
 
-func (s *spill) close() error {
-	if s.file == nil {
-		return nil
+// spillRun is records in memory: uvarint length of the key, key, uvarint
+// length of the value, value.
+type spillRun struct {
+	b  []byte
+	at []spillItem
+}
+
+type spillItem struct {
+	head uint64 // first eight bytes of the key, big endian
+	off  uint32
+}
+
+func newSorter(dir string) *sorter { return &sorter{dir: dir, limit: spillBuffer} }
+
+// add takes a record; key and value are copied.
+func (s *sorter) add(key, value []byte) error {
+	if len(key)+len(value) > math.MaxInt32 {
+		return fmt.Errorf("sort: a record of %d bytes", len(key)+len(value))
 	}
-	return s.file.Close()
-}
-
-// add takes a copy of a record.
-func (s *spill) add(rec []byte) error {
-	if len(s.buf) > 0 && len(s.buf)+len(rec)+4 > s.limit {
+	if s.cur == nil {
+		s.cur = &spillRun{}
+	}
+	if len(s.cur.b) > 0 && len(s.cur.b)+len(key)+len(value)+10 > s.limit {
 		if err := s.flush(); err != nil {
 			return err
 		}
 	}
-	s.at = append(s.at, uint32(len(s.buf))) //nolint:gosec // below limit, or one record
-	s.buf = binary.LittleEndian.AppendUint32(s.buf, uint32(len(rec)))
-	s.buf = append(s.buf, rec...)
+	r := s.cur
+	var head [8]byte
+	copy(head[:], key)
+	r.at = append(r.at, spillItem{binary.BigEndian.Uint64(head[:]), uint32(len(r.b))}) //nolint:gosec // below limit
+	r.b = append(binary.AppendUvarint(r.b, uint64(len(key))), key...)
+	r.b = append(binary.AppendUvarint(r.b, uint64(len(value))), value...)
 	return nil
 }
 
-func (s *spill) record(at uint32) []byte {
-	n := binary.LittleEndian.Uint32(s.buf[at:])
-	return s.buf[at+4:][:n]
+func (r *spillRun) key(off uint32) []byte {
+	n, k := binary.Uvarint(r.b[off:])
+	return r.b[int(off)+k:][:n] //nolint:gosec // written by add
 }
 
-// sort orders what is in memory, halves at once.
-func (s *spill) sort() {
-	by := func(a, b uint32) int {
-		if c := s.compare(s.record(a), s.record(b)); c != 0 {
-			return c
+func (r *spillRun) sort() {
+	slices.SortFunc(r.at, func(a, b spillItem) int {
+		if a.head != b.head {
+			return cmp.Compare(a.head, b.head)
 		}
-		return int(int64(a) - int64(b)) // as they came
-	}
-	half := len(s.at) / 2
-	var wg sync.WaitGroup
-	wg.Go(func() { slices.SortFunc(s.at[:half], by) })
-	slices.SortFunc(s.at[half:], by)
-	wg.Wait()
-	if half == 0 || by(s.at[half-1], s.at[half]) < 0 {
-		return
-	}
-	out := make([]uint32, 0, len(s.at))
-	a, b := s.at[:half], s.at[half:]
-	for len(a) > 0 && len(b) > 0 {
-		if by(a[0], b[0]) < 0 {
-			out, a = append(out, a[0]), a[1:]
-		} else {
-			out, b = append(out, b[0]), b[1:]
-		}
-	}
-	s.at = append(append(out, a...), b...)
+		return cmp.Or(bytes.Compare(r.key(a.off), r.key(b.off)), cmp.Compare(a.off, b.off))
+	})
 }
 
-// flush writes what is in memory as a run.
-func (s *spill) flush() error {
+// flush gives the full buffer to a goroutine that sorts it, and keeps it or
+// writes it to the file.
+func (s *sorter) flush() error {
+	if err := s.wait(); err != nil {
+		return err
+	}
+	full := s.cur
+	keep := len(s.kept) < spillKept
+	if keep {
+		s.place = append(s.place, spillPlace{i: len(s.kept)})
+		s.kept = append(s.kept, full)
+		s.cur = &spillRun{b: make([]byte, 0, cap(full.b)), at: make([]spillItem, 0, cap(full.at))}
+	} else {
+		s.place = append(s.place, spillPlace{disk: true, i: len(s.disk)})
+		s.disk = append(s.disk, [2]int64{})
+		s.cur = &spillRun{b: make([]byte, 0, cap(full.b)), at: make([]spillItem, 0, cap(full.at))}
+	}
+	done := make(chan error, 1)
+	s.busy = done
+	go func() {
+		full.sort()
+		if keep {
+			done <- nil
+			return
+		}
+		done <- s.write(full)
+	}()
+	return nil
+}
+
+func (s *sorter) wait() error {
+	if s.busy == nil {
+		return nil
+	}
+	err := <-s.busy
+	s.busy = nil
+	return err
+}
+
+// write appends a sorted buffer to the file.
+func (s *sorter) write(r *spillRun) error {
 	if s.file == nil {
 		f, err := os.CreateTemp(s.dir, ".snapcase-sort-*")
 		if err != nil {
@@ -102,105 +145,186 @@ func (s *spill) flush() error {
 			return fmt.Errorf("sort: %w", err)
 		}
 	}
-	s.sort()
-	w := bufio.NewWriterSize(s.file, 1<<20)
-	for _, at := range s.at {
-		if _, err := w.Write(s.buf[at:][:4+len(s.record(at))]); err != nil {
-			return fmt.Errorf("sort on disk in %s: %w", filepath.Dir(s.file.Name()), err)
+	w := bufio.NewWriterSize(io.NewOffsetWriter(s.file, s.end), 256<<10)
+	from := s.end
+	for _, it := range r.at {
+		n, k := binary.Uvarint(r.b[it.off:])
+		v := int(it.off) + k + int(n) //nolint:gosec // written by add
+		m, j := binary.Uvarint(r.b[v:])
+		end := v + j + int(m) //nolint:gosec // as above
+		if _, err := w.Write(r.b[it.off:end]); err != nil {
+			return fmt.Errorf("sort: %w", err)
 		}
+		s.end += int64(end) - int64(it.off)
 	}
 	if err := w.Flush(); err != nil {
-		return fmt.Errorf("sort on disk in %s: %w", filepath.Dir(s.file.Name()), err)
+		return fmt.Errorf("sort: %w", err)
 	}
-	s.runs = append(s.runs, run{s.end, s.end + int64(len(s.buf))})
-	s.end += int64(len(s.buf))
-	s.buf, s.at = s.buf[:0], s.at[:0]
+	s.disk[len(s.disk)-1] = [2]int64{from, s.end}
 	return nil
 }
 
-// each calls f for every record in order; equal ones come as they were added.
-// The bytes are f's until it returns.
-func (s *spill) each(ctx context.Context, f func(rec []byte) error) error {
-	if len(s.runs) == 0 {
-		s.sort()
-		for i, at := range s.at {
-			if i%4096 == 0 && ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if err := f(s.record(at)); err != nil {
-				return err
-			}
-		}
-		return nil
+// close gives the file back. The sorter must not be used after it.
+func (s *sorter) close() error {
+	err := s.wait()
+	if s.file != nil {
+		err = errors.Join(err, s.file.Close())
+		s.file = nil
 	}
-	if err := s.flush(); err != nil {
-		return err
-	}
-	s.buf, s.at = nil, nil
-	m := &runs{compare: s.compare}
-	for i, r := range s.runs {
-		c := &runReader{n: i, r: bufio.NewReaderSize(io.NewSectionReader(s.file, r.from, r.to-r.from), 128<<10)}
-		if err := c.next(); errors.Is(err, io.EOF) {
-			continue
-		} else if err != nil {
-			return fmt.Errorf("sort: %w", err)
-		}
-		m.all = append(m.all, c)
-	}
-	heap.Init(m)
-	for n := 0; len(m.all) > 0; n++ {
-		if n%4096 == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		c := m.all[0]
-		if err := f(c.rec); err != nil {
-			return err
-		}
-		switch err := c.next(); {
-		case errors.Is(err, io.EOF):
-			heap.Pop(m)
-		case err != nil:
-			return fmt.Errorf("sort: %w", err)
-		default:
-			heap.Fix(m, 0)
-		}
-	}
-	return nil
-}
-
-// runReader reads one run.
-type runReader struct {
-	n   int
-	r   *bufio.Reader
-	rec []byte
-}
-
-func (c *runReader) next() error {
-	var size [4]byte
-	if _, err := io.ReadFull(c.r, size[:]); err != nil {
-		return err
-	}
-	n := int(binary.LittleEndian.Uint32(size[:]))
-	c.rec = slices.Grow(c.rec[:0], n)[:n]
-	_, err := io.ReadFull(c.r, c.rec)
 	return err
 }
 
-// runs is a heap of runs by their next records.
-type runs struct {
-	compare func(a, b []byte) int
-	all     []*runReader
+// record is what a sorter gives; its bytes hold until the next one.
+type record struct{ key, value []byte }
+
+// sorted gives all records, in order, once.
+func (s *sorter) sorted() iter.Seq2[record, error] {
+	return func(yield func(record, error) bool) {
+		if err := s.wait(); err != nil {
+			yield(record{}, err)
+			return
+		}
+		m, err := s.merge()
+		if err != nil {
+			yield(record{}, err)
+			return
+		}
+		for len(m) > 0 {
+			if !yield(m[0].rec, nil) {
+				return
+			}
+			if err := m.advance(); err != nil {
+				yield(record{}, err)
+				return
+			}
+		}
+	}
 }
 
-func (m *runs) Len() int { return len(m.all) }
-func (m *runs) Less(i, j int) bool {
-	c := m.compare(m.all[i].rec, m.all[j].rec)
-	return c < 0 || c == 0 && m.all[i].n < m.all[j].n
+func (s *sorter) merge() (spillHeap, error) {
+	var m spillHeap
+	add := func(c *spillCursor) error {
+		c.n = len(m)
+		ok, err := c.next()
+		if ok {
+			m = append(m, c)
+		}
+		return err
+	}
+	size := spillRead
+	if len(s.disk) > 0 {
+		size = max(4096, spillRead/len(s.disk))
+	}
+	for _, p := range s.place {
+		c := &spillCursor{}
+		if p.disk {
+			d := s.disk[p.i]
+			c.file = bufio.NewReaderSize(io.NewSectionReader(s.file, d[0], d[1]-d[0]), size)
+		} else {
+			c.run = s.kept[p.i]
+		}
+		if err := add(c); err != nil {
+			return nil, err
+		}
+	}
+	if s.cur != nil {
+		s.cur.sort()
+		if err := add(&spillCursor{run: s.cur}); err != nil {
+			return nil, err
+		}
+	}
+	for i := len(m)/2 - 1; i >= 0; i-- {
+		m.down(i)
+	}
+	return m, nil
 }
-func (m *runs) Swap(i, j int) { m.all[i], m.all[j] = m.all[j], m.all[i] }
-func (m *runs) Push(x any)    { m.all = append(m.all, x.(*runReader)) } //nolint:forcetypeassert // heap.Interface
-func (m *runs) Pop() any {
-	last := m.all[len(m.all)-1]
-	m.all = m.all[:len(m.all)-1]
-	return last
+
+// spillCursor reads one run.
+type spillCursor struct {
+	n    int // order among runs
+	rec  record
+	run  *spillRun // in memory
+	i    int
+	file *bufio.Reader
+	buf  []byte
 }
+
+func (c *spillCursor) next() (bool, error) {
+	if c.run != nil {
+		if c.i == len(c.run.at) {
+			return false, nil
+		}
+		off := c.run.at[c.i].off
+		c.i++
+		c.rec.key = c.run.key(off)
+		n, k := binary.Uvarint(c.run.b[off:])
+		v := int(off) + k + int(n) //nolint:gosec // written by add
+		m, j := binary.Uvarint(c.run.b[v:])
+		c.rec.value = c.run.b[v+j:][:m]
+		return true, nil
+	}
+	n, err := binary.ReadUvarint(c.file)
+	if errors.Is(err, io.EOF) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("sort: %w", err)
+	}
+	c.buf = slices.Grow(c.buf[:0], int(n))[:n] //nolint:gosec // written by add
+	if _, err := io.ReadFull(c.file, c.buf); err != nil {
+		return false, fmt.Errorf("sort: %w", err)
+	}
+	m, err := binary.ReadUvarint(c.file)
+	if err != nil {
+		return false, fmt.Errorf("sort: %w", err)
+	}
+	c.buf = slices.Grow(c.buf, int(m))[:n+m] //nolint:gosec // as above
+	if _, err := io.ReadFull(c.file, c.buf[n:]); err != nil {
+		return false, fmt.Errorf("sort: %w", err)
+	}
+	c.rec = record{c.buf[:n], c.buf[n:]}
+	return true, nil
+}
+
+// spillHeap has the run with the next record first.
+type spillHeap []*spillCursor
+
+func (h spillHeap) less(i, j int) bool {
+	return cmp.Or(bytes.Compare(h[i].rec.key, h[j].rec.key), cmp.Compare(h[i].n, h[j].n)) < 0
+}
+
+func (h spillHeap) down(i int) {
+	for {
+		l := 2*i + 1
+		if l >= len(h) {
+			return
+		}
+		if r := l + 1; r < len(h) && h.less(r, l) {
+			l = r
+		}
+		if !h.less(l, i) {
+			return
+		}
+		h[i], h[l] = h[l], h[i]
+		i = l
+	}
+}
+
+// advance passes the first record.
+func (h *spillHeap) advance() error {
+	ok, err := (*h)[0].next()
+	if err != nil {
+		return err
+	}
+	if !ok {
+		last := len(*h) - 1
+		(*h)[0] = (*h)[last]
+		*h = (*h)[:last]
+	}
+	h.down(0)
+	return nil
+}
+
+// spillDir is where what does not fit into memory is put: beside the index,
+// which will hold the same.
+func (c *Case) spillDir() string { return filepath.Dir(c.indexPath()) }

@@ -19,7 +19,7 @@ func (t *taggedRows) condition(w *cond, table string) {
 	}
 	column := "id"
 	if table == "moments" {
-		column = "what >> 5"
+		column = "entry"
 	}
 	w.and(column+" IN (SELECT value FROM json_each(?))", list(ids))
 }
@@ -78,14 +78,11 @@ func (q *question) taggedRows(ctx context.Context, tag string) (*taggedRows, err
 
 // taggedEntries adds the entries of an address.
 func (q *question) taggedEntries(ctx context.Context, t *taggedRows, a evidence.Address) error {
-	return q.rows(ctx, `SELECT e.id FROM entries e JOIN dirs d ON d.id = e.dir JOIN loads l ON l.x = d.x
-		WHERE l.exhibit = ? AND d.volume = ? AND e.inode = ? AND e.gen = ? AND (? = '' OR d.path || '/' || e.name = ?)`,
-		[]any{a.Exhibit, a.Volume, int64(a.Inode), int64(a.Generation), a.Path, a.Path}, func(r *sql.Rows) error { //nolint:gosec // two's complement, as stored
-			var id int64
-			if err := r.Scan(&id); err != nil {
-				return err
-			}
-			t.ids["moments"] = append(t.ids["moments"], id)
-			return nil
-		})
+	all, err := q.inodeRows(ctx, a)
+	for i := range all {
+		if e := &all[i]; e.Generation == a.Generation && (a.Path == "" || e.path == a.Path || asJSON(e.path) == a.Path) {
+			t.ids["moments"] = append(t.ids["moments"], e.id)
+		}
+	}
+	return err
 }

@@ -126,11 +126,11 @@ func (q *question) momentConditions(ctx context.Context, table, text string) (w 
 // pathCondition asks for an entry whose path holds a word: in its name, in its
 // folder, or across the slash between them.
 func pathCondition(w *cond, word string) {
-	entries := `what >> 5 IN (SELECT id FROM entries WHERE name LIKE ?1 ESCAPE '\' OR dir IN (SELECT id FROM dirs WHERE path LIKE ?1 ESCAPE '\'))`
+	entries := `entry IN (SELECT id FROM entries WHERE name LIKE ?1 ESCAPE '\' OR dir IN (SELECT id FROM dirs WHERE path LIKE ?1 ESCAPE '\'))`
 	entries = strings.ReplaceAll(entries, "?1", "?")
 	args := []any{like(word), like(word)}
 	if i := strings.LastIndexByte(word, '/'); i >= 0 {
-		entries = "(" + entries + ` OR what >> 5 IN (SELECT e.id FROM entries e JOIN dirs d ON d.id = e.dir WHERE d.path LIKE ? ESCAPE '\' AND e.name LIKE ? ESCAPE '\'))`
+		entries = "(" + entries + ` OR entry IN (SELECT e.id FROM entries e JOIN dirs d ON d.id = e.dir WHERE d.path LIKE ? ESCAPE '\' AND e.name LIKE ? ESCAPE '\'))`
 		args = append(args, strings.TrimSuffix(like(word[:i]), "%"), strings.TrimPrefix(like(word[i+1:]), "%"))
 	}
 	w.and(entries, args...)

@@ -74,15 +74,6 @@ func (p *probe) has(off int64, magic string) bool {
 	return string(p.at(off, len(magic))) == magic
 }
 
-// sector gives the offset of the n-th sector of 512 bytes from the end, of
-// which the last is the first; -1 where there is none.
-func (p *probe) sector(n int64) int64 {
-	if n > p.size/512 {
-		return -1
-	}
-	return (p.size/512 - n) * 512
-}
-
 // empty says whether nothing but zeros was found at the edges and between.
 func (p *probe) empty() bool {
 	zeros := func(off int64, n int) bool {

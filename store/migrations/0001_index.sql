@@ -64,35 +64,31 @@ CREATE TABLE dirs (
   id     INTEGER PRIMARY KEY,
   x      INTEGER NOT NULL,
   volume TEXT NOT NULL,
-  path   TEXT NOT NULL              -- without the last slash; '' is the root of the volume
+  path   TEXT NOT NULL,             -- without the last slash; '' is the root of the volume
+  lo     INTEGER NOT NULL,          -- entries: the first and the last one that lies directly in it
+  hi     INTEGER NOT NULL,
+  runs   BLOB                       -- which ones between are its own: packRuns; null where they are too many runs
 ) STRICT;
 CREATE INDEX dirs_path ON dirs (path);
 
--- Few and small columns: what an entry costs is their number.
+-- Few columns: what an entry costs is their number.
 CREATE TABLE entries (
-  id      INTEGER PRIMARY KEY,      -- order: volume, path, then as the reader gave them
-  dir     INTEGER NOT NULL,
-  name    TEXT NOT NULL,            -- '' is the root itself
-  inode   INTEGER NOT NULL,         -- two's complement above 2^63
-  gen     INTEGER NOT NULL,
-  attrs   INTEGER NOT NULL,         -- status (2 bits), type (6), mode (16), links (32), from the lowest
-  owner   INTEGER NOT NULL,         -- uid (32 high bits), gid
-  size    INTEGER NOT NULL,
-  mtime   INTEGER, atime INTEGER, ctime INTEGER, btime INTEGER, dtime INTEGER,
-  first   INTEGER NOT NULL          -- first byte of the content in the volume, -1 for none
-) STRICT;
-CREATE TABLE entries_more (         -- what few entries have
-  id      INTEGER PRIMARY KEY,
-  stream  TEXT,
-  link    TEXT,
-  damage  TEXT,
-  found   TEXT                      -- how a recovered entry was found
+  id     INTEGER PRIMARY KEY,       -- order: volume, path, then as the reader gave them
+  x      INTEGER NOT NULL,
+  dir    INTEGER NOT NULL,          -- dirs: it says the volume too
+  name   TEXT NOT NULL,             -- '' is the root itself
+  type   INTEGER NOT NULL,
+  status INTEGER NOT NULL,
+  inode  INTEGER NOT NULL,          -- two's complement above 2^63
+  rest   BLOB NOT NULL              -- all of the entry but its path: packEntry
 ) STRICT;
 
 CREATE TABLE moments (
   id    INTEGER PRIMARY KEY,        -- order: time, entry
+  x     INTEGER NOT NULL,
   ts    INTEGER NOT NULL,
-  what  INTEGER NOT NULL            -- 32 * entry, and a bit set: 8 M, 4 A, 2 C, 1 B, 16 deleted
+  entry INTEGER NOT NULL,
+  macb  INTEGER NOT NULL            -- bit set: 8 M, 4 A, 2 C, 1 B, 16 deleted
 ) STRICT;
 
 CREATE TABLE hits (
@@ -107,7 +103,8 @@ CREATE TABLE hits (
   file_offset INTEGER,
   secret      INTEGER NOT NULL,
   fingerprint TEXT,
-  doc         INTEGER NOT NULL
+  doc         INTEGER NOT NULL,
+  area        TEXT                  -- what the bytes are, where that is not plain content: journal, metadata, …
 ) STRICT;
 CREATE INDEX hits_key ON hits (key);
 

@@ -1,0 +1,145 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"snapcase/evidence"
+	"snapcase/imaging"
+	"snapcase/imaging/disk"
+	"snapcase/imaging/filesystem"
+)
+
+// hashedAtMost bounds the content that is read for a digest: a sparse file can
+// say that it is larger than any disk. Up to the size of the volume everything
+// is read.
+const hashedAtMost = 1 << 40
+
+// hashJob is one content that has to be read, and the rows that it is of.
+type hashJob struct {
+	volume *disk.Volume
+	ref    filesystem.Ref
+	size   int64
+	at     int64 // where it begins in the image
+	rows   []int
+	sum    string
+	damage string
+}
+
+// hashEntries sets the digest of the regular files among rows. The content is
+// read in the order in which it lies on the disk, by every CPU; names of the
+// same file are read once. What went wrong is added to an entry's damage.
+func (c *Case) hashEntries(ctx context.Context, rows []entryRow) error {
+	type key struct {
+		exhibit, volume string
+		ref             filesystem.Ref
+	}
+	jobs := map[key]*hashJob{}
+	var all []*hashJob
+	for i := range rows {
+		r := &rows[i]
+		if r.kind != filesystem.TypeFile {
+			continue
+		}
+		k := key{r.Exhibit, r.Volume, r.ref()}
+		if j := jobs[k]; j != nil {
+			j.rows = append(j.rows, i)
+			continue
+		}
+		v, err := c.volume(ctx, r.Exhibit, r.Volume)
+		if err != nil {
+			return err
+		}
+		j := &hashJob{volume: v, ref: k.ref, size: r.Size, at: v.Start + max(0, r.first), rows: []int{i}}
+		jobs[k] = j
+		all = append(all, j)
+	}
+	slices.SortStableFunc(all, func(a, b *hashJob) int { return cmp.Compare(a.at, b.at) })
+	if err := runJobs(ctx, all); err != nil {
+		return err
+	}
+	for _, j := range all {
+		for _, i := range j.rows {
+			rows[i].SHA256 = j.sum
+			rows[i].damaged(j.damage)
+		}
+	}
+	return nil
+}
+
+// damaged adds to what is known to be wrong with an entry.
+func (r *entryRow) damaged(more string) {
+	if more == "" {
+		return
+	}
+	text := more
+	if r.Damage != nil {
+		text = alsoDamaged(*r.Damage, more)
+	}
+	r.Damage = &text
+}
+
+func runJobs(ctx context.Context, all []*hashJob) error {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	errs := make([]error, max(1, min(runtime.GOMAXPROCS(0), len(all))))
+	for w := range errs {
+		wg.Go(func() {
+			buf := make([]byte, 1<<20)
+			for errs[w] == nil {
+				i := next.Add(1) - 1
+				if i >= int64(len(all)) {
+					return
+				}
+				errs[w] = all[i].run(ctx, buf)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// run reads the content. Only cancelling is an error.
+func (j *hashJob) run(ctx context.Context, buf []byte) error {
+	src, err := j.volume.FS.Open(j.ref)
+	if err != nil {
+		j.damage = "partial: the content could not be opened: " + err.Error()
+		return ctx.Err()
+	}
+	j.damage = damageOf(src)
+	if n := src.Size(); n > hashedAtMost && n > j.volume.Size {
+		j.damage = alsoDamaged(j.damage, fmt.Sprintf("partial: %d bytes were not read for a digest", n))
+		return nil
+	}
+	h := sha256.New()
+	n, err := io.CopyBuffer(h, ctxReader{ctx, io.NewSectionReader(src, 0, src.Size())}, buf)
+	switch {
+	case evidence.Canceled(err) || ctx.Err() != nil:
+		return errors.Join(ctx.Err(), err)
+	case err != nil:
+		j.damage = alsoDamaged(j.damage, fmt.Sprintf("partial: the content could be read up to byte %d: %v", n, err))
+		return nil
+	case n != src.Size():
+		j.damage = alsoDamaged(j.damage, fmt.Sprintf("partial: the content ends at byte %d of %d", n, src.Size()))
+	}
+	j.damage = alsoDamaged(j.damage, damageOf(src))
+	j.sum = hex.EncodeToString(h.Sum(nil))
+	return nil
+}
+
+// damageOf is what the reader of a content says is wrong with it.
+func damageOf(src imaging.Source) string {
+	if d, ok := src.(interface{ Damage() string }); ok {
+		return d.Damage()
+	}
+	return ""
+}

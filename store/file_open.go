@@ -1,0 +1,143 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+
+	"snapcase/evidence"
+	"snapcase/imaging"
+	"snapcase/imaging/filesystem"
+)
+
+// OpenEntry gives the content of the entry that a names, from the sealed
+// image, and what the index says of it. Damage of the entry is what the index
+// says or, where that is silent, what reading the content found. The path of a
+// may be missing: then the first name of that inode and generation counts,
+// those in use before deleted ones. The source is valid until Close.
+func (c *Case) OpenEntry(ctx context.Context, a evidence.Address) (imaging.Source, evidence.FileEntry, error) {
+	e, err := c.findEntry(ctx, a)
+	if err != nil {
+		return nil, evidence.FileEntry{}, fmt.Errorf("open %s: %w", a, err)
+	}
+	v, err := c.volume(ctx, e.Exhibit, e.Volume)
+	if err != nil {
+		return nil, e.FileEntry, fmt.Errorf("open %s: %w", a, err)
+	}
+	src, err := v.FS.Open(e.ref())
+	if err != nil {
+		if e.Status != filesystem.Allocated.String() {
+			err = evidence.WithHint(err, "the entry is %s: its content is not to be had any more", e.Status)
+		}
+		return nil, e.FileEntry, fmt.Errorf("open %s: %w", a, err)
+	}
+	e.damaged(damageOf(src))
+	return src, e.FileEntry, nil
+}
+
+// OpenImage gives the sealed image of a disk or memory exhibit. The source is
+// valid until Close.
+func (c *Case) OpenImage(ctx context.Context, exhibit string) (imaging.Source, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	all, err := evidence.ReadExhibits(c.folder)
+	if err != nil {
+		return nil, fmt.Errorf("open image of %s: %w", exhibit, err)
+	}
+	for _, x := range all {
+		switch {
+		case x.Exhibit != exhibit:
+		case !x.Kind.Image():
+			return nil, fmt.Errorf("open image of %s: it is a folder of kind %s: %w", exhibit, x.Kind, evidence.ErrUsage)
+		default:
+			return c.disks.image(c.folder, exhibit)
+		}
+	}
+	return nil, evidence.WithHint(fmt.Errorf("open image of %s: %w", exhibit, evidence.ErrNotFound), "snapcase stats CASE lists the exhibits")
+}
+
+// findEntry looks an address up in the index.
+func (c *Case) findEntry(ctx context.Context, a evidence.Address) (entryRow, error) {
+	q, err := c.ask(ctx)
+	if err != nil {
+		return entryRow{}, err
+	}
+	defer q.end() //nolint:errcheck // read-only
+	all, err := q.inodeRows(ctx, a)
+	if err != nil {
+		return entryRow{}, err
+	}
+	e, err := chooseEntry(all, a)
+	if err != nil {
+		return entryRow{}, err
+	}
+	return *e, nil
+}
+
+// inodeRows are the names of the inode of an address, of any generation.
+func (q *question) inodeRows(ctx context.Context, a evidence.Address) (all []entryRow, err error) {
+	err = q.rows(ctx, entryRowQuery+"e.inode = ? AND e.x = (SELECT x FROM loads WHERE exhibit = ?) AND d.volume = ? ORDER BY e.id", []any{int64(a.Inode), a.Exhibit, a.Volume}, func(r *sql.Rows) error { //nolint:gosec // two's complement
+		var e entryRow
+		err := q.scanEntry(r, &e)
+		all = append(all, e)
+		return err
+	})
+	return all, err
+}
+
+const findHint = "snapcase files CASE prints the addresses"
+
+// chooseEntry is the one of the names of an inode that an address means.
+func chooseEntry(all []entryRow, a evidence.Address) (*entryRow, error) {
+	var best *entryRow
+	var other []string
+	for i := range all {
+		e := &all[i]
+		switch {
+		case e.Generation != a.Generation:
+			if g := fmt.Sprint(e.Generation); len(other) == 0 || other[len(other)-1] != g {
+				other = append(other, g)
+			}
+		case a.Path != "" && e.path != a.Path && asJSON(e.path) != a.Path:
+		case best == nil || rankOf(e, a) < rankOf(best, a):
+			best = e
+		}
+	}
+	switch {
+	case best != nil:
+		return best, nil
+	case len(all) == 0:
+		return nil, evidence.WithHint(fmt.Errorf("no such inode in the index: %w", evidence.ErrNotFound), findHint)
+	case len(other) > 0 && len(all) == 1:
+		return nil, evidence.WithHint(fmt.Errorf("inode %d has generation %s, not %d: %w", a.Inode, other[0], a.Generation, evidence.ErrNotFound), findHint)
+	}
+	return nil, evidence.WithHint(fmt.Errorf("inode %d has %d names, none with that generation and path: %w", a.Inode, len(all), evidence.ErrNotFound), findHint)
+}
+
+// rankOf orders names that an address could mean: the very bytes of the path
+// first, then what is in use, then what has its own content.
+func rankOf(e *entryRow, a evidence.Address) int {
+	n := 0
+	if a.Path != "" && e.path != a.Path {
+		n += 4
+	}
+	if e.Status == filesystem.Deleted.String() {
+		n += 2
+	}
+	if e.stream != "" {
+		n++
+	}
+	return n
+}
+
+// asJSON is a path as the JSON of an address shows it: every byte that is not
+// UTF-8 becomes U+FFFD.
+func asJSON(path string) string {
+	var b strings.Builder
+	for _, r := range path {
+		b.WriteRune(r)
+	}
+	return b.String()
+}

@@ -1,0 +1,182 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"snapcase/evidence"
+	"snapcase/imaging"
+	"snapcase/imaging/filesystem"
+)
+
+const entryRowQuery = "SELECT e.id, e.x, d.volume, d.path, e.name, e.rest FROM entries e JOIN dirs d ON d.id = e.dir WHERE "
+
+// entryRow is an entry of the index with what only the index knows of it.
+type entryRow struct {
+	evidence.FileEntry
+	id     int64
+	path   string // raw bytes
+	stream string
+	kind   filesystem.Type
+	first  int64 // first byte of the content in the volume, -1 for none
+}
+
+func (r *entryRow) ref() filesystem.Ref {
+	return filesystem.Ref{Inode: r.Inode, Generation: r.Generation, Stream: r.stream}
+}
+
+// entryRows loads entries by number, in the order of ids.
+func (q *question) entryRows(ctx context.Context, ids []int64) ([]entryRow, error) {
+	place := make(map[int64]int, len(ids))
+	for i, id := range ids {
+		place[id] = i
+	}
+	out := make([]entryRow, len(ids))
+	err := q.byIDs(ctx, entryRowQuery+"e.id", ids, func(r *sql.Rows) error {
+		var e entryRow
+		if err := q.scanEntry(r, &e); err != nil {
+			return err
+		}
+		if i, ok := place[e.id]; ok {
+			out[i] = e
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i, id := range ids {
+		if first := place[id]; first != i {
+			out[i] = out[first] // asked for twice
+		}
+		if out[i].id != id {
+			return nil, fmt.Errorf("entry %d is not in the index", id)
+		}
+	}
+	return out, nil
+}
+
+func (q *question) scanEntry(r *sql.Rows, e *entryRow) error {
+	var x int
+	var dir, name string
+	var rest sql.RawBytes
+	if err := r.Scan(&e.id, &x, &e.Volume, &dir, &name, &rest); err != nil {
+		return err
+	}
+	var f filesystem.Entry
+	if err := unpackEntry(rest, &f); err != nil {
+		return fmt.Errorf("entry %d: %w", e.id, err)
+	}
+	e.Exhibit, e.path, e.stream, e.kind, e.first = q.exhibit(x), dir+"/"+name, f.Ref.Stream, f.Type, f.First
+	e.Inode, e.Generation, e.UID, e.GID, e.Links, e.Size = f.Ref.Inode, f.Ref.Generation, f.UID, f.GID, f.Links, f.Size
+	e.Type, e.Status, e.From, e.Mode = f.Type.String(), f.Status.String(), f.From, octal(f.Mode)
+	e.Modified, e.Accessed, e.Changed, e.Born, e.DeletedAt = f.Modified, f.Accessed, f.Changed, f.Born, f.Deleted
+	e.Path, e.PathB64 = textOf(e.path)
+	e.Address = evidence.Address{Exhibit: e.Exhibit, Volume: e.Volume, Inode: e.Inode, Generation: e.Generation, Path: e.path}.String()
+	if f.Link != "" || f.Type == filesystem.TypeSymlink {
+		text, raw := textOf(f.Link)
+		e.Link, e.LinkB64 = &text, raw
+	}
+	if f.Damage != "" {
+		e.Damage = &f.Damage
+	}
+	return nil
+}
+
+// octal is a mode as stat prints it: six digits.
+func octal(mode uint32) string {
+	var b [11]byte
+	n := len(b)
+	for mode > 0 || n > len(b)-6 {
+		n--
+		b[n] = byte('0' + mode&7)
+		mode >>= 3
+	}
+	return string(b[n:])
+}
+
+// textOf is bytes of evidence as text, and the bytes again where they are not
+// UTF-8.
+func textOf(s string) (text string, raw []byte) {
+	if utf8.ValidString(s) {
+		return s, nil
+	}
+	return s, []byte(s)
+}
+
+// moments gives the lines of the timeline at some positions of the table
+// moments. Tags are the caller's.
+func (q *question) moments(ctx context.Context, at []position) ([]evidence.Moment, error) {
+	type row struct {
+		ts          sql.NullInt64
+		entry, macb int64
+	}
+	rows := make(map[int64]row, len(at))
+	err := q.byIDs(ctx, "SELECT id, ts, entry, macb FROM moments WHERE id", idsOf(at), func(r *sql.Rows) error {
+		var id int64
+		var m row
+		if err := r.Scan(&id, &m.ts, &m.entry, &m.macb); err != nil {
+			return err
+		}
+		rows[id] = m
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]int64, 0, len(at))
+	seen := make(map[int64]int, len(at))
+	for _, p := range at {
+		m, ok := rows[p.id]
+		if !ok {
+			return nil, fmt.Errorf("moment %d is not in the index", p.id)
+		}
+		if _, ok := seen[m.entry]; !ok {
+			seen[m.entry] = len(ids)
+			ids = append(ids, m.entry)
+		}
+	}
+	entries, err := q.entryRows(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]evidence.Moment, 0, len(at))
+	for _, p := range at {
+		m := rows[p.id]
+		e := &entries[seen[m.entry]]
+		v := evidence.Moment{Source: "fs", Type: macbText(m.macb), Summary: e.Path, Exhibit: e.Exhibit, Record: e.Address, Time: e.timeOf(m.macb)}
+		if e.Status == filesystem.Deleted.String() {
+			v.Summary += " (deleted)"
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+// timeOf is the time of the entry that the bits of a moment name.
+func (e *entryRow) timeOf(macb int64) imaging.Time {
+	for i, t := range [5]imaging.Time{e.Modified, e.Accessed, e.Changed, e.Born, e.DeletedAt} {
+		if macb&int64(macbBits()[i]) != 0 {
+			return t
+		}
+	}
+	return imaging.Time{}
+}
+
+// macbText is "M.C." for the bits of a moment, with a fifth letter D for the
+// time of deletion.
+func macbText(bits int64) string {
+	var b strings.Builder
+	for i, letter := range []byte("MACBD") {
+		switch {
+		case bits&int64(macbBits()[i]) != 0:
+			b.WriteByte(letter)
+		case i < 4:
+			b.WriteByte('.')
+		}
+	}
+	return b.String()
+}
