@@ -52,7 +52,8 @@ type traced struct {
 	q      *question
 	entity evidence.Entity
 	id     int64   // of the entity's name in dict; 0 where no log has it
-	own    cond    // the events of the entity itself
+	own    cond    // the events of the entity itself; of an instance and a snapshot also those that name it
+	made   cond    // those of them that it made
 	keys   []int64 // the entity's own keys
 	first  []link  // answers that gave the entity its keys without a calling key of its own
 }
@@ -84,20 +85,26 @@ func (q *question) resolve(ctx context.Context, e evidence.Entity) (t *traced, e
 		}
 	case entityInstance:
 		// What its credentials did: a session of an instance has its id as name.
-		t.own.and("user = ? AND ptype IN (SELECT id FROM dict WHERE text = 'AssumedRole')", t.id)
+		const session = "user = ? AND ptype IN (SELECT id FROM dict WHERE text = 'AssumedRole')"
+		t.made.and(session, t.id)
+		t.own.and("("+session+" OR id IN (SELECT event FROM resources WHERE name = ?))", t.id, t.id)
 		if t.first, err = q.links(ctx, "session = ?", t.id); err != nil {
 			return nil, err
 		}
 	case entityAddress:
 		t.own.and("ip = ?", t.id)
 	case entitySnapshot:
+		t.made.and("0")
 		t.own.and("id IN (SELECT event FROM resources WHERE name = ?)", t.id)
+	}
+	if len(t.made.sql) == 0 {
+		t.made = t.own
 	}
 	if t.id == 0 {
 		return t, nil
 	}
 	if e.Type == entityUser || e.Type == entitySession || e.Type == entityInstance {
-		err = q.rows(ctx, "SELECT DISTINCT key FROM events WHERE key IS NOT NULL"+t.own.text(), t.own.args, func(r *sql.Rows) error {
+		err = q.rows(ctx, "SELECT DISTINCT key FROM events WHERE key IS NOT NULL"+t.made.text(), t.made.args, func(r *sql.Rows) error {
 			var k int64
 			if err := r.Scan(&k); err != nil {
 				return err

@@ -46,7 +46,7 @@ func (q *question) trace(ctx context.Context, e evidence.Entity) (evidence.Trace
 	if err != nil {
 		return out, err
 	}
-	up, err := q.up(ctx, t.keys)
+	up, err := t.up(ctx)
 	if err != nil {
 		return out, err
 	}
@@ -71,9 +71,36 @@ func (q *question) trace(ctx context.Context, e evidence.Entity) (evidence.Trace
 	return out, nil
 }
 
+// up follows back who issued the entity's keys; of an instance, who launched
+// it.
+func (t *traced) up(ctx context.Context) ([]step, error) {
+	up, err := t.q.up(ctx, t.keys)
+	if err != nil || t.entity.Type != entityInstance {
+		return up, err
+	}
+	var launches []step
+	var keys []int64
+	err = t.q.rows(ctx, "SELECT c.event, coalesce(e.key, 0), e.ts FROM created c JOIN events e ON e.id = c.event WHERE c.name = ? AND c.type = 'AWS::EC2::Instance'", []any{t.id}, func(r *sql.Rows) error {
+		s := step{by: t.id, depth: 1}
+		err := r.Scan(&s.event, &s.key, &s.ts)
+		if launches = append(launches, s); s.key != 0 {
+			keys = append(keys, s.key)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	before, err := t.q.up(ctx, keys)
+	for i := range before {
+		before[i].depth++
+	}
+	return slices.Concat(up, launches, before), err
+}
+
 // both is the condition for the events of the entity and of keys.
-func (t *traced) both(keys []int64) (where string, args []any) {
-	return "(" + strings.Join(t.own.sql, " AND ") + " OR key IN (SELECT value FROM json_each(?)))", slices.Concat(t.own.args, []any{list(keys)})
+func (t *traced) both(own cond, keys []int64) (where string, args []any) {
+	return "(" + strings.Join(own.sql, " AND ") + " OR key IN (SELECT value FROM json_each(?)))", slices.Concat(own.args, []any{list(keys)})
 }
 
 // foundAt are the places of the entity's own keys.
@@ -103,7 +130,7 @@ func (t *traced) span(ctx context.Context, out *evidence.Trace, _ []int64) error
 const failed = "(error IS NOT NULL OR message IS NOT NULL)"
 
 func (t *traced) calls(ctx context.Context, out *evidence.Trace, keys []int64) error {
-	where, args := t.both(keys)
+	where, args := t.both(t.own, keys)
 	var names []sql.NullInt64
 	strs := lookup{}
 	err := t.q.rows(ctx, "SELECT name, sum(NOT "+failed+"), sum("+failed+") FROM events WHERE "+where+" GROUP BY name", args, func(r *sql.Rows) error {
@@ -132,7 +159,7 @@ func (t *traced) calls(ctx context.Context, out *evidence.Trace, keys []int64) e
 }
 
 func (t *traced) regions(ctx context.Context, out *evidence.Trace, keys []int64) error {
-	where, args := t.both(keys)
+	where, args := t.both(t.own, keys)
 	var ids []sql.NullInt64
 	strs := lookup{}
 	err := t.q.rows(ctx, "SELECT region, count(*), sum("+failed+"), min(ts), max(ts) FROM events WHERE region IS NOT NULL AND "+where+" GROUP BY region", args, func(r *sql.Rows) error {
@@ -173,8 +200,8 @@ func (t *traced) regions(ctx context.Context, out *evidence.Trace, keys []int64)
 func (t *traced) ownARNs(ctx context.Context, keys []int64) (arns []int64, err error) {
 	query, args := "SELECT DISTINCT arn FROM uses WHERE arn IS NOT NULL AND key IN (SELECT value FROM json_each(?))", []any{list(keys)}
 	if t.entity.Type != entityKey {
-		query += " UNION SELECT DISTINCT arn FROM events WHERE arn IS NOT NULL" + t.own.text()
-		args = append(args, t.own.args...)
+		query += " UNION SELECT DISTINCT arn FROM events WHERE arn IS NOT NULL" + t.made.text()
+		args = append(args, t.made.args...)
 	}
 	err = t.q.rows(ctx, query, args, func(r *sql.Rows) error {
 		var id int64
@@ -202,7 +229,7 @@ func (q *question) unusual(ctx context.Context, region int64, keys, arns []int64
 }
 
 func (t *traced) addresses(ctx context.Context, out *evidence.Trace, keys []int64) error {
-	where, args := t.both(keys)
+	where, args := t.both(t.own, keys)
 	var ids []sql.NullInt64
 	strs := lookup{}
 	err := t.q.rows(ctx, "SELECT ip, count(*), min(ts), max(ts) FROM events WHERE ip IS NOT NULL AND "+where+" GROUP BY ip", args, func(r *sql.Rows) error {
@@ -232,10 +259,7 @@ func (t *traced) addresses(ctx context.Context, out *evidence.Trace, keys []int6
 }
 
 func (t *traced) created(ctx context.Context, out *evidence.Trace, keys []int64) error {
-	if t.entity.Type == entitySnapshot { // what named it did not make the rest
-		return nil
-	}
-	where, args := t.both(keys)
+	where, args := t.both(t.made, keys)
 	var events []int64
 	var names []sql.NullInt64
 	strs := lookup{}
