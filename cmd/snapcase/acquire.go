@@ -68,11 +68,13 @@ func (e *edge) acquireAll(ctx context.Context, cs *store.Case, sources []string,
 		if err != nil && !errors.Is(err, evidence.ErrGaps) {
 			return err
 		}
-		if err != nil {
-			gap = evidence.ErrGaps
-		}
 		if err := e.acquired(a); err != nil {
 			return err
+		}
+		if err != nil {
+			if gap = e.gaps(ctx, cs, a.Exhibit); gap == nil {
+				gap = evidence.ErrGaps
+			}
 		}
 	}
 	return gap
