@@ -189,7 +189,8 @@ func (w *tree) step(l *level) (r raw, off int64, ok bool, err error) {
 	}
 }
 
-// next gives the next record of the round with its name.
+// next gives the next record of the round with its name: in the second round
+// directories in use too, which are to be entered again.
 func (w *tree) next(l *level) (*found, bool, error) {
 	for {
 		r, off, ok, err := w.step(l)
@@ -213,7 +214,7 @@ func (w *tree) next(l *level) (*found, bool, error) {
 		}
 		f := w.name(l, append(raw(nil), r...), off)
 		l.parts = l.parts[:0]
-		if f != nil && f.dead == w.second {
+		if f != nil && (f.dead == w.second || w.second && f.rec.dir()) {
 			return f, true, nil
 		}
 	}

@@ -131,9 +131,16 @@ func (f *found) from() string {
 	return ""
 }
 
-// entry gives out a record and says whether to enter it.
+// entry gives out a record and says with how many clusters to enter it.
 func (w *walker) entry(f *found) (enter uint32, err error) {
 	r := f.rec
+	if w.second && !f.dead { // given in the first round
+		if len(w.path)+1+len(f.name) > maxPath {
+			return 0, nil
+		}
+		ch, err := w.t.follow(r.cluster(w.fs.g.kind), w.dirs, nil)
+		return ch.count, err
+	}
 	e := filesystem.Entry{
 		Ref: filesystem.Ref{Inode: w.fs.inodeAt(f.off)}, Parent: f.level.parent,
 		Type: filesystem.TypeFile, Mode: 0o100777, Links: 1, Size: r.size(), From: f.from(), Damage: f.damage, First: -1,
