@@ -5,252 +5,307 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strings"
+	"strconv"
 
 	"snapcase/imaging/filesystem"
 )
 
-const (
-	maxDepth   = 128
-	maxDirSize = 64 << 20 // bytes of a folder: the kernel takes 2 MiB
-)
-
-var errEnough = errors.New("the caller has enough")
-
-// Walk yields the root, then folder by folder what the records say, deleted
-// ones included, each folder's content behind it.
+// Walk yields the root, what is in use, what was deleted, and then what no
+// record leads to: chains of the FAT, and blocks of old directories in free
+// clusters. It reads the volume anew each time. Two walks give the same.
 func (fs *FS) Walk(ctx context.Context) iter.Seq2[filesystem.Entry, error] {
 	return func(yield func(filesystem.Entry, error) bool) {
-		w := &walker{fs: fs, ctx: ctx, yield: yield, seen: map[uint32]bool{}}
-		if err := w.root(); err != nil && !errors.Is(err, errEnough) {
+		w := &walker{give: func(e filesystem.Entry) error {
+			if !yield(e, nil) {
+				return errEnough
+			}
+			return nil
+		}}
+		w.init(fs, ctx)
+		if err := w.run(); err != nil && !errors.Is(err, errEnough) {
 			yield(filesystem.Entry{}, fmt.Errorf("walk fat: %w", err))
 		}
 	}
 }
 
+// walker turns records into entries. claim, when set, is told of the clusters
+// of each.
 type walker struct {
-	fs    *FS
-	ctx   context.Context
-	yield func(filesystem.Entry, error) bool
-	seen  map[uint32]bool // first clusters of folders
-	see   func(e *filesystem.Entry, c *Content) error
+	tree
+	files set // clusters of files in use
+	dead  set // clusters of deleted directories
+	give  func(filesystem.Entry) error
+	claim func(e filesystem.Entry, c uint32) func(uint32)
 }
 
-func (w *walker) give(e *filesystem.Entry, c *Content) error {
+func (w *walker) init(fs *FS, ctx context.Context) {
+	w.tree = tree{fs: fs, ctx: ctx, t: fs.table()}
+	w.files, w.dead = fs.newSet(), fs.newSet()
+	w.visit = w.entry
+}
+
+func (w *walker) run() error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
-	if w.see != nil {
-		return w.see(e, c)
-	}
-	if !w.yield(*e, nil) {
-		return errEnough
-	}
-	return nil
-}
-
-func (w *walker) root() error {
-	c, err := w.fs.rootContent()
+	root, err := w.root()
 	if err != nil {
 		return err
 	}
-	e := filesystem.Entry{Ref: filesystem.Ref{Inode: rootInode}, Path: "/", Type: filesystem.TypeDir, Mode: 0o040755, Links: 1, Size: c.size, Damage: c.damage, First: c.first()}
-	if w.fs.width == 32 {
-		w.seen[w.fs.rootClus] = true
-	}
-	if err := w.give(&e, c); err != nil {
+	if err := w.give(root); err != nil {
 		return err
 	}
-	return w.folder(c, "", rootInode, 0)
-}
-
-// first is where the content begins in the volume, -1 for nowhere.
-func (c *Content) first() int64 {
-	switch {
-	case c.flat >= 0:
-		return c.flat
-	case len(c.pieces) > 0:
-		return c.fs.offset(c.pieces[0].start)
-	}
-	return -1
-}
-
-// place is where a byte of the content lies in the volume.
-func (c *Content) place(off int64) int64 {
-	if c.flat >= 0 {
-		return c.flat + off
-	}
-	for i, p := range c.pieces {
-		if in := off - c.starts[i]; in < int64(p.n)*c.fs.cluster {
-			return c.fs.offset(p.start) + in
-		}
-	}
-	return -1
-}
-
-func (w *walker) folder(c *Content, path string, inode uint64, depth int) error {
-	type sub struct {
-		c     *Content
-		path  string
-		inode uint64
-	}
-	var below []sub
-	var long longName
-	buf := make([]byte, min(c.size, 32<<10))
-	for off := int64(0); off < min(c.size, maxDirSize); off += int64(len(buf)) {
-		if err := w.ctx.Err(); err != nil {
-			return err
-		}
-		n := int(min(int64(len(buf)), c.size-off))
-		if _, err := c.ReadAt(buf[:n], off); err != nil && n == 0 {
-			return err
-		}
-		for at := 0; at+recordSize <= n; at += recordSize {
-			r := buf[at : at+recordSize]
-			if r[0] == 0 {
-				off = maxDirSize
-				break
-			}
-			if r[11]&attrMask == attrLong {
-				long.part(r)
-				continue
-			}
-			name := long.of(r)
-			long = longName{}
-			if r[11]&attrLabel != 0 || name == "." || name == ".." || r[0] == '.' || r[0] == deletedMark && !plausible(r) {
-				continue
-			}
-			e, content, err := w.entry(r, c.place(off+int64(at)), path+"/"+name, inode)
-			if err != nil {
-				return err
-			}
-			first := w.fs.firstCluster(r)
-			if dir := e.Type == filesystem.TypeDir && e.Status == filesystem.Allocated; dir && (w.seen[first] || depth >= maxDepth) {
-				e.Damage = "loop: another folder has the same clusters"
-				if depth >= maxDepth {
-					e.Damage = fmt.Sprintf("loop: more than %d folders deep", maxDepth)
-				}
-			} else if dir {
-				w.seen[first] = true
-				below = append(below, sub{content, e.Path, e.Ref.Inode})
-			}
-			if err := w.give(&e, content); err != nil {
-				return err
-			}
-		}
-	}
-	for _, s := range below {
-		if err := w.folder(s.c, s.path, s.inode, depth+1); err != nil {
+	for _, second := range []bool{false, true} {
+		if err := w.walk(second); err != nil {
 			return err
 		}
 	}
-	return nil
+	if err := w.lost(); err != nil {
+		return err
+	}
+	return w.stray()
 }
 
-// plausible says whether a deleted record looks like one at all.
-func plausible(r []byte) bool {
-	if r[11]&0xc0 != 0 || r[11]&attrDir != 0 && le.Uint32(r[28:]) != 0 {
-		return false
-	}
-	for _, c := range r[1:11] {
-		if c < 0x20 || strings.IndexByte(`"*+,./:;<=>?[\]|`, c) >= 0 {
-			return false
-		}
-	}
-	return le.Uint16(r[24:]) == 0 || moment(le.Uint16(r[24:]), le.Uint16(r[22:]), 0).Set
-}
-
-func (w *walker) entry(r []byte, at int64, path string, parent uint64) (filesystem.Entry, *Content, error) {
+// root is the entry of the root directory.
+func (w *walker) root() (filesystem.Entry, error) {
+	g := &w.fs.g
 	e := filesystem.Entry{
-		Ref: filesystem.Ref{Inode: w.fs.inode(at)}, Parent: parent, Path: path, Type: filesystem.TypeFile, Mode: 0o100755, Links: 1, Size: int64(le.Uint32(r[28:])),
-		Modified: moment(le.Uint16(r[24:]), le.Uint16(r[22:]), 0), Accessed: moment(le.Uint16(r[18:]), 0, 0), Born: moment(le.Uint16(r[16:]), le.Uint16(r[14:]), r[13]),
+		Ref: filesystem.Ref{Inode: rootInode}, Path: "/", Type: filesystem.TypeDir, Mode: 0o40777, Links: 1,
+		Size: g.rootBytes, First: g.rootStart,
 	}
-	if r[11]&attrReadOnly != 0 {
-		e.Mode = 0o100555
+	if g.kind != 32 {
+		if rest := g.rootStart + g.rootBytes - w.fs.src.Size(); rest > 0 {
+			hurt(&e, fmt.Sprintf("truncated: its last %d bytes lie past the end of the image", min(rest, g.rootBytes)))
+		}
+		return e, nil
 	}
-	c, err := w.fs.contentOf(r)
+	ch, err := w.t.follow(g.rootCluster, w.fs.newSet(), w.claims(e, g.rootCluster))
+	e.Size, e.First = int64(ch.count)*g.cluster, -1
+	if ch.count > 0 {
+		e.First = g.offset(g.rootCluster)
+	}
+	hurt(&e, ch.damage)
+	w.cut(&e, ch)
+	return e, err
+}
+
+func (w *walker) claims(e filesystem.Entry, c uint32) func(uint32) {
+	if w.claim == nil {
+		return nil
+	}
+	return w.claim(e, c)
+}
+
+func hurt(e *filesystem.Entry, s string) {
+	switch {
+	case s == "":
+	case e.Damage == "":
+		e.Damage = s
+	default:
+		e.Damage += "; " + s
+	}
+}
+
+func (w *walker) cut(e *filesystem.Entry, ch chain) {
+	if ch.missing > 0 {
+		hurt(e, fmt.Sprintf("truncated: %d of its clusters lie past the end of the image", ch.missing))
+	}
+}
+
+// from is the word for where a record was found.
+func (f *found) from() string {
+	switch f.origin {
+	case inSlack:
+		return "dir-slack"
+	case inDead:
+		return "deleted-dir"
+	case inStray:
+		return "stray-block"
+	case inLost:
+		return "lost-dir"
+	case inDir:
+	}
+	if f.dead {
+		return "dir"
+	}
+	return ""
+}
+
+// entry gives out a record and says with how many clusters to enter it.
+func (w *walker) entry(f *found) (enter uint32, err error) {
+	r := f.rec
+	if w.second && !f.dead { // given in the first round
+		if len(w.path)+1+len(f.name) > maxPath {
+			return 0, nil
+		}
+		ch, err := w.t.follow(r.cluster(w.fs.g.kind), w.dirs, nil)
+		return ch.count, err
+	}
+	e := filesystem.Entry{
+		Ref: filesystem.Ref{Inode: w.fs.inodeAt(f.off)}, Parent: f.level.parent,
+		Type: filesystem.TypeFile, Mode: 0o100777, Links: 1, Size: r.size(), From: f.from(), Damage: f.damage, First: -1,
+	}
+	switch {
+	case f.dead:
+		e.Status, e.Ref.Generation, e.Links = filesystem.Deleted, 1, 0
+	case f.origin == inLost:
+		e.Status = filesystem.Orphan
+	}
+	if r.dir() {
+		e.Type, e.Mode, e.Size = filesystem.TypeDir, 0o40777, 0
+	}
+	if r.attr()&attrReadOnly != 0 {
+		e.Mode &^= 0o222
+	}
+	if !r.times(&e) {
+		hurt(&e, "range: a time makes no sense and is left out")
+	}
+	e.Path = string(w.path) + "/" + f.name
+	switch {
+	case f.dead:
+		enter, err = w.deleted(&e, r)
+	case r.dir():
+		enter, err = w.dir(&e, r)
+	default:
+		err = w.file(&e, r)
+	}
 	if err != nil {
-		return e, nil, err
+		return 0, err
 	}
-	if r[11]&attrDir != 0 {
-		e.Type, e.Mode, e.Size = filesystem.TypeDir, 0o040755, c.size
+	if enter > 0 && len(e.Path) > maxPath {
+		hurt(&e, "range: its path is too long: what lies in it is not listed")
+		enter = 0
 	}
-	if r[0] == deletedMark {
-		e.Status, e.From, e.Links = filesystem.Deleted, "dir-record", 0
-	}
-	e.Damage, e.First = c.damage, c.first()
-	return e, c, nil
+	return enter, w.give(e)
 }
 
-// Extents yields the tables, what files and folders claim, and what the FAT
-// says is free.
-func (fs *FS) Extents(ctx context.Context) iter.Seq2[filesystem.Extent, error] {
-	return func(yield func(filesystem.Extent, error) bool) {
-		limit := min(fs.size, fs.src.Size())
-		give := func(x filesystem.Extent) error {
-			if x.Length = min(x.Length, limit-x.Start); x.Length <= 0 {
-				return nil
-			}
-			if !yield(x, nil) {
-				return errEnough
-			}
-			return nil
+// dir follows a directory in use.
+func (w *walker) dir(e *filesystem.Entry, r raw) (enter uint32, err error) {
+	g := &w.fs.g
+	c := r.cluster(g.kind)
+	if r.size() != 0 {
+		hurt(e, fmt.Sprintf("range: its record says that it has %d bytes, and a directory says 0", r.size()))
+	}
+	ch, err := w.t.follow(c, w.dirs, w.claims(*e, c))
+	if err != nil {
+		return 0, err
+	}
+	hurt(e, ch.damage)
+	w.cut(e, ch)
+	e.Size = int64(ch.count) * g.cluster
+	if ch.count > 0 {
+		e.First = g.offset(c)
+	}
+	return ch.count, nil
+}
+
+// file follows a file in use and compares its chain with its size.
+func (w *walker) file(e *filesystem.Entry, r raw) error {
+	g := &w.fs.g
+	c, need := r.cluster(g.kind), g.clustersOf(r.size())
+	if c == 0 {
+		if need > 0 {
+			hurt(e, "range: it has no first cluster")
 		}
-		w := &walker{fs: fs, ctx: ctx, seen: map[uint32]bool{}, see: func(e *filesystem.Entry, c *Content) error {
-			x := filesystem.Extent{Kind: filesystem.OwnContent, Ref: e.Ref, Size: c.size, Status: e.Status}
-			if e.Type == filesystem.TypeDir {
-				x.Kind = filesystem.OwnDir
-			}
-			if c.flat >= 0 {
-				x.Start, x.Length = c.flat, c.size
-				return give(x)
-			}
-			for i, p := range c.pieces {
-				x.Start, x.Length, x.FileOffset = fs.offset(p.start), int64(p.n)*fs.cluster, c.starts[i]
-				if err := give(x); err != nil {
-					return err
-				}
-			}
-			return nil
-		}}
-		err := give(filesystem.Extent{Start: 0, Length: fs.rootAt, Kind: filesystem.OwnMeta})
-		if err == nil {
-			err = w.root()
+		return nil
+	}
+	ch, err := w.t.follow(c, w.files, w.claims(*e, c))
+	if err != nil {
+		return err
+	}
+	if ch.count > 0 || ch.shared {
+		e.First = g.offset(c)
+	}
+	hurt(e, ch.damage)
+	switch {
+	case ch.shared:
+	case ch.count < need:
+		hurt(e, fmt.Sprintf("truncated: its chain has %d clusters, its size needs %d: what is missing reads as zeros", ch.count, need))
+	case ch.count > need:
+		hurt(e, fmt.Sprintf("range: its chain has %d clusters, its size needs %d", ch.count, need))
+	}
+	w.cut(e, ch)
+	return nil
+}
+
+// deleted says what is left of a record that is not in use.
+func (w *walker) deleted(e *filesystem.Entry, r raw) (enter uint32, err error) {
+	g := &w.fs.g
+	c, need := r.cluster(g.kind), g.clustersOf(r.size())
+	if r.dir() {
+		if c == 0 {
+			return 0, nil
 		}
-		if err == nil {
-			err = fs.freeExtents(ctx, give)
+		need = 1
+	}
+	switch {
+	case need == 0:
+		return 0, nil
+	case !g.valid(c):
+		hurt(e, fmt.Sprintf("range: its first cluster %d does not exist", c))
+		return 0, nil
+	}
+	n, err := w.t.contiguous(c, need)
+	switch {
+	case err != nil:
+		return 0, err
+	case n == 0:
+		hurt(e, fmt.Sprintf("reallocated: its first cluster %d is in use, by another file or by this one under another name", c))
+		return 0, nil
+	}
+	e.First = g.offset(c)
+	if r.dir() {
+		enter, err = w.deadDir(c)
+		e.Size = int64(enter) * g.cluster
+		n = enter
+	} else if n < need {
+		hurt(e, fmt.Sprintf("partial: %d of %d bytes: cluster %d is in use by another file", int64(n)*g.cluster, r.size(), c+n))
+	}
+	if each := w.claims(*e, c); each != nil {
+		for i := range n {
+			each(c + i)
 		}
-		if err != nil && !errors.Is(err, errEnough) {
-			yield(filesystem.Extent{}, fmt.Errorf("extents of fat: %w", err))
+	}
+	return enter, err
+}
+
+// deadDir counts the free clusters from c on that look like one directory, and
+// marks them; 0 where c does not begin one or was met already.
+func (w *walker) deadDir(c uint32) (n uint32, err error) {
+	g := &w.fs.g
+	if w.dead.has(c) {
+		return 0, nil
+	}
+	if ok, err := w.begins(c); err != nil || !ok {
+		return 0, err
+	}
+	for {
+		w.dead.add(c + n)
+		n++
+		// More follow only where this one is full and the next is free, and
+		// begins with what a directory has in its middle.
+		full, err := w.fetch(g.offset(c+n-1) + g.cluster - recordSize)
+		if err != nil || full == nil || full.end() || !g.valid(c+n) || w.dead.has(c+n) {
+			return n, err
+		}
+		if k, err := w.t.contiguous(c+n, 1); err != nil || k == 0 {
+			return n, err
+		}
+		r, err := w.fetch(g.offset(c + n))
+		if err != nil || r == nil || !r.long() && !r.plausible(g) {
+			return n, err
 		}
 	}
 }
 
-func (fs *FS) freeExtents(ctx context.Context, give func(filesystem.Extent) error) error {
-	start := uint32(0) // of the run of free clusters under way, 0: none
-	flush := func(end uint32) error {
-		if start == 0 {
-			return nil
-		}
-		x := filesystem.Extent{Start: fs.offset(start), Length: int64(end-start) * fs.cluster, Kind: filesystem.OwnFree}
-		start = 0
-		return give(x)
+// begins says whether cluster c begins a directory: its first record is "."
+// and names the cluster itself.
+func (w *walker) begins(c uint32) (bool, error) {
+	r, err := w.fetch(w.fs.g.offset(c))
+	if err != nil || r == nil {
+		return false, err
 	}
-	for c := uint32(2); c-2 < fs.clusters; c++ {
-		if c%65536 == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		v, err := fs.next(c)
-		if err != nil {
-			return err
-		}
-		if v == 0 && start == 0 {
-			start = c
-		} else if v != 0 {
-			if err := flush(c); err != nil {
-				return err
-			}
-		}
-	}
-	return flush(fs.clusters + 2)
+	return string(r[1:11]) == "          " && (r[0] == '.' || r.deleted()) && r.dir() && r.cluster(w.fs.g.kind) == c, nil
 }
+
+func nameless(ino uint64) string { return "/$Orphan/#" + strconv.FormatUint(ino, 10) }
