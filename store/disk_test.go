@@ -286,6 +286,33 @@ func TestHits(t *testing.T) {
 	}
 }
 
+// TestUnreadBytes: a file whose bytes the source did not give says so, and no
+// other does.
+func TestUnreadBytes(t *testing.T) {
+	tree := t.TempDir()
+	for i := range 20 {
+		must(t, os.WriteFile(filepath.Join(tree, fmt.Sprintf("f%02d", i)), bytes.Repeat(fmt.Appendf(nil, "file %02d ", i), 3000), 0o644))
+	}
+	path := ext4Of(t, tree, "16M")
+	b, err := os.ReadFile(path)
+	must(t, err)
+	at := int64(bytes.Index(b, []byte("file 07 "))) + 9000
+	clear(b[at : at+3000])
+	must(t, os.WriteFile(path, b, 0o644))
+	c := diskCase(t, evidence.KindDisk, path, nil)
+	writeJSON(t, c.folder.Acquisition("EX-001"), evidence.Acquisition{Exhibit: "EX-001", Kind: evidence.KindDisk, ReadErrors: []evidence.ReadError{{Offset: at, Length: 3000}}})
+	for _, e := range listFiles(t, indexed(t, c), FileQuery{}) {
+		if (e.Damage != nil) != (e.Path == "/f07") {
+			t.Errorf("%s: damage %v", e.Path, e.Damage)
+		}
+	}
+	s, err := c.Stats(context.Background())
+	must(t, err)
+	if len(s[0].Gaps) != 1 || !strings.HasSuffix(s[0].Gaps[0].Place, "/f07") {
+		t.Errorf("gaps: %+v", s[0].Gaps)
+	}
+}
+
 func idText(n int) string { return fmt.Sprintf("AKIA%s%c", strings.Repeat("Q", 15), 'A'+n) }
 
 // hitsOf are the places of every key: status, path, file offset or area.
