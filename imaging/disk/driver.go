@@ -8,6 +8,7 @@ import (
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
 	"snapcase/imaging/filesystem/ext4"
+	"snapcase/imaging/filesystem/fat"
 )
 
 // driver is a reader of file systems.
@@ -22,6 +23,7 @@ type driver struct {
 func drivers() []driver {
 	return []driver{
 		{"ext4", ext4.Probe, opened(ext4.Open)},
+		{"fat", fat.Probe, opened(fat.Open)},
 	}
 }
 
