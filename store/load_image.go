@@ -59,6 +59,11 @@ func (l *load) image(ctx context.Context) (err error) {
 	if il.rows, err = newEntryRows(ctx, il); err != nil {
 		return err
 	}
+	defer func() {
+		if e := il.rows.line.end(); err == nil {
+			err = e
+		}
+	}()
 	l.stats.Volumes = Volumes(il.disk)
 	for i, v := range il.disk.Volumes {
 		if err := il.volume(ctx, v, int64(i), &l.stats.Volumes[i]); err != nil {
