@@ -34,14 +34,6 @@ func xfs(p *probe) (Signature, bool) {
 	return Signature{Type: "xfs", UUID: uuid(b[32:]), Label: text(b[108:120]), Version: strconv.Itoa(int(be.Uint16(b[100:]) & 15))}, true
 }
 
-func btrfs(p *probe) (Signature, bool) {
-	b := p.at(0x10000, 4096)
-	if b == nil || string(b[0x40:0x48]) != "_BHRfS_M" {
-		return Signature{}, false
-	}
-	return Signature{Type: "btrfs", UUID: uuid(b[0x20:]), Label: text(b[0x12b:0x22b]), Offset: 0x10040}, true
-}
-
 func luks(p *probe) (Signature, bool) {
 	b := p.at(0, 592)
 	if b == nil || string(b[:6]) != "LUKS\xba\xbe" {
@@ -70,20 +62,44 @@ func lvm2(p *probe) (Signature, bool) {
 	return Signature{}, false
 }
 
-// mdRaid looks for version 1 at the three places that it may have, and for
-// version 0.90 near the end.
-func mdRaid(p *probe) (Signature, bool) {
-	end := int64(-1)
-	if p.size >= 8192 {
-		end = (p.size/512 - 16) &^ 7 * 512
+func lvm1(p *probe) (Signature, bool) {
+	b := p.at(0, 128)
+	if b == nil || string(b[:2]) != "HM" || b[3] != 0 || b[2] != 1 && b[2] != 2 {
+		return Signature{}, false
 	}
-	for _, c := range []struct {
-		at      int64
-		version string
-	}{{0, "1.1"}, {4096, "1.2"}, {end, "1.0"}} {
-		b := p.at(c.at, 256)
-		if b != nil && le.Uint32(b) == 0xa92b4efc && le.Uint32(b[4:]) == 1 && le.Uint64(b[144:]) == uint64(c.at/512) {
-			return Signature{Type: "linux_raid_member", UUID: uuid(b[16:]), Label: text(b[32:64]), Version: c.version, Offset: c.at, container: true}, true
+	u := hexOrText(b[44:76])
+	if len(u) == 32 {
+		u = fmt.Sprintf("%s-%s-%s-%s-%s-%s-%s", u[:6], u[6:10], u[10:14], u[14:18], u[18:22], u[22:26], u[26:])
+	}
+	return Signature{Type: "LVM1_member", UUID: u, Version: strconv.Itoa(int(b[2])), container: true}, true
+}
+
+// mdSuper is a superblock of version 1 at the place that it names itself.
+func mdSuper(p *probe, at int64, version string) (Signature, bool) {
+	b := p.at(at, 256)
+	if b == nil || le.Uint32(b) != 0xa92b4efc || le.Uint32(b[4:]) != 1 || le.Uint64(b[144:]) != uint64(at/512) {
+		return Signature{}, false
+	}
+	return Signature{Type: "linux_raid_member", UUID: uuid(b[16:]), Label: text(b[32:64]), Version: version, Offset: at}, true
+}
+
+// mdRaid looks for the superblocks of Linux RAID that stand before the data.
+func mdRaid(p *probe) (Signature, bool) {
+	for at, version := range map[int64]string{0: "1.1", 4096: "1.2"} {
+		if s, ok := mdSuper(p, at, version); ok {
+			s.container = true
+			return s, true
+		}
+	}
+	return Signature{}, false
+}
+
+// mdRaidEnd looks for those that stand behind it: the data begins where the
+// volume does, and the member of a mirror can be read as it is.
+func mdRaidEnd(p *probe) (Signature, bool) {
+	if p.size >= 16*512 {
+		if s, ok := mdSuper(p, (p.size/512-16)&^7*512, "1.0"); ok {
+			return s, true
 		}
 	}
 	at := p.size&^65535 - 65536
@@ -92,19 +108,28 @@ func mdRaid(p *probe) (Signature, bool) {
 		return Signature{}, false
 	}
 	for _, order := range orders() {
-		if order.Uint32(b) == 0xa92b4efc && order.Uint32(b[4:]) == 0 {
-			var u [16]byte
-			for i, off := range []int{20, 52, 56, 60} {
-				be.PutUint32(u[4*i:], order.Uint32(b[off:]))
-			}
-			return Signature{Type: "linux_raid_member", UUID: uuid(u[:]), Version: fmt.Sprintf("0.%d.%d", order.Uint32(b[8:]), order.Uint32(b[12:])), Offset: at, container: true}, true
+		if order.Uint32(b) != 0xa92b4efc || order.Uint32(b[4:]) != 0 {
+			continue
 		}
+		var u [16]byte
+		for i, off := range []int{20, 52, 56, 60} {
+			be.PutUint32(u[4*i:], order.Uint32(b[off:]))
+		}
+		return Signature{Type: "linux_raid_member", UUID: uuid(u[:]), Version: fmt.Sprintf("0.%d.%d", order.Uint32(b[8:]), order.Uint32(b[12:])), Offset: at}, true
 	}
 	return Signature{}, false
 }
 
-// swap looks at the end of the first page, for each page size.
+// swap looks at the end of the first page, for each page size. A hibernation
+// image of TuxOnIce has its mark at the start as well.
 func swap(p *probe) (Signature, bool) {
+	if p.has(0, "\xed\xc3\x02\xe9\x98\x56\xe5\x0c") {
+		s := Signature{Type: "swsuspend", Version: "tuxonice"}
+		if h := p.at(1024, 28); h != nil {
+			s.UUID = uuid(h[12:])
+		}
+		return s, true
+	}
 	for page := int64(4096); page <= 65536; page *= 2 {
 		magic := p.at(page-10, 10)
 		if magic == nil {
@@ -127,9 +152,6 @@ func swap(p *probe) (Signature, bool) {
 			s.UUID, s.Label = uuid(h[12:]), text(h[28:])
 		}
 		return s, true
-	}
-	if p.has(0, "\xed\xc3\x02\xe9\x98\x56\xe5\x0c") {
-		return Signature{Type: "swsuspend", Version: "tuxonice"}, true
 	}
 	return Signature{}, false
 }

@@ -69,18 +69,40 @@ func exfat(p *probe) (Signature, bool) {
 		return Signature{}, false
 	}
 	s := Signature{Type: "exfat", UUID: serial(b[100:]), Version: fmt.Sprintf("%d.%d", b[105], b[104]), Offset: 3}
-	sector, cluster, heap, root := b[108], b[109], int64(le.Uint32(b[88:])), int64(le.Uint32(b[96:]))
-	if sector < 9 || sector > 12 || cluster > 25-sector || root < 2 {
-		return s, true
-	}
-	dir := p.at(heap<<sector+(root-2)<<(sector+cluster), 1<<min(sector+cluster, 16))
-	for at := 0; at+32 <= len(dir) && dir[at] != 0; at += 32 {
-		if dir[at] == 0x83 {
-			s.Label = wide(dir[at+2:][:2*min(dir[at+1], 11)], le)
-			break
-		}
-	}
+	s.Label = exfatLabel(p, b)
 	return s, true
+}
+
+// exfatLabel searches the first clusters of the root directory.
+func exfatLabel(p *probe, b []byte) string {
+	sector, cluster := b[108], b[109]
+	table, heap, root := int64(le.Uint32(b[80:])), int64(le.Uint32(b[88:])), int64(le.Uint32(b[96:]))
+	if sector < 9 || sector > 12 || cluster > 25-sector {
+		return ""
+	}
+	left := 1 << 14 // records
+	for range 64 {
+		if root < 2 || root >= 0xfffffff7 {
+			return ""
+		}
+		at := heap<<sector + (root-2)<<(sector+cluster)
+		for end := at + 1<<(sector+cluster); at < end && left > 0; at += 32 {
+			left--
+			r := p.at(at, 32)
+			if r == nil || r[0] == 0 {
+				return ""
+			}
+			if r[0] == 0x83 {
+				return wide(r[2:][:2*min(r[1], 11)], le)
+			}
+		}
+		next := p.at(table<<sector+root*4, 4)
+		if next == nil {
+			return ""
+		}
+		root = int64(le.Uint32(next))
+	}
+	return ""
 }
 
 // vfat knows FAT by the fields of its boot sector, which must make sense

@@ -117,10 +117,15 @@ func (p *probe) all() []Signature {
 // what they say: containers by their start, file systems, containers by their
 // end.
 func finders() []func(*probe) (Signature, bool) {
-	return []func(*probe) (Signature, bool){
-		luks, lvm2, bitlocker, mdRaid,
-		ext, xfs, ntfs, exfat, vfat, btrfs, swap,
+	list := []func(*probe) (Signature, bool){luks, lvm2, lvm1, bitlocker, mdRaid, bcache, vmfsVolume, scoutfs, zfs}
+	for _, f := range containers() {
+		list = append(list, f.find)
 	}
+	list = append(list, ext, xfs, ntfs, exfat, vfat, f2fs, nilfs2, gfs2, hfs, befs, ufs, udf, iso9660, hpfs, ubifs)
+	for _, f := range fileSystems() {
+		list = append(list, f.find)
+	}
+	return append(list, minix, swap, mdRaidEnd, ddf, drbd, endings)
 }
 
 // text is a field up to its first NUL.

@@ -36,6 +36,9 @@ type owners struct {
 
 func (o *owners) run() error {
 	g := &o.fs.g
+	if err := o.walker.ctx.Err(); err != nil {
+		return err
+	}
 	if err := o.put(filesystem.Extent{Length: g.fatStart + g.fats*g.fatBytes, Kind: filesystem.OwnMeta}); err != nil {
 		return err
 	}
