@@ -18,6 +18,7 @@ type bulk struct {
 	rows int
 	many driver.Stmt
 	args []driver.NamedValue
+	line *line // where statements run; nil: at once
 }
 
 // newBulk makes a bulk insert into table; columns are separated by commas.
@@ -52,9 +53,14 @@ func (b *bulk) add(ctx context.Context, row ...driver.Value) error {
 	if len(b.args) < b.cols*b.rows {
 		return nil
 	}
-	err := b.exec(ctx, b.many)
-	b.args = b.args[:0]
-	return err
+	if b.line == nil {
+		err := b.exec(ctx, b.many)
+		b.args = b.args[:0]
+		return err
+	}
+	full := *b
+	b.args = make([]driver.NamedValue, 0, cap(b.args))
+	return b.line.do(func() error { return full.exec(ctx, full.many) })
 }
 
 func (b *bulk) exec(ctx context.Context, s driver.Stmt) error {

@@ -12,16 +12,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
 
 	"snapcase/evidence"
-	"snapcase/evidence/credential"
 	"snapcase/imaging"
-	"snapcase/imaging/filesystem"
 )
 
 // demoDisk is the disk of the demonstration case: GPT, an EFI partition, an
@@ -246,164 +243,6 @@ func TestDamagedDisk(t *testing.T) {
 			t.Errorf("%d: %d damaged entries and no gap", n, damaged)
 		}
 	}
-}
-
-// TestHits plants key ids where a disk can hold them, and looks at what the
-// index says of their places.
-func TestHits(t *testing.T) {
-	tree := t.TempDir()
-	file := func(name, text string) {
-		must(t, os.MkdirAll(filepath.Dir(filepath.Join(tree, name)), 0o755))
-		must(t, os.WriteFile(filepath.Join(tree, name), []byte(text), 0o644))
-	}
-	file("home/b", "key "+idText(1)+"\n")
-	must(t, os.Link(filepath.Join(tree, "home/b"), filepath.Join(tree, "home/a")))
-	file("home/slack", "short")
-	file("home/dir/"+idText(3), "named like a key")
-	file("big", strings.Repeat("x", 50_000)+" "+idText(4)+" ")
-	path := ext4Of(t, tree, "16M", "-O", "^metadata_csum")
-	b, err := os.ReadFile(path)
-	must(t, err)
-	put := func(at int, text string) { copy(b[at:], text) }
-	at := bytes.Index(b, []byte("short"))
-	put(at+100, idText(2))
-	put(len(b)-8000, idText(5)) // free
-	must(t, os.WriteFile(path, b, 0o644))
-	s := credential.NewScanner([]byte("k"))
-	s.Scan(b, 0)
-	c := indexed(t, diskCase(t, evidence.KindDisk, path, s.Hits()))
-	got := hitsOf(t, c)
-	for _, w := range []struct{ key, want string }{
-		{idText(1), "allocated /home/a 4"},
-		{idText(2), "slack /home/slack"},
-		{idText(3), "allocated /home/dir directory"},
-		{idText(4), "allocated /big 50001"},
-		{idText(5), "unallocated"},
-	} {
-		if !slices.ContainsFunc(got[w.key], func(s string) bool { return strings.HasPrefix(s, w.want) }) {
-			t.Errorf("%s: %q, want %q", w.key, got[w.key], w.want)
-		}
-	}
-}
-
-func idText(n int) string { return fmt.Sprintf("AKIA%s%c", strings.Repeat("Q", 15), 'A'+n) }
-
-// hitsOf are the places of every key: status, path, file offset or area.
-func hitsOf(t *testing.T, c *Case) map[string][]string {
-	t.Helper()
-	q, err := c.ask(context.Background())
-	must(t, err)
-	defer q.end() //nolint:errcheck // read-only
-	rows, err := q.conn.QueryContext(context.Background(), "SELECT d.text, h.status, coalesce(h.address, ''), coalesce(h.file_offset, ''), coalesce(h.area, '') FROM hits h JOIN dict d ON d.id = h.key ORDER BY h.id")
-	must(t, err)
-	defer rows.Close() //nolint:errcheck // Err is asked
-	out := map[string][]string{}
-	for rows.Next() {
-		var key, status, address, offset, area string
-		must(t, rows.Scan(&key, &status, &address, &offset, &area))
-		if a, err := evidence.ParseAddress(address); err == nil {
-			address = a.Path
-		}
-		var f []string
-		for _, s := range []string{status, address, area, offset} {
-			if s != "" {
-				f = append(f, s)
-			}
-		}
-		out[key] = append(out[key], strings.Join(f, " "))
-	}
-	must(t, rows.Err())
-	return out
-}
-
-// TestHitsOfFolders: a key in a file of an exhibit that is a folder, and in
-// memory.
-func TestHitsOfFolders(t *testing.T) {
-	f := evidence.Folder(t.TempDir())
-	writeJSON(t, f.CaseFile(), evidence.CaseFile{Version: evidence.CaseVersion, Title: "T"})
-	hit := credential.Hit{Offset: 7, KeyID: idText(1), Kind: credential.LongTerm, Encoding: credential.ASCII}
-	blob := filepath.Join(t.TempDir(), "memory")
-	must(t, os.WriteFile(blob, make([]byte, 4096), 0o644))
-	addImage(t, f, "EX-001", evidence.KindMemory, blob, []credential.Hit{hit})
-	for id, kind := range map[string]evidence.Kind{"EX-002": evidence.KindFile, "EX-003": evidence.KindFindings} {
-		h := hit
-		h.File = "dir/name"
-		addImage(t, f, id, kind, blob, []credential.Hit{h})
-		must(t, os.MkdirAll(filepath.Join(f.Files(id), "dir"), 0o755))
-		must(t, os.WriteFile(filepath.Join(f.Files(id), "dir/name"), []byte("x"), 0o644))
-		must(t, os.WriteFile(filepath.Join(f.Exhibit(id), "manifest-sha256.txt"), []byte(strings.Repeat("0", 64)+"  dir/name\n"), 0o644))
-	}
-	c, err := Open(context.Background(), string(f), Options{Bundle: true, Index: filepath.Join(t.TempDir(), "index.db")})
-	must(t, err)
-	defer c.Close() //nolint:errcheck // nothing is buffered
-	got := hitsOf(t, indexed(t, c))[idText(1)]
-	if want := []string{"memory", "allocated EX-002/dir/name", "log EX-003/dir/name"}; !slices.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
-	}
-}
-
-// TestPackedEntry reads back what it packs, and survives every cut of it.
-func TestPackedEntry(t *testing.T) {
-	e := filesystem.Entry{
-		Ref: filesystem.Ref{Inode: 1<<64 - 2, Generation: 1<<32 - 1, Stream: "s\xff"}, Type: filesystem.TypeSymlink, Mode: 0o120777, UID: 1, GID: 1<<32 - 1,
-		Links: 3, Size: 1<<63 - 1, Status: filesystem.Orphan, Modified: imaging.Time{Sec: -1 << 62, Nsec: 999_999_999, Set: true}, Deleted: imaging.Time{Set: true},
-		Link: "to", Damage: "loop: it is", From: "inode", First: -1,
-	}
-	b := packEntry(nil, &e)
-	var got filesystem.Entry
-	must(t, unpackEntry(b, &got))
-	if got != e {
-		t.Errorf("%+v, want %+v", got, e)
-	}
-	for i := range b {
-		if unpackEntry(b[:i], &got) == nil {
-			t.Errorf("cut at %d of %d is taken as whole", i, len(b))
-		}
-	}
-}
-
-// TestSorter compares a sorter that spills with a sort in memory.
-func TestSorter(t *testing.T) {
-	r := rand.New(rand.NewPCG(3, 4))
-	for _, limit := range []int{1, 100, 3000, 1 << 20} {
-		s := newSorter(t.TempDir())
-		s.limit = limit
-		type pair struct{ k, v string }
-		var want []pair
-		for i := range 3000 {
-			k := strings.Repeat("/dir", r.IntN(4)) + strconv.Itoa(r.IntN(500))
-			want = append(want, pair{k, strconv.Itoa(i)})
-			must(t, s.add([]byte(k), []byte(strconv.Itoa(i))))
-		}
-		slices.SortStableFunc(want, func(a, b pair) int { return strings.Compare(a.k, b.k) })
-		var got []pair
-		for rec, err := range s.sorted() {
-			must(t, err)
-			got = append(got, pair{string(rec.key), string(rec.value)})
-		}
-		if !slices.Equal(got, want) {
-			t.Errorf("limit %d: wrong order", limit)
-		}
-		must(t, s.close())
-		if left, _ := filepath.Glob(filepath.Join(s.dir, "*")); len(left) > 0 {
-			t.Errorf("left behind: %q", left)
-		}
-	}
-}
-
-func FuzzGlob(f *testing.F) {
-	f.Add("/**/.aws/credentials", "/home/a/.aws/credentials")
-	f.Add("[a-c]*?\\**", "/b\xff")
-	f.Add("/*[!a]**/x", "/a/b/c/x")
-	f.Fuzz(func(t *testing.T, pattern, path string) {
-		g, err := parseGlob(pattern)
-		if err != nil {
-			return
-		}
-		if g.match(path) && (!strings.HasPrefix(path, g.literal) || g.last != "" && path[strings.LastIndexByte(path, '/')+1:] != g.last) {
-			t.Errorf("%q matches %q without %q or %q", pattern, path, g.literal, g.last)
-		}
-	})
 }
 
 // TestDeletedNames deletes files through the kernel and takes their inodes

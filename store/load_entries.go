@@ -124,6 +124,7 @@ func unpackEntry(b []byte, e *filesystem.Entry) error {
 // entryRows writes the entries of an exhibit and collects their moments.
 type entryRows struct {
 	l       *imageLoad
+	line    *line
 	entries *numbered
 	dirs    *bulk
 	nextDir int64
@@ -192,13 +193,19 @@ func unpackRuns(lo int64, b []byte) ([]idRun, error) {
 var errCut = errors.New("a row of the index is cut")
 
 func newEntryRows(ctx context.Context, l *imageLoad) (r *entryRows, err error) {
-	r = &entryRows{l: l}
-	if r.entries, err = newNumbered(l.t, "entries", "x", int64(l.x), "dir,name,type,status,inode,rest"); err != nil {
+	r = &entryRows{l: l, line: newLine()}
+	defer func() {
+		if err != nil {
+			r.line.end() //nolint:errcheck // err came first
+		}
+	}()
+	if r.entries, err = newNumbered(l.t, r.line, "entries", "x", int64(l.x), "dir,name,type,status,inode,rest"); err != nil {
 		return nil, err
 	}
 	if r.dirs, err = newBulk(l.t, "dirs", "id,x,volume,path,lo,hi,runs"); err != nil {
 		return nil, err
 	}
+	r.dirs.line = r.line
 	if err := l.t.conn.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) + 1 FROM dirs").Scan(&r.nextDir); err != nil {
 		return nil, err
 	}
@@ -241,7 +248,10 @@ func (r *entryRows) volume(ctx context.Context, id string, s *sorter) error {
 			}
 		}
 	}
-	return errors.Join(r.leave(ctx, id, 0), r.l.saveSpan(ctx, part))
+	if err := r.leave(ctx, id, 0); err != nil {
+		return err
+	}
+	return r.line.do(func() error { return r.l.saveSpan(ctx, part) })
 }
 
 // entry writes one row; its number is the next one.
@@ -303,6 +313,9 @@ func (r *entryRows) leave(ctx context.Context, volume string, keep int) error {
 }
 
 func (r *entryRows) end(ctx context.Context) error {
+	if err := r.line.end(); err != nil {
+		return err
+	}
 	return errors.Join(r.entries.end(ctx), r.dirs.end(ctx), r.l.saveSpan(ctx, r.span))
 }
 
@@ -346,12 +359,18 @@ func (l *imageLoad) addMoments(id int64, e *filesystem.Entry) error {
 	return nil
 }
 
-func (l *imageLoad) insertMoments(ctx context.Context) error {
+func (l *imageLoad) insertMoments(ctx context.Context) (err error) {
 	first, err := l.nextID(ctx, "moments")
 	if err != nil {
 		return err
 	}
-	b, err := newNumbered(l.t, "moments", "x", int64(l.x), "ts,entry,macb")
+	on := newLine()
+	defer func() {
+		if e := on.end(); err == nil {
+			err = e
+		}
+	}()
+	b, err := newNumbered(l.t, on, "moments", "x", int64(l.x), "ts,entry,macb")
 	if err != nil {
 		return err
 	}
@@ -371,6 +390,9 @@ func (l *imageLoad) insertMoments(ctx context.Context) error {
 				return err
 			}
 		}
+	}
+	if err := on.end(); err != nil {
+		return err
 	}
 	return errors.Join(b.end(ctx), l.saveSpan(ctx, sp))
 }

@@ -22,6 +22,7 @@ type imageLoad struct {
 	disk    *disk.Disk
 	owners  []disk.Owner // of the hits, by number
 	wanted  map[ownerKey]*ownerName
+	unread  map[ownerKey]int64 // whose bytes could not be read, and the first place
 	rows    *entryRows
 	moments *sorter
 }
@@ -52,9 +53,17 @@ func (l *load) image(ctx context.Context) (err error) {
 	if err := il.ownHits(ctx); err != nil {
 		return err
 	}
+	if err := il.ownUnread(ctx); err != nil {
+		return err
+	}
 	if il.rows, err = newEntryRows(ctx, il); err != nil {
 		return err
 	}
+	defer func() {
+		if e := il.rows.line.end(); err == nil {
+			err = e
+		}
+	}()
 	l.stats.Volumes = Volumes(il.disk)
 	for i, v := range il.disk.Volumes {
 		if err := il.volume(ctx, v, int64(i), &l.stats.Volumes[i]); err != nil {
@@ -177,6 +186,9 @@ func (w *volumeWalk) walk(ctx context.Context) error {
 		}
 		if e.Path == "" {
 			continue
+		}
+		if len(w.l.unread) > 0 {
+			w.l.markUnread(w.v.ID, &e)
 		}
 		w.count(&e, err != nil)
 		if !strings.HasPrefix(e.Path, "/") {

@@ -18,10 +18,11 @@ type numbered struct {
 }
 
 // newNumbered makes an insert into table of the given columns, with the same
-// value of one more column in every row.
-func newNumbered(t *tx, table, column string, same int64, columns string) (*numbered, error) {
+// value of one more column in every row. Statements run on a line, which must
+// have ended before end.
+func newNumbered(t *tx, on *line, table, column string, same int64, columns string) (*numbered, error) {
 	n := &numbered{table: table, columns: column + "," + columns, same: same}
-	n.bulk = &bulk{t: t, head: "INSERT INTO " + table + " (" + n.columns + ") VALUES ", left: fmt.Sprint(same) + ",", cols: strings.Count(columns, ",") + 1}
+	n.bulk = &bulk{t: t, head: "INSERT INTO " + table + " (" + n.columns + ") VALUES ", left: fmt.Sprint(same) + ",", cols: strings.Count(columns, ",") + 1, line: on}
 	n.rows = max(1, 600/n.cols)
 	n.args = make([]driver.NamedValue, 0, n.cols*n.rows)
 	var err error
@@ -44,7 +45,9 @@ func (n *numbered) add(ctx context.Context, id int64, row ...driver.Value) error
 	for i, v := range row {
 		args[2+i] = v
 	}
-	return n.t.exec(ctx, "INSERT INTO "+n.table+" (id,"+n.columns+") VALUES (?,?"+strings.Repeat(",?", len(row))+")", args...)
+	return n.line.do(func() error {
+		return n.t.exec(ctx, "INSERT INTO "+n.table+" (id,"+n.columns+") VALUES (?,?"+strings.Repeat(",?", len(row))+")", args...)
+	})
 }
 
 // end inserts what is left, and makes sure that the numbers are what they were
