@@ -60,14 +60,14 @@ func BenchmarkReadFiles(b *testing.B) {
 
 // manyLines is a log of n lines that repeat the given ones.
 func manyLines(header string, lines []string, n int) []byte {
-	var b bytes.Buffer
+	text := make([]byte, 0, len(header)+1+n*(len(strings.Join(lines, "\n"))/len(lines)+2))
 	if header != "" {
-		b.WriteString(header + "\n")
+		text = append(append(text, header...), '\n')
 	}
 	for i := range n {
-		b.WriteString(lines[i%len(lines)] + "\n")
+		text = append(append(text, lines[i%len(lines)]...), '\n')
 	}
-	return b.Bytes()
+	return text
 }
 
 // stamped is lines as an export task of CloudWatch writes them.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -29,8 +30,8 @@ var v5Lines = []string{
 	"5 vpc-abcdefab012345678 subnet-aaaaaaaa012345678 - eni-1235b8ca123456789 123456789010 - - - - - - - - - - 1566848875 1566848933 - - NODATA eu-west-1 euw1-az1 - - - - - -",
 }
 
-// bits is what a test says of a record: the fields that are not null.
-func bits(r Record) string {
+// said is what a test says of a record: the fields that are not null.
+func said(r Record) string {
 	var b strings.Builder
 	put := func(name, v string) {
 		if v != "" {
@@ -105,7 +106,7 @@ func shown(items []item) []string {
 		if it.bad != nil {
 			out = append(out, fmt.Sprintf("bad %d line %d at %d: %s", it.bad.N, it.bad.Line, it.bad.Offset, it.bad.Reason))
 		} else {
-			out = append(out, fmt.Sprintf("%d: %s", it.rec.N, bits(it.rec)))
+			out = append(out, fmt.Sprintf("%d: %s", it.rec.N, said(it.rec)))
 		}
 	}
 	return out
@@ -113,7 +114,7 @@ func shown(items []item) []string {
 
 func want(t *testing.T, got []item, lines ...string) {
 	t.Helper()
-	if g := shown(got); !reflect.DeepEqual(g, lines) {
+	if g := shown(got); !slices.Equal(g, lines) {
 		t.Errorf("got\n\t%s\nwant\n\t%s", strings.Join(g, "\n\t"), strings.Join(lines, "\n\t"))
 	}
 }
@@ -233,7 +234,7 @@ func TestReadFormat(t *testing.T) {
 	for _, format := range []string{
 		"${srcaddr} ${dstaddr} ${version} ${bytes} ${dstport}",
 		"srcaddr dstaddr version bytes dstport",
-		" srcaddr,dstaddr,\n${version}\tbytes  dst" + "port ",
+		" srcaddr,dstaddr,\n${version}\tbytes  dstport ",
 	} {
 		want(t, all(t, line, format), expect)
 		want(t, all(t, "2026-01-02T03:04:05.678Z "+line, format), expect+" +timestamp=2026-01-02T03:04:05.678Z")
@@ -247,7 +248,7 @@ func TestReadFormat(t *testing.T) {
 		"srcaddr ${dstaddr":        `"${dstaddr" is no name of a field`,
 		"srcaddr -":                `"-" is no name of a field`,
 		"srcaddr \x1b[31m":         `"\x1b[31m" is no name of a field`,
-		strings.Repeat("${}", 1):   `"${}" is no name of a field`,
+		"${}":                      `"${}" is no name of a field`,
 		numbered("f", maxFields+1): "it has more than the 256 fields that are read",
 	} {
 		n := 0

@@ -1,8 +1,10 @@
 package flowlog
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -11,7 +13,9 @@ type parser struct {
 	schema  schema
 	fields  [][]byte // of the line, the first maxFields+1
 	count   int      // of all fields of the line
+	from    int      // where the field that split is in begins
 	strange bool     // the line has control characters or bytes above ASCII
+	stamp   column   // the time that an export puts before a line
 	rec     Record
 	words   *interner
 }
@@ -26,46 +30,51 @@ func (p *parser) use(s schema) {
 	}
 }
 
-// class tells blanks from the bytes of fields, and strange bytes from usual.
-var class = func() (t [256]uint8) {
-	for c := range t {
-		switch {
-		case c == ' ' || c == '\t':
-			t[c] = isBlank
-		case c < ' ' || c >= 0x7f:
-			t[c] = isStrange
-		}
-	}
-	return t
-}()
-
-const (
-	isBlank   = 1
-	isStrange = 2
-)
-
-// split cuts a line at its blanks.
+// split cuts a line at its blanks. Eight bytes are looked at together.
 func (p *parser) split(text []byte) {
-	p.fields, p.count = p.fields[:0], 0
-	seen := uint8(0)
-	for i := 0; i < len(text); i++ {
-		from := i
-		for i < len(text) {
-			c := class[text[i]]
-			if c == isBlank {
-				break
-			}
-			seen |= c
-			i++
-		}
-		if i == from {
-			continue
-		}
-		if p.count++; p.count <= maxFields+1 {
-			p.fields = append(p.fields, text[from:i:i])
+	p.fields, p.count, p.strange, p.from = p.fields[:0], 0, false, 0
+	i := 0
+	for ; i+8 <= len(text); i += 8 {
+		for m := unusual(binary.LittleEndian.Uint64(text[i:])); m != 0; m &= m - 1 {
+			p.cut(text, i+bits.TrailingZeros64(m)/8)
 		}
 	}
-	p.strange = seen&isStrange != 0
+	for ; i < len(text); i++ {
+		if unusual(uint64(text[i])|(ones*'a')&^0xff) != 0 {
+			p.cut(text, i)
+		}
+	}
+	if p.from < len(text) {
+		p.add(text[p.from:])
+	}
+}
+
+const ones = 0x0101010101010101
+
+// unusual has the high bit of every byte of v that is a blank, a control
+// character or above ASCII.
+func unusual(v uint64) uint64 {
+	low := v &^ (ones * 0x80)
+	printable := low + ones*(0x80-'!') // the high bit is set from '!' on
+	return (^printable | (low + ones) | v) & (ones * 0x80)
+}
+
+// cut ends a field before byte i, if that is a blank.
+func (p *parser) cut(text []byte, i int) {
+	if text[i] != ' ' && text[i] != '\t' {
+		p.strange = true
+		return
+	}
+	if i > p.from {
+		p.add(text[p.from:i])
+	}
+	p.from = i + 1
+}
+
+func (p *parser) add(f []byte) {
+	if p.count++; p.count <= maxFields+1 {
+		p.fields = append(p.fields, f)
+	}
 }
 
 // isHeader says whether the line names fields.
@@ -128,7 +137,7 @@ func (p *parser) convert(text []byte) string {
 	fields := p.fields
 	p.rec.Other = p.rec.Other[:0]
 	if p.count == len(p.schema.columns)+1 && p.schema.from != lost && isTimestamp(fields[0]) {
-		p.rec.Other = append(p.rec.Other, Field{Name: "timestamp", Value: string(fields[0])})
+		p.rec.Other = append(p.rec.Other, Field{Name: p.stamp.name, Value: p.text(&p.stamp, fields[0])})
 		fields = fields[1:]
 	} else if p.count != len(p.schema.columns) {
 		return p.miscount()

@@ -78,7 +78,9 @@ type Reader struct {
 }
 
 // NewReader makes a Reader.
-func NewReader() *Reader { return &Reader{p: parser{words: newInterner()}} }
+func NewReader() *Reader {
+	return &Reader{p: parser{words: newInterner(), stamp: column{name: "timestamp"}}}
+}
 
 // Read yields the records of one file, plain or gzip by content, in file
 // order. The record is reused: its slices are valid until the next iteration.
