@@ -207,6 +207,11 @@ func TestDamagedGzip(t *testing.T) {
 	want(t, all(t, "\x1f\x8b", ""), "bad 0 line 1 at 0: the gzip stream is cut short; the rest is not read")
 }
 
+func TestForeignFiles(t *testing.T) {
+	want(t, all(t, "PAR1\x15\x04\n\nPAR1", ""), "bad 0 line 1 at 0: a Parquet file, not text in UTF-8; the rest is not read")
+	want(t, all(t, "\xff\xfe2\x00 \x00\n\x00", ""), "bad 0 line 1 at 0: text in UTF-16, not text in UTF-8; the rest is not read")
+}
+
 // The limit of unpacked text, with a smaller one.
 func TestUnpackedLimit(t *testing.T) {
 	text := defaultFormat + "\n" + strings.Repeat(v2Lines[2]+"\n", 10)

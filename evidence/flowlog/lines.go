@@ -73,6 +73,20 @@ func (s *source) start(r io.Reader) error {
 	return nil
 }
 
+// foreign names a plain file that would only give bad lines by the thousand.
+func (s *source) foreign() string {
+	head, _ := s.in.Peek(4)
+	switch {
+	case s.packed:
+		return ""
+	case bytes.Equal(head, []byte("PAR1")):
+		return "a Parquet file"
+	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
+		return "text in UTF-16"
+	}
+	return ""
+}
+
 // line is one line of the text.
 type line struct {
 	text []byte // without its end, valid until the next call of next; nil where long
@@ -104,6 +118,8 @@ func (l *lines) start(r io.Reader) {
 	*l = lines{src: src, buf: buf, most: maxUnpacked}
 	if err := l.src.start(r); err != nil {
 		l.finish(err)
+	} else if what := l.src.foreign(); what != "" {
+		l.done, l.err = true, errors.New(what+", not text in UTF-8")
 	}
 }
 

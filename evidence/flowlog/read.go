@@ -58,9 +58,15 @@
 //
 // # What is not done
 //
-// No Parquet, no JSON answers of the CloudWatch API, no UTF-16. Copies of one
-// record in two flow logs are not told here. Records carry no signature: a
-// log that was replaced as a whole looks like any other.
+// No Parquet and no UTF-16: such a file is one BadRecord that says so. No JSON
+// answers of the CloudWatch API. Copies of one record in two flow logs are not
+// told here. Records carry no signature: a log that was replaced as a whole
+// looks like any other.
+//
+// # Limits
+//
+// A line of 1 MiB, a header of 256 fields, 64 GiB of text out of one gzip
+// file; each is reported where it is met.
 package flowlog
 
 import (
@@ -70,7 +76,7 @@ import (
 	"iter"
 )
 
-// Reader reads files one after another and reuses its memory (about 1 MiB)
+// Reader reads files one after another and reuses its memory (half a MiB)
 // and its strings for the next. It is not safe for concurrent use.
 type Reader struct {
 	in lines
