@@ -163,13 +163,16 @@ func (a *formatted) file(ctx context.Context, exhibit string, file logFile) erro
 		return err
 	}
 	defer f.Close() //nolint:errcheck // read-only
-	for r, err := range flowlog.ReadFormat(ctxReader{ctx, f}, a.f.Format) {
+	for r, err := range flowlog.ReadFormat(ctxReader{ctx, f}, strings.Join(a.f.Format, " ")) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		var bad *flowlog.BadRecord
 		if errors.As(err, &bad) {
 			continue
+		}
+		if errors.Is(err, flowlog.ErrFormat) {
+			return fmt.Errorf("%w: %w", err, evidence.ErrUsage)
 		}
 		if err != nil {
 			return fmt.Errorf("read %s/%s: %w", exhibit, file.name, err)

@@ -51,6 +51,7 @@ type kindText struct {
 // in blocks, so that growing copies nothing.
 type flowWorker struct {
 	d      *dict
+	reader *flowlog.Reader
 	blocks [][]flowRow
 	rows   int
 	kinds  []flowKind
@@ -67,7 +68,7 @@ const flowBlock = 1 << 14
 const keptAddrs = 1 << 18
 
 func newFlowWorker(d *dict) *flowWorker {
-	return &flowWorker{d: d, known: map[kindText]uint32{}, addrs: map[netip.Addr]uint32{}}
+	return &flowWorker{d: d, reader: flowlog.NewReader(), known: map[kindText]uint32{}, addrs: map[netip.Addr]uint32{}}
 }
 
 func (w *flowWorker) row(i uint32) *flowRow { return &w.blocks[i/flowBlock][i%flowBlock] }

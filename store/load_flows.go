@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"math"
-	"runtime"
 	"slices"
 	"sync"
 
@@ -47,33 +46,16 @@ func (l *load) flowLogs(ctx context.Context) error {
 
 // read reads all files, each by one of as many workers as there are CPUs.
 func (l *flowLoad) read(ctx context.Context) error {
-	n := max(1, min(runtime.GOMAXPROCS(0), len(l.files)))
-	var next sync.Mutex
-	at := 0
-	errs := make([]error, n)
-	var wg sync.WaitGroup
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	for i := range n {
-		w := newFlowWorker(l.dict)
-		l.workers = append(l.workers, w)
-		wg.Go(func() {
-			for errs[i] == nil {
-				next.Lock()
-				file := at
-				at++
-				next.Unlock()
-				if file >= len(l.files) {
-					return
-				}
-				if errs[i] = l.readFile(ctx, w, file); errs[i] != nil {
-					cancel()
-				}
-			}
-		})
+	for range parallel(len(l.files)) {
+		l.workers = append(l.workers, newFlowWorker(l.dict))
 	}
-	wg.Wait()
-	return errors.Join(errs...)
+	err := inParallel(ctx, len(l.files), func(ctx context.Context, w, file int) error {
+		return l.readFile(ctx, l.workers[w], file)
+	})
+	for _, w := range l.workers {
+		w.reader = nil // its memory is not needed any more
+	}
+	return err
 }
 
 func (l *flowLoad) readFile(ctx context.Context, w *flowWorker, file int) error {
@@ -83,7 +65,7 @@ func (l *flowLoad) readFile(ctx context.Context, w *flowWorker, file int) error 
 	}
 	defer f.Close() //nolint:errcheck // read-only
 	p := placeWriter{}
-	for r, err := range flowlog.Read(ctxReader{ctx, f}) {
+	for r, err := range w.reader.Read(ctxReader{ctx, f}) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

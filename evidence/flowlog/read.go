@@ -1,422 +1,204 @@
-// Package flowlog reads VPC flow logs, as AWS delivers them to S3 and as
-// CloudWatch exports them. It follows "Flow log records" of the Amazon VPC
-// documentation.
+// Package flowlog reads VPC flow logs: text to records.
 //
-// # Format
+// # What is followed
 //
-// Text, often gzip: one record a line, fields separated by blanks. The first
-// line names the fields; it is the only schema, and a further such line in the
-// same file begins a new one. "-" says that a field does not apply. For
-// example
+// The flow log record of the VPC user guide
+// (https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html):
+// one record a line, its fields separated by blanks or tabs, "-" for a value
+// that does not apply. A file is plain or gzip, by content; several gzip
+// members one behind another are one text. Lines end with LF or CR LF.
+//
+// # The header is the only schema
+//
+// A header names the fields, in any order and number:
 //
 //	version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status
-//	2 123456789012 eni-0628ab4c338acf59b 172.31.38.114 198.51.100.77 0 0 1 40 60000 1790000000 1790000060 ACCEPT OK
+//	2 123456789010 eni-1235b8ca123456789 172.31.16.139 172.31.16.21 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK
+//	2 123456789010 eni-1235b8ca123456789 - - - - - - - 1431280876 1431280934 - NODATA
 //
-// is 40 packets of ICMP. A file without a header is read as version 2, when
-// its lines have exactly those 14 fields, as exports of CloudWatch do; a time
-// before them, as its console adds it, is passed over. Names may be spelled
-// with _ for - and as ${name}.
+// Names may have "_" for "-". A line is a header when every word of it is
+// shaped as a name and more than half of them are names that AWS gives to
+// fields. Each header counts from there on, so joined files read well. Fields
+// without a place in Record are kept in Other, whether anybody knows them or
+// not. A header that names a field twice is bad, and so are the lines below
+// it, up to the next header: nothing is read by a guess. The same holds where
+// a header is glued to the end of a line whose line end is missing.
+//
+// Before any header, ReadFormat reads by the LogFormat that it was given and
+// Read by the default format of version 2 above. That is recognised strictly:
+// 14 fields, version 2, action ACCEPT or REJECT, status OK, NODATA or
+// SKIPDATA. A header in the file counts more than the given format.
+//
+// CloudWatch exports have no header. Where a line has one field too many and
+// the first is a time such as 2014-12-14T04:06:50.000Z, which the export task
+// puts there, it is kept as the field "timestamp" at the front of Other. The
+// times of the record are start and end, never this one.
+//
+// # Values
+//
+// Numbers are decimal without a sign; ports reach to 65535, protocol and
+// tcp-flags to 255, start and end to the end of the year 9999 in Unix
+// seconds. Addresses are IPv4 or IPv6 without a zone. Action, status and
+// direction are kept as written. A value that breaks these rules makes its
+// line bad, as do another number of fields, a control character (NUL among
+// them) and bytes that are no UTF-8.
 //
 // # Damage
 //
-// A line that does not have the fields of its header, or that has no number or
-// address where one belongs, is a *BadRecord with its place, and the walk goes
-// on. A stream that is cut gives its whole lines; the rest is one BadRecord.
+// A bad line is a *BadRecord with its place and its reason, has its number
+// among the data lines, and the walk goes on. A line of more than 1 MiB is
+// passed over and is one bad line. Where the gzip stream is cut or damaged,
+// the whole lines before the damage are records and the rest, with the line
+// that was cut, is one BadRecord whose N is 0. A plain text that ends without
+// a line end may be cut inside its last value: unless that value can only be
+// whole ("OK", "ACCEPT", "-"), a BadRecord whose N is 0 follows the record and
+// says so. A gzip stream carries its own checksum and needs no such doubt.
+// Any other error is the failure of the reader below, or an unusable format,
+// and ends the walk.
 //
-// What it does not do: Parquet; and it does not look at what the numbers mean.
+// # What is not done
+//
+// No Parquet and no UTF-16: such a file is one BadRecord that says so. No JSON
+// answers of the CloudWatch API. Copies of one record in two flow logs are not
+// told here. Records carry no signature: a log that was replaced as a whole
+// looks like any other.
+//
+// # Limits
+//
+// A line of 1 MiB, a header of 256 fields, 64 GiB of text out of one gzip
+// file; each is reported where it is met.
 package flowlog
 
 import (
-	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"math"
-	"net/netip"
-	"strings"
-	"time"
-
-	"github.com/klauspost/compress/gzip"
-
-	"snapcase/imaging"
 )
 
-// longestLine is what a line may have, bytes; a longer one is bad.
-const longestLine = 1 << 20
+// Reader reads files one after another and reuses its memory (half a MiB)
+// and its strings for the next. It is not safe for concurrent use.
+type Reader struct {
+	in lines
+	p  parser
+}
 
-// Read yields the records of one file, plain or gzip by content. The record
-// is reused: its slices are valid until the next iteration. An error is a
-// *BadRecord, and the walk goes on, or the failure of r, which ends it.
-func Read(r io.Reader) iter.Seq2[Record, error] { return ReadFormat(r, nil) }
+// NewReader makes a Reader.
+func NewReader() *Reader {
+	return &Reader{p: parser{words: newInterner(), stamp: column{name: "timestamp"}}}
+}
 
-// ReadFormat is Read for files that have no header: their lines have these
-// fields. A header in the file counts all the same.
-func ReadFormat(r io.Reader, format []string) iter.Seq2[Record, error] {
+// Read yields the records of one file, plain or gzip by content, in file
+// order. The record is reused: its slices are valid until the next iteration.
+// An error is a *BadRecord, and the walk goes on, or the failure of r, which
+// ends it.
+func Read(r io.Reader) iter.Seq2[Record, error] { return NewReader().Read(r) }
+
+// ReadFormat is Read for a file without a header: format is its LogFormat,
+// field names with or without ${} and blanks or commas between them. A header
+// in the file counts more. An empty format is none. A format that names a
+// field twice, or holds what is no name, gives one error that wraps ErrFormat.
+func ReadFormat(r io.Reader, format string) iter.Seq2[Record, error] {
+	return NewReader().ReadFormat(r, format)
+}
+
+// Read is the function Read with the memory of rd.
+func (rd *Reader) Read(r io.Reader) iter.Seq2[Record, error] { return rd.ReadFormat(r, "") }
+
+// ReadFormat is the function ReadFormat with the memory of rd.
+func (rd *Reader) ReadFormat(r io.Reader, format string) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		f := &reader{src: source{r: r}, yield: yield, texts: map[string]string{}, addrs: map[string]netip.Addr{}}
-		if len(format) > 0 {
-			f.schema(format)
-		}
-		f.run()
-	}
-}
-
-// ReadAt reads a line again: length bytes from offset of the unpacked text.
-func ReadAt(r io.Reader, offset, length int64) ([]byte, error) {
-	if offset < 0 || length < 0 || length > longestLine {
-		return nil, &imaging.FormatError{Format: "flowlog", Offset: offset, Reason: fmt.Sprintf("no line is %d bytes long", length)}
-	}
-	in, err := open(r)
-	if err == nil {
-		_, err = io.CopyN(io.Discard, in, offset)
-	}
-	b := make([]byte, length)
-	if err == nil {
-		_, err = io.ReadFull(in, b)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read flow log line at offset %d: %w", offset, err)
-	}
-	return b, nil
-}
-
-// open unpacks r where it is gzip, and passes over a byte-order mark.
-func open(r io.Reader) (*bufio.Reader, error) {
-	in := bufio.NewReaderSize(r, longestLine)
-	if head, err := in.Peek(2); err == nil && head[0] == 0x1f && head[1] == 0x8b {
-		z, err := gzip.NewReader(in)
+		s, err := givenSchema(format)
 		if err != nil {
-			return in, err
-		}
-		in = bufio.NewReaderSize(z, longestLine)
-	}
-	return in, nil
-}
-
-// source remembers how reading failed, to tell it from damage of the format.
-type source struct {
-	r   io.Reader
-	err error
-}
-
-func (s *source) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		s.err = err
-	}
-	return n, err
-}
-
-// reader reads one file.
-type reader struct {
-	src    source
-	in     *bufio.Reader
-	yield  func(Record, error) bool
-	fields []field  // of the header in force; nil before the first
-	names  []string // as the header spells them
-	rec    Record
-	n      int64
-	line   int64
-	offset int64
-	texts  map[string]string
-	addrs  map[string]netip.Addr
-}
-
-// cached is how many strings and addresses are kept to share memory.
-const cached = 1 << 16
-
-func (f *reader) bad(n int64, format string, args ...any) bool {
-	return f.yield(Record{}, &BadRecord{N: n, Line: f.line, Offset: f.offset, Reason: fmt.Sprintf(format, args...)})
-}
-
-// run reads to the end.
-func (f *reader) run() {
-	var err error
-	if f.in, err = open(&f.src); err != nil {
-		f.fail(err)
-		return
-	}
-	for {
-		text, err := f.in.ReadSlice('\n')
-		size := int64(len(text))
-		long := errors.Is(err, bufio.ErrBufferFull)
-		for errors.Is(err, bufio.ErrBufferFull) {
-			var more []byte
-			more, err = f.in.ReadSlice('\n')
-			size += int64(len(more))
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			f.line++
-			f.fail(err)
+			yield(Record{}, err)
 			return
 		}
-		if size > 0 {
-			f.line++
-			if long {
-				f.n++
-				if !f.bad(f.n, "the line has %d bytes, more than %d", size, longestLine) {
-					return
-				}
-			} else if !f.take(text) {
-				return
-			}
-			f.offset += size
-		}
-		if err != nil {
-			return
-		}
+		rd.p.use(s)
+		rd.in.start(r)
+		w := walk{in: &rd.in, p: &rd.p, yield: yield}
+		w.file()
 	}
 }
 
-// fail ends the walk: with the failure of the source, or with what is wrong
-// with the packing.
-func (f *reader) fail(err error) {
-	if f.src.err != nil {
-		f.yield(Record{}, fmt.Errorf("read flow log: %w", f.src.err))
+// walk goes through one file.
+type walk struct {
+	in    *lines
+	p     *parser
+	yield func(Record, error) bool
+	n     int64 // the number of the last data line
+	no    int64 // the number of the last line
+	over  bool  // the caller has enough
+}
+
+func (w *walk) file() {
+	for !w.over && w.in.next() {
+		w.no++
+		w.line(&w.in.line)
+	}
+	if !w.over {
+		w.end()
+	}
+}
+
+// end reports why the text ended early, if it did.
+func (w *walk) end() {
+	at := w.in.line.at
+	if err := w.in.failure(); err != nil {
+		w.yield(Record{}, fmt.Errorf("read flow log at offset %d: %w", at, err))
+	} else if w.in.err != nil {
+		w.no++
+		w.bad(0, at, w.in.err.Error()+"; the rest is not read")
+	}
+}
+
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// line reads one line: nothing, a header or a record.
+func (w *walk) line(l *line) {
+	if l.long {
+		w.n++
+		w.bad(w.n, l.at, fmt.Sprintf("a line of %d bytes; at most %d are read", l.size, maxLine))
 		return
 	}
-	f.bad(0, "the rest cannot be unpacked: %v", err)
-}
-
-// take reads one line.
-func (f *reader) take(text []byte) bool {
-	start := 0
-	if f.offset == 0 && bytes.HasPrefix(text, []byte("\ufeff")) {
-		start = 3
+	if bytes.HasPrefix(l.text, byteOrderMark) { // of a file, or of one that was joined to it
+		l.text, l.at = l.text[len(byteOrderMark):], l.at+int64(len(byteOrderMark))
 	}
-	body := bytes.TrimRight(text[start:], "\r\n")
-	if len(bytes.TrimSpace(body)) == 0 {
-		return true
-	}
-	if isHeader(body) {
-		f.schema(strings.Fields(string(body)))
-		return true
-	}
-	f.n++
-	if reason := f.parse(body); reason != "" {
-		return f.bad(f.n, "%s", reason)
-	}
-	f.rec.N, f.rec.Line, f.rec.Offset, f.rec.Length = f.n, f.line, f.offset+int64(start), int64(len(body))
-	return f.yield(f.rec, nil)
-}
-
-// isHeader says whether a line names fields: only words of small letters, and
-// two at least that AWS uses.
-func isHeader(b []byte) bool {
-	if c := b[0]; c != '$' && (c < 'a' || c > 'z') {
-		return false
-	}
-	known := 0
-	for _, w := range strings.Fields(string(b)) {
-		name := plain(w)
-		for i := range len(name) {
-			if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-				return false
-			}
+	w.p.split(l.text)
+	switch {
+	case w.p.count == 0:
+	case w.p.isHeader():
+		if reason := w.p.header(); reason != "" {
+			w.bad(0, l.at, reason)
 		}
-		if _, ok := fieldNames[name]; ok {
-			known++
-		}
-	}
-	return known >= 2
-}
-
-// plain is the name of a field in AWS's own spelling.
-func plain(name string) string {
-	name = strings.TrimSuffix(strings.TrimPrefix(name, "${"), "}")
-	return strings.ReplaceAll(name, "_", "-")
-}
-
-// schema takes the names of the fields.
-func (f *reader) schema(names []string) {
-	f.fields, f.names = nil, nil
-	for _, n := range names {
-		n = plain(n)
-		f.fields, f.names = append(f.fields, fieldNames[n]), append(f.names, n)
-	}
-}
-
-// parse fills rec from a line; the reason says why it is none.
-func (f *reader) parse(b []byte) (reason string) {
-	fields := f.fields
-	if fields == nil {
-		fields = version2
-		if n := len(bytes.Fields(b)); n == len(version2)+1 {
-			head, rest, _ := bytes.Cut(b, []byte(" "))
-			if _, err := time.Parse(time.RFC3339Nano, string(head)); err == nil {
-				b = rest
-			}
-		} else if n != len(version2) {
-			return fmt.Sprintf("there is no header line, and %d fields are not the %d of version 2", n, len(version2))
-		}
-	}
-	f.rec = Record{Version: Null, SrcPort: Null, DstPort: Null, Protocol: Null, Packets: Null, Bytes: Null, TCPFlags: Null, Other: f.rec.Other[:0]}
-	i := 0
-	for at := 0; at < len(b); {
-		if b[at] == ' ' || b[at] == '\t' {
-			at++
-			continue
-		}
-		end := at
-		for end < len(b) && b[end] != ' ' && b[end] != '\t' {
-			end++
-		}
-		if i == len(fields) {
-			return fmt.Sprintf("the line has more than the %d fields of its header", len(fields))
-		}
-		if v := b[at:end]; len(v) != 1 || v[0] != '-' {
-			if reason = f.set(fields[i], i, v); reason != "" {
-				return reason
-			}
-		}
-		i++
-		at = end
-	}
-	if i < len(fields) {
-		return fmt.Sprintf("the line has %d of the %d fields of its header", i, len(fields))
-	}
-	return ""
-}
-
-// set takes one value.
-func (f *reader) set(k field, i int, v []byte) string {
-	r := &f.rec
-	var ok bool
-	switch k {
-	case fVersion, fSrcPort, fDstPort, fProtocol, fPackets, fBytes, fTCPFlags, fStart, fEnd:
-		var n int64
-		if n, ok = integer(v); ok {
-			*f.numberField(k) = n
-			switch k {
-			case fStart:
-				r.Start = imaging.Time{Sec: n, Set: true}
-			case fEnd:
-				r.End = imaging.Time{Sec: n, Set: true}
-			default:
-			}
-		}
-	case fSrc, fDst, fPktSrc, fPktDst:
-		var a netip.Addr
-		if a, ok = f.address(v); ok {
-			*f.addressField(k) = a
-		}
-	case fOther:
-		ok = true
-		r.Other = append(r.Other, Field{Name: f.names[i], Value: f.text(v)})
 	default:
-		ok = true
-		*f.textField(k) = f.text(v)
+		w.record(l)
 	}
-	if !ok {
-		name := k.String()
-		return fmt.Sprintf("%s is %.40q", name, v)
-	}
-	return ""
 }
 
-func (f *reader) numberField(k field) *int64 {
-	r := &f.rec
-	switch k {
-	case fVersion:
-		return &r.Version
-	case fSrcPort:
-		return &r.SrcPort
-	case fDstPort:
-		return &r.DstPort
-	case fProtocol:
-		return &r.Protocol
-	case fPackets:
-		return &r.Packets
-	case fBytes:
-		return &r.Bytes
-	case fTCPFlags:
-		return &r.TCPFlags
-	default:
-	}
-	return new(int64)
-}
-
-func (f *reader) addressField(k field) *netip.Addr {
-	r := &f.rec
-	switch k {
-	case fSrc:
-		return &r.Src
-	case fDst:
-		return &r.Dst
-	case fPktSrc:
-		return &r.PktSrc
-	default:
-	}
-	return &r.PktDst
-}
-
-func (f *reader) textField(k field) *string {
-	r := &f.rec
-	switch k {
-	case fAccount:
-		return &r.Account
-	case fInterface:
-		return &r.Interface
-	case fAction:
-		return &r.Action
-	case fStatus:
-		return &r.Status
-	case fVPC:
-		return &r.VPC
-	case fSubnet:
-		return &r.Subnet
-	case fInstance:
-		return &r.Instance
-	case fRegion:
-		return &r.Region
-	default:
-	}
-	return &r.Direction
-}
-
-// integer reads a number that is not negative and fits; Unix times beyond the
-// year 9999 do not.
-func integer(b []byte) (n int64, ok bool) {
-	if len(b) == 0 || len(b) > 19 {
-		return 0, false
-	}
-	var u uint64
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return 0, false
+// record yields the record of a line, or why it is none.
+func (w *walk) record(l *line) {
+	w.n++
+	if reason := w.p.record(l.text); reason != "" {
+		if l.open {
+			reason += "; the text ends in this line"
 		}
-		u = u*10 + uint64(c-'0')
+		w.bad(w.n, l.at, reason)
+		return
 	}
-	return int64(u), u <= math.MaxInt64 //nolint:gosec // asked
+	rec := &w.p.rec
+	rec.N, rec.Line, rec.Offset, rec.Length = w.n, w.no, l.at, int64(len(l.text))
+	if !w.yield(*rec, nil) {
+		w.over = true
+		return
+	}
+	if l.open && !w.in.src.packed && !w.p.surelyWhole() {
+		w.bad(0, l.at, fmt.Sprintf("the text ends without a line end: the last value of record %d may be cut", w.n))
+	}
 }
 
-// text is v as a string that shares memory with equal ones.
-func (f *reader) text(v []byte) string {
-	if s, ok := f.texts[string(v)]; ok {
-		return s
+// bad reports line w.no.
+func (w *walk) bad(n, offset int64, reason string) {
+	if !w.yield(Record{}, &BadRecord{N: n, Line: w.no, Offset: offset, Reason: reason}) {
+		w.over = true
 	}
-	if len(f.texts) >= cached {
-		clear(f.texts)
-	}
-	s := string(v)
-	f.texts[s] = s
-	return s
-}
-
-func (f *reader) address(v []byte) (netip.Addr, bool) {
-	if a, ok := f.addrs[string(v)]; ok {
-		return a, true
-	}
-	s := string(v)
-	a, err := netip.ParseAddr(s)
-	if err != nil || a.Zone() != "" {
-		return netip.Addr{}, false
-	}
-	if len(f.addrs) >= cached {
-		clear(f.addrs)
-	}
-	f.addrs[s] = a
-	return a, true
 }

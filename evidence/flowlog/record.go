@@ -56,7 +56,7 @@ type Field struct {
 
 // BadRecord is a line that could not be read. The walk goes on behind it.
 type BadRecord struct {
-	N      int64 // the number of the data line; 0 for a header or the unreadable rest of a stream
+	N      int64 // the number of the data line; 0 for a header, the unreadable rest of a stream, or a last record that may be cut
 	Line   int64
 	Offset int64 // in the unpacked stream, bytes
 	Reason string
