@@ -91,7 +91,7 @@ func (l *load) thrift(ctx context.Context) (func() error, error) {
 	if err := l.t.exec(ctx, "PRAGMA cache_size = -16384"); err != nil {
 		return nil, err
 	}
-	percent := debug.SetGCPercent(25)
+	percent := debug.SetGCPercent(60)
 	return func() error {
 		debug.SetGCPercent(percent)
 		return l.t.exec(context.WithoutCancel(ctx), fmt.Sprintf("PRAGMA cache_size = %d", size))
@@ -160,7 +160,9 @@ func (l *imageLoad) volume(ctx context.Context, v *disk.Volume, n int64, stats *
 	if err := w.walk(ctx); err != nil {
 		return err
 	}
-	debug.FreeOSMemory() // of the walk, before the database needs some
+	if stats.Entries > 1<<19 {
+		debug.FreeOSMemory() // of the walk, before the database needs some
+	}
 	return l.rows.volume(ctx, v.ID, s)
 }
 
