@@ -91,7 +91,7 @@ func (l *load) thrift(ctx context.Context) (func() error, error) {
 	if err := l.t.exec(ctx, "PRAGMA cache_size = -16384"); err != nil {
 		return nil, err
 	}
-	percent := debug.SetGCPercent(60)
+	percent := debug.SetGCPercent(25)
 	return func() error {
 		debug.SetGCPercent(percent)
 		return l.t.exec(context.WithoutCancel(ctx), fmt.Sprintf("PRAGMA cache_size = %d", size))
