@@ -160,7 +160,9 @@ func (l *imageLoad) volume(ctx context.Context, v *disk.Volume, n int64, stats *
 	if err := w.walk(ctx); err != nil {
 		return err
 	}
-	debug.FreeOSMemory() // of the walk, before the database needs some
+	if stats.Entries > 1<<19 {
+		debug.FreeOSMemory() // of the walk, before the database needs some
+	}
 	return l.rows.volume(ctx, v.ID, s)
 }
 

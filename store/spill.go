@@ -19,7 +19,7 @@ import (
 // buffers with 16 bytes a record, and while it merges spillRead for all files.
 const (
 	spillBuffer = 4 << 20 // bytes of records that are sorted at once
-	spillKept   = 3       // sorted buffers that stay in memory
+	spillKept   = 6       // sorted buffers that stay in memory
 	spillRead   = 8 << 20 // bytes of read buffers, of all runs on disk together
 )
 
