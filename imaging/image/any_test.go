@@ -1,0 +1,168 @@
+package image_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"snapcase/imaging"
+	"snapcase/imaging/image"
+)
+
+var _ imaging.Source = (*image.Container)(nil)
+
+// disk is n bytes as a disk has them: zeros, text, noise, and runs that end
+// within every block size that a container could have.
+func disk(n int) []byte {
+	r := rand.New(rand.NewChaCha8([32]byte{1}))
+	b := make([]byte, 0, n)
+	for len(b) < n {
+		run := 1 << (9 + r.IntN(11))
+		switch r.IntN(3) {
+		case 0:
+			b = append(b, make([]byte, run)...)
+		case 1:
+			for len(b)%run != 0 || run == 512 {
+				b = append(b, fmt.Sprintf("line %d of a log that repeats itself\n", r.IntN(100))...)
+				if len(b)%512 < 40 {
+					break
+				}
+			}
+		default:
+			for range run / 8 {
+				v := r.Uint64()
+				b = append(b, byte(v), byte(v>>8), byte(v>>16), byte(v>>24), byte(v>>32), byte(v>>40), byte(v>>48), byte(v>>56))
+			}
+		}
+	}
+	return b[:n]
+}
+
+// need skips a test without the tool.
+func need(t testing.TB, tool string) {
+	t.Helper()
+	if _, err := exec.LookPath(tool); err != nil {
+		t.Skipf("needs %s", tool)
+	}
+}
+
+func run(t testing.TB, dir, tool string, args ...string) {
+	t.Helper()
+	c := exec.Command(tool, args...)
+	c.Dir = dir
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", tool, strings.Join(args, " "), err, out)
+	}
+}
+
+func openAny(t testing.TB, path string) *image.Container {
+	t.Helper()
+	c, err := image.OpenAny(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// same compares all bytes, read in order, at random and by many at once.
+func same(t *testing.T, c imaging.Source, want []byte) {
+	t.Helper()
+	if c.Size() != int64(len(want)) {
+		t.Fatalf("size %d, want %d", c.Size(), len(want))
+	}
+	for _, step := range []int{len(want), 1 << 20, 4096, 32<<10 + 1} {
+		got := make([]byte, len(want))
+		for at := 0; at < len(got); at += step {
+			p := got[at:min(at+step, len(got))]
+			if n, err := c.ReadAt(p, int64(at)); n != len(p) || err != nil {
+				t.Fatalf("at %d: %d, %v", at, n, err)
+			}
+		}
+		if sha256.Sum256(got) != sha256.Sum256(want) {
+			i := 0
+			for got[i] == want[i] {
+				i++
+			}
+			t.Fatalf("in steps of %d: the first wrong byte is %d", step, i)
+		}
+	}
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(1, uint64(w)))
+			for range 200 {
+				at := r.IntN(len(want))
+				p := make([]byte, 1+r.IntN(200_000))
+				n, err := c.ReadAt(p, int64(at))
+				end := min(at+len(p), len(want))
+				if n != end-at || !bytes.Equal(p[:n], want[at:end]) || (at+len(p) > len(want)) != errors.Is(err, io.EOF) {
+					t.Errorf("%d bytes at %d: %d, %v", len(p), at, n, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// sound wants a container without damage, equal to want.
+func sound(t *testing.T, path, format string, want []byte) *image.Container {
+	t.Helper()
+	c := openAny(t, path)
+	if c.Format != format {
+		t.Errorf("format %q, want %q; tried %q", c.Format, format, c.Tried)
+	}
+	same(t, c, want)
+	if len(c.Gaps()) > 0 || len(c.Damage) > 0 {
+		t.Errorf("gaps %v, damage %q", c.Gaps(), c.Damage)
+	}
+	return c
+}
+
+func put(t testing.TB, dir, name string, b []byte) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestEWFAgainstTools(t *testing.T) {
+	need(t, "ewfacquire")
+	want := disk(9<<20 + 512)
+	dir := t.TempDir()
+	raw := put(t, dir, "disk.raw", want)
+	for _, format := range []string{"encase1", "encase2", "encase5", "encase6", "encase7", "linen5", "linen6", "ftk", "smart", "ewfx"} {
+		for _, level := range []string{"none", "fast", "best"} {
+			for _, split := range []string{"", "2MiB"} {
+				t.Run(format+"/"+level+"/"+split, func(t *testing.T) {
+					sub := t.TempDir()
+					args := []string{"-u", "-t", filepath.Join(sub, "out"), "-f", format, "-c", level, "-d", "sha1", "-C", "case 7", "-e", "A. Nother", "-N", "note\u00e9"}
+					if split != "" {
+						args = append(args, "-S", split)
+					}
+					run(t, sub, "ewfacquire", append(args, raw)...)
+					files, _ := filepath.Glob(filepath.Join(sub, "out.?0[0-9]"))
+					c := sound(t, files[0], "ewf", want)
+					if len(c.Segments) != len(files) || split != "" && level == "none" && len(files) < 4 {
+						t.Errorf("segments %v of %v", c.Segments, files)
+					}
+					if c.Stored["md5"] == "" {
+						t.Errorf("stored %v, header %q", c.Stored, c.Header)
+					}
+				})
+			}
+		}
+	}
+}
