@@ -166,3 +166,76 @@ func TestEWFAgainstTools(t *testing.T) {
 		}
 	}
 }
+
+// convert makes a container with qemu-img; size is a multiple of what the
+// format can hold.
+func convert(t testing.TB, raw, out, format, options string, flags ...string) {
+	t.Helper()
+	args := append([]string{"convert", "-f", "raw", "-O", format}, flags...)
+	if options != "" {
+		args = append(args, "-o", options)
+	}
+	run(t, filepath.Dir(out), "qemu-img", append(args, raw, out)...)
+}
+
+func TestQcow2AgainstTools(t *testing.T) {
+	need(t, "qemu-img")
+	want := disk(7<<20 + 512)
+	dir := t.TempDir()
+	raw := put(t, dir, "disk.raw", want)
+	for i, c := range []struct {
+		options string
+		flags   []string
+	}{
+		{"", nil},
+		{"compat=0.10", nil},
+		{"cluster_size=512", nil},
+		{"cluster_size=2M", nil},
+		{"compat=0.10", []string{"-c"}},
+		{"", []string{"-c"}},
+		{"cluster_size=4k", []string{"-c"}},
+		{"cluster_size=2M", []string{"-c"}},
+		{"compression_type=zstd", []string{"-c"}},
+		{"compression_type=zstd,cluster_size=1M", []string{"-c"}},
+		{"extended_l2=on", nil},
+		{"extended_l2=on,cluster_size=16k", []string{"-c"}},
+		{"preallocation=metadata", nil},
+	} {
+		t.Run(c.options+strings.Join(c.flags, ""), func(t *testing.T) {
+			out := filepath.Join(dir, fmt.Sprintf("%d.qcow2", i))
+			convert(t, raw, out, "qcow2", c.options, c.flags...)
+			sound(t, out, "qcow2", want)
+		})
+	}
+}
+
+// An image upon another: parts written, parts made zero, and a size of its own.
+func TestQcow2Backing(t *testing.T) {
+	need(t, "qemu-io")
+	want := disk(5 << 20)
+	for _, options := range []string{"cluster_size=64k", "extended_l2=on,cluster_size=64k"} {
+		dir := t.TempDir()
+		raw := put(t, dir, "disk.raw", want)
+		base := filepath.Join(dir, "base.qcow2")
+		convert(t, raw, base, "qcow2", "", "-c")
+		run(t, dir, "qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", "base.qcow2", "-o", options, "top.qcow2", "6M")
+		run(t, dir, "qemu-io", "-c", "write -P 0xab 70000 300000", "-c", "write -z 1048576 200000", "-c", "write -P 3 5600000 2048", "top.qcow2")
+		flat := filepath.Join(dir, "flat.raw")
+		run(t, dir, "qemu-img", "convert", "-O", "raw", "top.qcow2", flat)
+		now, err := os.ReadFile(flat)
+		if err != nil {
+			t.Fatal(err)
+		}
+		top := filepath.Join(dir, "top.qcow2")
+		if c := sound(t, top, "qcow2", now); len(c.Segments) != 2 {
+			t.Errorf("segments %v", c.Segments)
+		}
+		if err := os.Remove(base); err != nil {
+			t.Fatal(err)
+		}
+		var no *image.UnsupportedError
+		if _, err := image.OpenAny(top); !errors.As(err, &no) || !strings.Contains(err.Error(), "base.qcow2") {
+			t.Errorf("without its backing file: %v", err)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
 	"snapcase/imaging/image/ewf"
+	"snapcase/imaging/image/qcow2"
 )
 
 // probe is what the formats are told by: the file's two ends.
@@ -34,6 +35,11 @@ type format struct {
 // first, then those at the end of the file.
 var formats = []format{
 	{name: "ewf", is: isEWF, open: openEWF, disk: true},
+	{
+		name: "qcow2", disk: true,
+		is:   func(p *probe) (bool, error) { return qcow2.Is(p.head), nil },
+		open: func(p *probe) (*container.Image, error) { return qcow2.Open(p.src, p.o) },
+	},
 }
 
 func newProbe(o *opening, path string, src imaging.Source, file bool) (*probe, error) {

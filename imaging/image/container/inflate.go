@@ -21,6 +21,9 @@ type inflater struct {
 	r  io.ReadCloser
 }
 
+// ErrLong says that a stream goes on when all bytes are there that were wanted.
+var ErrLong = errors.New("it does not end")
+
 // Inflate fills dst from a deflate stream at the start of src, which may be
 // longer. Where the stream is bad dst holds what came out before, then zeros,
 // and the error says how far it came. A stream that is longer or shorter than
@@ -68,7 +71,7 @@ func inflate(dst, src []byte) (rest []byte, err error) {
 	}
 	var one [1]byte
 	if n, err := i.r.Read(one[:]); n != 0 || !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("it does not end after %d bytes", len(dst))
+		return nil, fmt.Errorf("%w after %d bytes", ErrLong, len(dst))
 	}
 	return src[len(src)-i.in.Len():], nil
 }
