@@ -159,10 +159,10 @@ func (o *opening) join(path string, l *stack) (*container.Image, error) {
 	if mine := filepath.Base(path); !slices.Contains(names, mine) { // a link
 		names = append(slices.Clone(names), mine)
 	}
-	pieces, reason := split.Find(names, filepath.Base(path))
+	pieces, reason, doubt := split.Find(names, filepath.Base(path))
 	if reason != "" {
 		o.try("split", "%s", reason)
-		if !strings.Contains(reason, "no number") && !strings.Contains(reason, "no other") {
+		if doubt {
 			l.damage = append(l.damage, "split: "+reason)
 		}
 		return nil, nil

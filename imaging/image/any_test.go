@@ -129,6 +129,28 @@ func sound(t *testing.T, path, format string, want []byte) *image.Container {
 	return c
 }
 
+// damaged reads all and wants every byte that is not in a gap to be right. It
+// returns how many are in gaps.
+func damaged(t *testing.T, c *image.Container, want []byte) (lost int64) {
+	t.Helper()
+	got := make([]byte, len(want))
+	if n, err := c.ReadAt(got, 0); n != len(got) || c.Size() != int64(n) || err != nil {
+		t.Fatalf("%d of %d bytes (size %d): %v", n, len(got), c.Size(), err)
+	}
+	at := int64(0)
+	for _, g := range append(c.Gaps(), image.Range{Offset: c.Size()}) {
+		if g.Offset < at || g.Length < 0 || g.Reason == "" && g.Length > 0 {
+			t.Fatalf("gap %v after %d", g, at)
+		}
+		if !bytes.Equal(got[at:g.Offset], want[at:g.Offset]) {
+			t.Errorf("bytes %d to %d are wrong and no gap says so; damage %q", at, g.Offset, c.Damage)
+		}
+		at = g.Offset + g.Length
+		lost += g.Length
+	}
+	return lost
+}
+
 func put(t testing.TB, dir, name string, b []byte) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
@@ -238,4 +260,48 @@ func TestQcow2Backing(t *testing.T) {
 			t.Errorf("without its backing file: %v", err)
 		}
 	}
+}
+
+func TestVMDKAgainstTools(t *testing.T) {
+	need(t, "qemu-img")
+	want := disk(37<<20 + 64<<10)
+	dir := t.TempDir()
+	raw := put(t, dir, "disk.raw", want)
+	for _, sub := range []string{"monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "streamOptimized"} {
+		t.Run(sub, func(t *testing.T) {
+			out := filepath.Join(dir, sub+".vmdk")
+			convert(t, raw, out, "vmdk", "subformat="+sub)
+			sound(t, out, "vmdk", want)
+		})
+	}
+	t.Run("zeroed", func(t *testing.T) {
+		out := filepath.Join(dir, "zeroed.vmdk")
+		convert(t, raw, out, "vmdk", "zeroed_grain=on")
+		sound(t, out, "vmdk", want)
+	})
+	// A stream whose end is lost: what its markers give, then a gap.
+	t.Run("cut", func(t *testing.T) {
+		b, err := os.ReadFile(filepath.Join(dir, "streamOptimized.vmdk"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := openAny(t, put(t, dir, "cut.vmdk", b[:len(b)/2]))
+		if n := damaged(t, c, want); n < 1<<20 || n > 30<<20 {
+			t.Errorf("%d bytes are gaps", n)
+		}
+	})
+}
+
+func TestVMDKParent(t *testing.T) {
+	need(t, "qemu-io")
+	want := disk(5 << 20)
+	dir := t.TempDir()
+	raw := put(t, dir, "disk.raw", want)
+	convert(t, raw, filepath.Join(dir, "base.vmdk"), "vmdk", "subformat=monolithicSparse")
+	run(t, dir, "qemu-img", "create", "-q", "-f", "vmdk", "-F", "vmdk", "-b", "base.vmdk", "top.vmdk")
+	run(t, dir, "qemu-io", "-c", "write -P 0xab 70000 300000", "top.vmdk")
+	for i := 70_000; i < 370_000; i++ {
+		want[i] = 0xab
+	}
+	sound(t, filepath.Join(dir, "top.vmdk"), "vmdk", want)
 }

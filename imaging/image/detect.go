@@ -10,6 +10,7 @@ import (
 	"snapcase/imaging/image/container"
 	"snapcase/imaging/image/ewf"
 	"snapcase/imaging/image/qcow2"
+	"snapcase/imaging/image/vmdk"
 )
 
 // probe is what the formats are told by: the file's two ends.
@@ -39,6 +40,11 @@ var formats = []format{
 		name: "qcow2", disk: true,
 		is:   func(p *probe) (bool, error) { return qcow2.Is(p.head), nil },
 		open: func(p *probe) (*container.Image, error) { return qcow2.Open(p.src, p.o) },
+	},
+	{
+		name: "vmdk", disk: true,
+		is:   func(p *probe) (bool, error) { return vmdk.Is(p.head) },
+		open: func(p *probe) (*container.Image, error) { return vmdk.Open(p.src, p.o) },
 	},
 }
 

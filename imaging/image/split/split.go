@@ -48,11 +48,11 @@ type Piece struct {
 
 // Find finds the files that are pieces of one image with name, among all the
 // names of a folder. Missing pieces are in the list without a name. The reason
-// says why there is no set.
-func Find(names []string, name string) (pieces []Piece, reason string) {
+// says why there is no set; doubt is set when there may be one all the same.
+func Find(names []string, name string) (pieces []Piece, reason string, doubt bool) {
 	mine, ok := cut(name)
 	if !ok {
-		return nil, "the name has no number of a piece"
+		return nil, "the name has no number of a piece", false
 	}
 	for _, n := range names {
 		if s, ok := cut(n); ok && s.stem == mine.stem && s.letters == mine.letters && s.width == mine.width {
@@ -61,7 +61,7 @@ func Find(names []string, name string) (pieces []Piece, reason string) {
 	}
 	slices.SortFunc(pieces, func(a, b Piece) int { return cmp.Compare(a.Number, b.Number) })
 	if len(pieces) < 2 {
-		return nil, "no other piece lies beside it"
+		return nil, "no other piece lies beside it", false
 	}
 	first := 1
 	if mine.letters || pieces[0].Number == 0 {
@@ -69,12 +69,12 @@ func Find(names []string, name string) (pieces []Piece, reason string) {
 	}
 	count := pieces[len(pieces)-1].Number - first + 1
 	missing := count - len(pieces)
-	// Words and years look like pieces too: report.2024, report.2025.
+	// Words and years look like pieces too: disk.vmdk and disk.qcow, report.2024.
 	loose := mine.width == 1 || pieces[0].Number != first
 	if count > mostPieces || loose && missing >= len(pieces) {
-		return nil, fmt.Sprintf("%d files beside it have a number and %d would be missing between them: they are not taken as pieces", len(pieces), missing)
+		return nil, fmt.Sprintf("%d files beside it have a number and %d would be missing between them: they are not taken as pieces", len(pieces), missing), !mine.letters
 	}
-	return fill(pieces, first, count), ""
+	return fill(pieces, first, count), "", false
 }
 
 // fill puts the missing pieces in.
