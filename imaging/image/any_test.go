@@ -305,3 +305,57 @@ func TestVMDKParent(t *testing.T) {
 	}
 	sound(t, filepath.Join(dir, "top.vmdk"), "vmdk", want)
 }
+
+func TestVHDAgainstTools(t *testing.T) {
+	need(t, "qemu-img")
+	dir := t.TempDir()
+	want := disk(9<<20 + 512)
+	raw := put(t, dir, "disk.raw", want)
+	for _, options := range []string{"subformat=fixed,force_size=on", "subformat=dynamic,force_size=on"} {
+		t.Run(options, func(t *testing.T) {
+			out := filepath.Join(dir, "out.vhd")
+			convert(t, raw, out, "vpc", options)
+			sound(t, out, "vhd", want)
+		})
+	}
+	// Without force_size the disk is rounded up to whole cylinders.
+	for _, options := range []string{"subformat=fixed", "subformat=dynamic"} {
+		t.Run(options, func(t *testing.T) {
+			out, flat := filepath.Join(dir, "out.vhd"), filepath.Join(dir, "flat.raw")
+			convert(t, raw, out, "vpc", options)
+			run(t, dir, "qemu-img", "convert", "-f", "vpc", "-O", "raw", out, flat)
+			rounded, err := os.ReadFile(flat)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sound(t, out, "vhd", rounded)
+		})
+	}
+}
+
+func TestVHDXAgainstTools(t *testing.T) {
+	need(t, "qemu-img")
+	dir := t.TempDir()
+	want := disk(35 << 20)
+	raw := put(t, dir, "disk.raw", want)
+	for _, options := range []string{"", "subformat=fixed", "block_size=1M", "block_size=32M", "block_state_zero=off"} {
+		t.Run(options, func(t *testing.T) {
+			out := filepath.Join(dir, "out.vhdx")
+			convert(t, raw, out, "vhdx", options)
+			sound(t, out, "vhdx", want)
+		})
+	}
+	t.Run("large", func(t *testing.T) { // bitmap entries stand between the blocks
+		out := filepath.Join(dir, "large.vhdx")
+		run(t, dir, "qemu-img", "create", "-q", "-f", "vhdx", "-o", "block_size=1M", out, "40G")
+		run(t, dir, "qemu-io", "-f", "vhdx", "-c", "write -P 7 4294967296 5000000", "-c", "write -P 9 12884901376 1024", out)
+		c := openAny(t, out)
+		p := make([]byte, 5000002)
+		if _, err := c.ReadAt(p, 4<<30-1); err != nil || p[0] != 0 || p[1] != 7 || p[5000000] != 7 || p[5000001] != 0 {
+			t.Errorf("%v, %v", p[:2], err)
+		}
+		if _, err := c.ReadAt(p[:1026], 12884901375); err != nil || p[0] != 0 || p[1] != 9 || p[1024] != 9 || p[1025] != 0 {
+			t.Errorf("%v, %v", p[:2], err)
+		}
+	})
+}

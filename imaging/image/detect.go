@@ -10,6 +10,8 @@ import (
 	"snapcase/imaging/image/container"
 	"snapcase/imaging/image/ewf"
 	"snapcase/imaging/image/qcow2"
+	"snapcase/imaging/image/vhd"
+	"snapcase/imaging/image/vhdx"
 	"snapcase/imaging/image/vmdk"
 )
 
@@ -45,6 +47,16 @@ var formats = []format{
 		name: "vmdk", disk: true,
 		is:   func(p *probe) (bool, error) { return vmdk.Is(p.head) },
 		open: func(p *probe) (*container.Image, error) { return vmdk.Open(p.src, p.o) },
+	},
+	{
+		name: "vhdx", disk: true,
+		is:   func(p *probe) (bool, error) { return vhdx.Is(p.head), nil },
+		open: func(p *probe) (*container.Image, error) { return vhdx.Open(p.src) },
+	},
+	{
+		name: "vhd", disk: true,
+		is:   func(p *probe) (bool, error) { return vhd.Is(p.head, p.tail), nil },
+		open: func(p *probe) (*container.Image, error) { return vhd.Open(p.src, p.o) },
 	},
 }
 
