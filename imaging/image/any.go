@@ -52,7 +52,7 @@ type Container struct {
 // sector was made to look like qcow2 opens as qcow2. Where it is known that a
 // file is raw, Open reads it as that.
 func OpenAny(path string) (*Container, error) {
-	o := &opening{dir: filepath.Dir(path), files: map[string]*File{}}
+	o := &opening{dir: filepath.Dir(path), files: map[string]*File{}, uses: map[string]int{}}
 	l, err := o.layers(path)
 	if err != nil {
 		return nil, fmt.Errorf("open image %s: %w", path, errors.Join(err, o.close()))
@@ -256,7 +256,7 @@ func (o *opening) dropOthers(path string, pieces []split.Piece) error {
 	var errs []error
 	for _, p := range pieces {
 		if p.Name != "" && p.Name != filepath.Base(path) {
-			errs = append(errs, o.drop(filepath.Join(o.dir, p.Name)))
+			errs = append(errs, o.Forget(p.Name))
 		}
 	}
 	return errors.Join(errs...)

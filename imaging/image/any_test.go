@@ -16,6 +16,7 @@ import (
 
 	"snapcase/imaging"
 	"snapcase/imaging/image"
+	"snapcase/imaging/image/zst"
 )
 
 var _ imaging.Source = (*image.Container)(nil)
@@ -358,4 +359,52 @@ func TestVHDXAgainstTools(t *testing.T) {
 			t.Errorf("%v, %v", p[:2], err)
 		}
 	})
+}
+
+func compress(t testing.TB, b []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w, err := zst.NewWriter(&out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := 0; at < len(b); at += 70_001 {
+		if _, err := w.Write(b[at:min(at+70_001, len(b))]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func TestZstAgainstTools(t *testing.T) {
+	need(t, "zstd")
+	dir := t.TempDir()
+	for _, n := range []int{0, 1, 512, 1 << 20, 1<<20 + 1, 9<<20 + 512} {
+		want := disk(n)
+		path := put(t, dir, "disk.raw.zst", compress(t, want))
+		out := filepath.Join(dir, "back.raw")
+		run(t, dir, "zstd", "-q", "-d", "-f", "-o", out, path)
+		run(t, dir, "zstd", "-q", "-t", path)
+		back, err := os.ReadFile(out)
+		if err != nil || !bytes.Equal(back, want) {
+			t.Fatalf("%d bytes: zstd restores %d, %v", n, len(back), err)
+		}
+		c := openAny(t, path)
+		if n == 0 {
+			if c.Size() != 0 || c.Format != "zst" {
+				t.Errorf("%s of %d bytes", c.Format, c.Size())
+			}
+			continue
+		}
+		sound(t, path, "zst", want)
+	}
+	plain := put(t, dir, "disk.raw", disk(5000))
+	run(t, dir, "zstd", "-q", "-f", plain)
+	var no *image.UnsupportedError
+	if _, err := image.OpenAny(plain + ".zst"); !errors.As(err, &no) || !strings.Contains(err.Error(), "seek table") {
+		t.Errorf("a plain zstd file: %v", err)
+	}
 }

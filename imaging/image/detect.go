@@ -13,6 +13,7 @@ import (
 	"snapcase/imaging/image/vhd"
 	"snapcase/imaging/image/vhdx"
 	"snapcase/imaging/image/vmdk"
+	"snapcase/imaging/image/zst"
 )
 
 // probe is what the formats are told by: the file's two ends.
@@ -52,6 +53,11 @@ var formats = []format{
 		name: "vhdx", disk: true,
 		is:   func(p *probe) (bool, error) { return vhdx.Is(p.head), nil },
 		open: func(p *probe) (*container.Image, error) { return vhdx.Open(p.src) },
+	},
+	{
+		name: "zst",
+		is:   func(p *probe) (bool, error) { return zst.Is(p.head, p.tail) },
+		open: func(p *probe) (*container.Image, error) { return zst.Open(p.src) },
 	},
 	{
 		name: "vhd", disk: true,
@@ -166,7 +172,7 @@ func openEWF(p *probe) (*container.Image, error) {
 			return nil, err
 		}
 		if ewf.Number(src) == 0 {
-			if err := p.o.drop(filepath.Join(p.o.dir, name)); err != nil {
+			if err := p.o.Forget(name); err != nil {
 				return nil, err
 			}
 			continue

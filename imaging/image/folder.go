@@ -20,6 +20,7 @@ const mostDepth = 16
 type opening struct {
 	dir   string
 	files map[string]*File
+	uses  map[string]int // how often each was opened
 	order []string // paths, in the order of opening
 	tried []string
 	names []string // of the folder, once read
@@ -33,21 +34,26 @@ func (o *opening) try(format, reason string, args ...any) {
 // open opens the file at path once.
 func (o *opening) open(path string) (*File, error) {
 	if f := o.files[path]; f != nil {
+		o.uses[path]++
 		return f, nil
 	}
 	f, err := Open(path)
 	if err != nil {
 		return nil, err
 	}
-	o.files[path] = f
+	o.files[path], o.uses[path] = f, 1
 	o.order = append(o.order, path)
 	return f, nil
 }
 
-// drop closes a file that turned out not to belong to the image.
-func (o *opening) drop(path string) error {
+// Forget implements container.Folder.
+func (o *opening) Forget(name string) error {
+	path := filepath.Join(o.dir, name)
 	f := o.files[path]
 	if f == nil {
+		return nil
+	}
+	if o.uses[path]--; o.uses[path] > 0 {
 		return nil
 	}
 	delete(o.files, path)

@@ -118,4 +118,6 @@ type Folder interface {
 	File(name string) (imaging.Source, error)
 	// Image opens the container of that name, or raw bytes where it is none.
 	Image(name string) (*Image, error)
+	// Forget takes one File back: what it opened does not belong to the image.
+	Forget(name string) error
 }

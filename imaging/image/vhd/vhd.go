@@ -301,15 +301,16 @@ func byID(folder container.Folder, id string) (*container.Image, error) {
 			continue
 		}
 		src, err := folder.File(n)
-		if err != nil || src.Size() < footerSize {
+		if err != nil {
 			continue
 		}
 		f := make([]byte, footerSize)
-		if container.ReadFull(src, f, src.Size()-footerSize) != nil || !bytes.HasPrefix(f, cookie) {
-			continue
-		}
-		if hex.EncodeToString(f[68:84]) == id {
+		at := src.Size() - footerSize
+		if at >= 0 && container.ReadFull(src, f, at) == nil && bytes.HasPrefix(f, cookie) && hex.EncodeToString(f[68:84]) == id {
 			return folder.Image(n)
+		}
+		if err := folder.Forget(n); err != nil {
+			return nil, err
 		}
 	}
 	return nil, nil
