@@ -42,11 +42,6 @@ func (r raw) cluster(kind int) uint32 {
 	return c
 }
 
-// dots says whether the record is "." or "..".
-func (r raw) dots() bool {
-	return r.dir() && (string(r[:11]) == ".          " || string(r[:11]) == "..         ")
-}
-
 // sum is the checksum of the short name that its long name carries, with the
 // first byte given.
 func (r raw) sum(first byte) byte {

@@ -286,11 +286,11 @@ func (f *found) readName(parts []raw) {
 
 func (f *found) checkName() {
 	for _, c := range []byte(f.name) {
-		switch {
-		case c == '/':
+		switch c {
+		case '/':
 			f.hurt("range: the name contains a slash")
 			return
-		case c == 0:
+		case 0:
 			f.hurt("range: the name contains a NUL")
 			return
 		}
