@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
 )
 
@@ -165,6 +166,7 @@ func (v *Volume) unread(p *probe, opened []found, failed []string) {
 func (v *Volume) fail(why string) {
 	if v.Gap() {
 		v.note("no partition covers this space, and it is not empty: %s", why)
+		v.lostStarts()
 		return
 	}
 	v.Err = errors.New(why)
@@ -188,6 +190,40 @@ func (v *Volume) others(opened []found) {
 	for _, f := range opened {
 		if v.FS != nil && f.fs != v.FS {
 			v.note("it can be read as %s as well", f.fs.Info().Type)
+		}
+	}
+}
+
+const (
+	// startStep is where partitions start as a rule, in bytes, and startsMost
+	// how many such places of a gap are looked at.
+	startStep  = 1 << 20
+	startsMost = 4096
+)
+
+// lostStarts looks in a gap for the file systems of partitions that were
+// removed, where partitions start as a rule.
+func (v *Volume) lostStarts() {
+	first := (v.Start + startStep - 1) / startStep * startStep
+	for i := range int64(startsMost) {
+		at, ok := v.Locate(first + i*startStep)
+		if !ok {
+			return
+		}
+		p := &probe{src: v.Source, size: v.Source.Size()}
+		if p.head = p.read(at, int(min(8192, p.size-at))); p.head == nil {
+			continue
+		}
+		p.src, p.size = imaging.Section(v.Source, at, p.size-at), p.size-at
+		for _, find := range []func(*probe) (Signature, bool){luks, lvm2, bitlocker, ext, xfs, ntfs, vfat, swap} {
+			if s, ok := find(p); ok {
+				v.note("a signature of %s stands where a partition may have started, at byte %d of the image, label %q, UUID %s", s.Type, first+i*startStep, s.Label, s.UUID)
+				break
+			}
+		}
+		if len(v.Notes) > 64 {
+			v.note("further places of this gap were not looked at")
+			return
 		}
 	}
 }

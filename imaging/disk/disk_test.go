@@ -44,7 +44,7 @@ type fake struct {
 }
 
 func (f *fake) Info() filesystem.Info {
-	return filesystem.Info{Type: f.name, Label: "L", UUID: "U", BlockSize: 512, Size: 1 << 20, State: []string{"a state"}}
+	return filesystem.Info{Type: f.name, Label: "L", UUID: "U", BlockSize: 512, Size: 400 << 10, State: []string{"a state", "638976 bytes of the volume lie behind the file system"}}
 }
 
 func (f *fake) Walk(context.Context) iter.Seq2[filesystem.Entry, error] {
@@ -119,7 +119,7 @@ func TestChoose(t *testing.T) {
 		read   bool
 		notes  []string
 	}{
-		{"alone", plain, []driver{fakeDriver(good)}, "good", true, []string{"a state"}},
+		{"alone", plain, []driver{fakeDriver(good)}, "good", true, []string{"a state", "638976 bytes of the volume lie behind the file system"}},
 		{"alone with a bad root", plain, []driver{fakeDriver(bad)}, "bad", true, nil},
 		{"the root that can be read wins", plain, []driver{fakeDriver(bad), fakeDriver(good)}, "good", true, []string{"it can be read as bad as well"}},
 		{"the first of two", plain, []driver{fakeDriver(good), fakeDriver(&fake{name: "later", root: goodRoot})}, "good", true, []string{"it can be read as later as well"}},
@@ -238,13 +238,14 @@ func TestOwners(t *testing.T) {
 	}
 	d.Volumes = slices.DeleteFunc(d.Volumes, func(v *Volume) bool { return v.Gap() && v.ID != "u1" })
 	const p = 2048 * 512
-	offsets := []int64{p + 2048, p + 2100, p + 1600, p + 1030, p + 1530, p + 5, p + 9000, 5, 600, -4, 1 << 40, p + 2048}
+	offsets := []int64{p + 500<<10, p + 2048, p + 2100, p + 1600, p + 1030, p + 1530, p + 5, p + 9000, 5, 600, -4, 1 << 40, p + 2048}
 	got, err := d.Owners(context.Background(), offsets)
 	if err != nil {
 		t.Fatal(err)
 	}
 	content := filesystem.OwnContent
 	want := []Owner{
+		{Volume: "p1", Region: "volume slack"},
 		{Volume: "p1", Kind: content, Ref: ref(7), FileOffset: 4096, Claims: 2},
 		{Volume: "p1", Kind: content, Ref: ref(7), FileOffset: 4148, Slack: true, Claims: 1},
 		{Volume: "p1", Kind: filesystem.OwnFree, Claims: 1},
@@ -266,15 +267,15 @@ func TestOwners(t *testing.T) {
 		}
 	}
 	f.broken = &imaging.FormatError{Format: "fs", Reason: "a table is gone"}
-	if got, err = d.Owners(context.Background(), offsets[:1]); err != nil || got[0].Doubt == "" || got[0].Kind != content {
+	if got, err = d.Owners(context.Background(), offsets[1:2]); err != nil || got[0].Doubt == "" || got[0].Kind != content {
 		t.Errorf("damaged map: %+v %v", got, err)
 	}
 	f.broken = errors.New("the disk is gone")
-	if _, err = d.Owners(context.Background(), offsets[:1]); !errors.Is(err, f.broken) {
+	if _, err = d.Owners(context.Background(), offsets[1:2]); !errors.Is(err, f.broken) {
 		t.Errorf("failing source: %v", err)
 	}
 	f.broken, f.panics = nil, true
-	if got, err = d.Owners(context.Background(), offsets[:1]); err != nil || got[0].Doubt == "" {
+	if got, err = d.Owners(context.Background(), offsets[1:2]); err != nil || got[0].Doubt == "" {
 		t.Errorf("panic: %+v %v", got, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -443,5 +444,19 @@ func TestPlain(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestRemoved demands that a gap tells of a file system whose partition is gone.
+func TestRemoved(t *testing.T) {
+	b := mbr(8*2048, [2]int{2048, 2048})
+	luksHeader(b, 5*mib)
+	d, err := open(fstest.Bytes(b), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := d.Volumes[len(d.Volumes)-1]
+	if s := strings.Join(v.Notes, "\n"); !v.Gap() || !strings.Contains(s, "a signature of crypto_LUKS stands where a partition may have started, at byte 5242880 of the image") {
+		t.Errorf("%s: %s", v.ID, s)
 	}
 }

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"snapcase/imaging"
 )
 
 type source struct{ *bytes.Reader }
@@ -321,7 +319,6 @@ func TestSource(t *testing.T) {
 	if s := v.Source(source{d.source()}); s.Size() != 512 {
 		t.Errorf("%d bytes", s.Size())
 	}
-	var _ imaging.Source = v.Source(source{d.source()})
 }
 
 func FuzzScan(f *testing.F) {
