@@ -255,7 +255,8 @@ func TestOwners(t *testing.T) {
 		{Volume: "p1"},
 		{Region: "MBR"},
 		{Volume: "u1"},
-		{}, {},
+		{},
+		{},
 		{Volume: "p1", Kind: content, Ref: ref(7), FileOffset: 4096, Claims: 2},
 	}
 	for i := range want {

@@ -199,9 +199,21 @@ func foreign(src imaging.Source) bool {
 		off  int
 		text string
 	}{
-		{0, "XFSB"}, {0, "LUKS\xba\xbe"}, {3, "NTFS    "}, {3, "EXFAT   "}, {3, "-FVE-FS-"}, {0, "hsqs"},
-		{1080, "\x53\xef"}, {4086, "SWAPSPACE2"}, {1024, "\x10\x20\xf5\xf2"}, {0, "LABELONE"}, {512, "LABELONE"},
-		{1024, "LABELONE"}, {1536, "LABELONE"}, {512, "EFI PART"}, {32, "NXSB"},
+		{0, "XFSB"},
+		{0, "LUKS\xba\xbe"},
+		{3, "NTFS    "},
+		{3, "EXFAT   "},
+		{3, "-FVE-FS-"},
+		{0, "hsqs"},
+		{1080, "\x53\xef"},
+		{4086, "SWAPSPACE2"},
+		{1024, "\x10\x20\xf5\xf2"},
+		{0, "LABELONE"},
+		{512, "LABELONE"},
+		{1024, "LABELONE"},
+		{1536, "LABELONE"},
+		{512, "EFI PART"},
+		{32, "NXSB"},
 	} {
 		if bytes.HasPrefix(p[s.off:], []byte(s.text)) {
 			return true
