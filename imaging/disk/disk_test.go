@@ -1,15 +1,10 @@
 package disk
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -316,135 +311,6 @@ func TestReadErrors(t *testing.T) {
 	}
 	if _, err := Open(failing{fstest.Bytes(b), 0, 512}); err == nil {
 		t.Error("no error though sector 0 cannot be read")
-	}
-}
-
-// TestBlkid makes what the tools of this machine can make and compares with
-// what blkid says of it.
-func TestBlkid(t *testing.T) {
-	if _, err := exec.LookPath("blkid"); err != nil {
-		t.Skip("needs blkid")
-	}
-	made := 0
-	for _, args := range [][]string{
-		{"mkfs.ext4", "-q", "-L", "wurzel"}, {"mkfs.ext2", "-q", "-b", "4096"}, {"mkfs.ext3", "-q"}, {"mkfs.ext4", "-q", "-O", "journal_dev"},
-		{"mkfs.xfs", "-q", "-L", "xlabel"}, {"mkfs.fat", "-F16", "-n", "SIXTEEN"}, {"mkfs.fat", "-F32"}, {"mkfs.ntfs", "-QqF", "-L", "Fenster"},
-		{"mkswap", "-L", "auslagern"}, {"mkfs.btrfs", "-q", "-L", "butter"}, {"mkfs.exfat"}, {"mkfs.minix"}, {"mkfs.minix", "-3"}, {"mkfs.f2fs", "-q"},
-		{"mkfs.bfs"}, {"mkfs.cramfs"}, {"pvcreate", "-q", "--config", "devices{use_devicesfile=0 scan_lvs=0}"},
-	} {
-		if _, err := exec.LookPath(args[0]); err != nil {
-			continue
-		}
-		t.Run(strings.Join(args, " "), func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "image")
-			if err := os.WriteFile(path, nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Truncate(path, 320*mib); err != nil {
-				t.Fatal(err)
-			}
-			if out, err := exec.Command(args[0], append(args[1:], path)...).CombinedOutput(); err != nil {
-				t.Skipf("%v: %s", err, out)
-			}
-			out, err := exec.Command("blkid", "-p", "-o", "export", path).Output()
-			if err != nil {
-				t.Fatalf("blkid: %v", err)
-			}
-			f, err := os.Open(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer f.Close()
-			want := map[string]string{}
-			for line := range strings.Lines(string(out)) {
-				k, v, _ := strings.Cut(strings.TrimSpace(line), "=")
-				want[k] = strings.ReplaceAll(v, "\\", "")
-			}
-			d, err := Open(sized{f, 320 * mib})
-			if err != nil {
-				t.Fatal(err)
-			}
-			v := d.Volumes[0]
-			if v.FSType != want["TYPE"] || v.FSUUID != want["UUID"] || v.FSLabel != want["LABEL"] {
-				t.Errorf("%q %q %q, blkid %q %q %q", v.FSType, v.FSUUID, v.FSLabel, want["TYPE"], want["UUID"], want["LABEL"])
-			}
-			if len(v.Signatures) != 1 {
-				t.Errorf("signatures: %+v", v.Signatures)
-			}
-			made++
-		})
-	}
-	t.Logf("%d formats compared", made)
-}
-
-type sized struct {
-	*os.File
-	size int64
-}
-
-func (s sized) Size() int64 { return s.size }
-
-// FuzzDetect throws bytes at the signatures. They are written over the start,
-// the middle and the end of a small image.
-func FuzzDetect(f *testing.F) {
-	for _, list := range [][]plain{containers(), fileSystems()} {
-		for _, s := range list {
-			for _, at := range s.at {
-				if at < 128<<10 {
-					b := make([]byte, at+512)
-					put(b, int(at), s.magic)
-					f.Add(b, uint32(300<<10))
-				}
-			}
-		}
-	}
-	for at, magic := range map[int]string{0: "XFSB", 3: "NTFS    ", 1024: "H+", 32769: "CD001", 16384: "\x01\x01", 1040: "\x7f\x13", 65536: "\x01\x16\x19\x70"} {
-		b := make([]byte, at+512)
-		put(b, at, magic)
-		f.Add(b, uint32(1<<20))
-	}
-	f.Fuzz(func(t *testing.T, b []byte, size uint32) {
-		img := make([]byte, size%(2<<20))
-		copy(img, b)
-		copy(img[len(img)-min(len(b), len(img)):], b)
-		v := &Volume{Source: fstest.Bytes(img)}
-		v.Size = int64(len(img))
-		v.detect(nil)
-		if _, err := json.Marshal(v.Notes); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-// TestPlain holds every plain format at each of its places.
-func TestPlain(t *testing.T) {
-	for _, list := range [][]plain{containers(), fileSystems()} {
-		for _, f := range list {
-			for _, at := range f.at {
-				b := make([]byte, 3*mib)
-				put(b, int(at), f.magic)
-				var u [16]byte
-				copy(u[:], "0123456789abcdef")
-				want := Signature{Type: f.kind, Offset: at, container: f.container}
-				if f.uuid != 0 {
-					put(b, int(at+f.uuid), string(u[:]))
-					want.UUID = "30313233-3435-3637-3839-616263646566"
-				}
-				if f.label != 0 {
-					put(b, int(at+f.label), "label  ")
-					want.Label = "label"
-				}
-				p := newProbe(fstest.Bytes(b))
-				got, ok := f.find(p)
-				got.Version = ""
-				if !ok || got != want {
-					t.Errorf("%s at %d: %+v, want %+v", f.kind, at, got, want)
-				}
-				if !bytes.Contains(b, []byte(f.magic)) {
-					t.Errorf("%s: the magic was overwritten", f.kind)
-				}
-			}
-		}
 	}
 }
 
