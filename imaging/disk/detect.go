@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
 )
 
@@ -25,7 +26,7 @@ type found struct {
 }
 
 // detect fills in what the volume holds.
-func (v *Volume) detect() {
+func (v *Volume) detect(list []driver) {
 	switch {
 	case v.Size == 0:
 		v.note("it has no bytes")
@@ -41,7 +42,7 @@ func (v *Volume) detect() {
 	}
 	var opened []found
 	var failed []string
-	for _, d := range drivers() {
+	for _, d := range list {
 		fs, ok, err := d.try(v.Source)
 		switch {
 		case err != nil:
@@ -52,11 +53,9 @@ func (v *Volume) detect() {
 	}
 	if best, ok := v.choose(opened); ok {
 		v.take(best)
+		v.Notes = append(v.Notes, failed...)
 	} else {
 		v.unread(p, opened, failed)
-	}
-	for _, s := range failed {
-		v.note("%s", s)
 	}
 	v.others(opened)
 }
@@ -144,33 +143,33 @@ func (v *Volume) unread(p *probe, opened []found, failed []string) {
 	}
 	nature := byNature(v.FSType)
 	switch {
-	case v.FSType == "" && (len(failed) > 0 || len(opened) > 0):
-		v.fail("%s", strings.Join(append(failed, "no other signature is known"), "; "))
 	case nature != "":
 		v.note("%s", nature)
+	case len(failed) > 0:
+		v.fail(strings.Join(failed, "; "))
 	case v.FSType != "":
-		v.fail("%s: %s", v.FSType, needed(v.FSType))
+		v.fail(v.FSType + ": " + needed(v.FSType))
 	case p.err != nil:
-		v.fail("%v", p.err)
+		v.fail(p.err.Error())
 	case v.Type == "bios" || v.Type == "prep":
 		v.note("boot code: no file system is expected here")
-	case p.empty():
-		v.note("only zeros where it was looked at: its first and last MiB and %d places between", samples)
 	case v.Type == "reserved":
 		v.note("reserved by the system: no file system is expected here")
-	default:
+	case !p.empty():
 		v.fail("no signature is known: it may be encrypted without a header, part of a larger volume, or its start was overwritten")
+	case !v.Gap():
+		v.note("only zeros where it was looked at: its first and last MiB and %d places between", samples)
 	}
 }
 
-// fail sets Err; of a gap, which holds nothing by its nature, it is a note.
-func (v *Volume) fail(format string, args ...any) {
-	err := fmt.Errorf(format, args...)
+// fail sets Err. A gap holds nothing by its nature: there it is a note.
+func (v *Volume) fail(why string) {
 	if v.Gap() {
-		v.note("no partition covers this space, and it is not empty: %v", err)
+		v.note("no partition covers this space, and it is not empty: %s", why)
+		v.lostStarts()
 		return
 	}
-	v.Err = err
+	v.Err = errors.New(why)
 }
 
 // others tells of every signature but the one that is followed.
@@ -191,6 +190,40 @@ func (v *Volume) others(opened []found) {
 	for _, f := range opened {
 		if v.FS != nil && f.fs != v.FS {
 			v.note("it can be read as %s as well", f.fs.Info().Type)
+		}
+	}
+}
+
+const (
+	// startStep is where partitions start as a rule, in bytes, and startsMost
+	// how many such places of a gap are looked at.
+	startStep  = 1 << 20
+	startsMost = 4096
+)
+
+// lostStarts looks in a gap for the file systems of partitions that were
+// removed, where partitions start as a rule.
+func (v *Volume) lostStarts() {
+	first := (v.Start + startStep - 1) / startStep * startStep
+	for i := range int64(startsMost) {
+		at, ok := v.Locate(first + i*startStep)
+		if !ok {
+			return
+		}
+		p := &probe{src: v.Source, size: v.Source.Size()}
+		if p.head = p.read(at, int(min(8192, p.size-at))); p.head == nil {
+			continue
+		}
+		p.src, p.size = imaging.Section(v.Source, at, p.size-at), p.size-at
+		for _, find := range []func(*probe) (Signature, bool){luks, lvm2, bitlocker, ext, xfs, ntfs, vfat, swap} {
+			if s, ok := find(p); ok {
+				v.note("a signature of %s stands where a partition may have started, at byte %d of the image, label %q, UUID %s", s.Type, first+i*startStep, s.Label, s.UUID)
+				break
+			}
+		}
+		if len(v.Notes) > 64 {
+			v.note("further places of this gap were not looked at")
+			return
 		}
 	}
 }

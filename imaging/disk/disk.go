@@ -20,10 +20,10 @@
 //
 // For example, of an image of a Debian cloud instance:
 //
-//	p14  bios   start   1048576  boot code: no file system is expected
-//	p15  efi    start   4194304  vfat
-//	p1   linux  start 134217728  ext4
-//	u1   unallocated  start 17408
+//	u1   unallocated  start     17408
+//	p14  bios         start   1048576  boot code: no file system is expected
+//	p15  efi          start   4194304  vfat
+//	p1   linux        start 134217728  ext4
 //
 // # What a signature gives
 //
@@ -86,7 +86,9 @@ func (v *Volume) note(format string, args ...any) {
 // told in the result; the error is a failure of the source alone, and only
 // where the table could not be read. Where a volume could not be read its Err
 // says so.
-func Open(src imaging.Source) (*Disk, error) {
+func Open(src imaging.Source) (*Disk, error) { return open(src, drivers()) }
+
+func open(src imaging.Source, list []driver) (*Disk, error) {
 	t, err := volume.Scan(src)
 	if err != nil {
 		return nil, fmt.Errorf("open disk: %w", err)
@@ -94,7 +96,7 @@ func Open(src imaging.Source) (*Disk, error) {
 	d := &Disk{Scheme: t.Scheme, SectorSize: t.SectorSize, UUID: t.UUID, State: t.State, Regions: t.Regions, size: src.Size()}
 	for _, pv := range t.Volumes {
 		v := &Volume{Volume: pv, Source: pv.Source(src)}
-		v.detect()
+		v.detect(list)
 		d.Volumes = append(d.Volumes, v)
 	}
 	if len(d.Volumes) > 0 {

@@ -14,7 +14,9 @@ import (
 // Owner says what one byte of the image belongs to.
 type Owner struct {
 	Volume string // id; "" where no volume holds the byte
-	Region string // the table that the byte is part of: "primary GPT header"; else ""
+	// Region is the table that the byte is part of: "primary GPT header", or
+	// "volume slack" where it lies behind the file system; else "".
+	Region string
 	// Kind is what the byte is used for, 0 where it is not known: the volume
 	// has no owner map, or nothing in it claims the byte.
 	Kind       filesystem.OwnerKind
@@ -29,6 +31,8 @@ type Owner struct {
 	// then a claim may be missing.
 	Doubt string
 }
+
+const volumeSlack = "volume slack"
 
 // query is one offset that is asked for, in one volume.
 type query struct {
@@ -72,6 +76,9 @@ func (d *Disk) Owners(ctx context.Context, offsets []int64) ([]Owner, error) {
 			}
 			if answers[i].Volume == "" {
 				answers[i].Volume = v.ID
+				if answers[i].Region == "" && v.FS != nil && at >= v.FS.Info().Size {
+					answers[i].Region = volumeSlack
+				}
 			}
 			list = append(list, query{at: at, index: i, rank: ranks[i]})
 		}

@@ -187,6 +187,27 @@ func TestLost(t *testing.T) {
 	checkCover(t, f)
 }
 
+// TestShared demands that each of two files claims the clusters they share.
+func TestShared(t *testing.T) {
+	m := small(32)
+	m.link(13, 12)                          // SHORT.TXT goes on in the long file
+	le.PutUint32(m.root()[5*32+28:], 3*512) // and says that it is as long
+	f, list := opened(t, m)
+	claims := map[uint64]int{}
+	for x, err := range f.Extents(context.Background()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := f.g.offset(11); x.Start <= at && at < x.Start+x.Length {
+			claims[x.Ref.Inode]++
+		}
+	}
+	a, b := list["allocated /A long name that needs three.txt"].Ref.Inode, list["allocated /SHORT.TXT"].Ref.Inode
+	if len(claims) != 2 || claims[a] != 1 || claims[b] != 1 {
+		t.Errorf("cluster 11 is claimed by %v, want %d and %d", claims, a, b)
+	}
+}
+
 // TestHidden demands that a directory whose clusters a file claims too is
 // still read.
 func TestHidden(t *testing.T) {

@@ -11,8 +11,9 @@ import (
 
 // Extents yields who owns which bytes: the reserved area, the FATs and the
 // fixed root directory, then what records claim, in use, deleted or lost, then
-// the free clusters. Clusters that are marked bad, and what lies behind the
-// last cluster, have no owner.
+// the free clusters. A cluster that several files share is claimed by each of
+// them. Clusters that are marked bad, and what lies behind the last cluster,
+// have no owner.
 func (fs *FS) Extents(ctx context.Context) iter.Seq2[filesystem.Extent, error] {
 	return func(yield func(filesystem.Extent, error) bool) {
 		o := &owners{fs: fs, yield: yield}

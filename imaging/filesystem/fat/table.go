@@ -207,7 +207,8 @@ type chain struct {
 	count   uint32 // clusters
 	missing uint32 // of those, past the end of the image
 	damage  string
-	shared  bool // it ends where another chain was met
+	shared  bool   // it ends where another chain was met
+	met     uint32 // that cluster
 }
 
 // follow goes through the chain from c and marks what it meets in seen, where
@@ -222,7 +223,7 @@ func (t *table) follow(c uint32, seen set, each func(uint32)) (chain, error) {
 	}
 	for {
 		if seen.has(c) {
-			ch.shared = true
+			ch.shared, ch.met = true, c
 			looped, err := t.leads(from, c, ch.count)
 			if looped {
 				ch.damage = fmt.Sprintf("loop: its chain comes back to cluster %d", c)

@@ -32,8 +32,9 @@ func (fs *FS) Walk(ctx context.Context) iter.Seq2[filesystem.Entry, error] {
 // of each.
 type walker struct {
 	tree
-	files set // clusters of files in use
-	dead  set // clusters of deleted directories
+	files set   // clusters of files in use
+	dead  set   // clusters of deleted directories
+	spare int64 // clusters of other chains that may still be followed
 	give  func(filesystem.Entry) error
 	claim func(e filesystem.Entry, c uint32) func(uint32)
 }
@@ -41,6 +42,7 @@ type walker struct {
 func (w *walker) init(fs *FS, ctx context.Context) {
 	w.tree = tree{fs: fs, ctx: ctx, t: fs.table()}
 	w.files, w.dead = fs.newSet(), fs.newSet()
+	w.spare = 4 * int64(fs.g.clusters)
 	w.visit = w.entry
 }
 
@@ -209,7 +211,11 @@ func (w *walker) file(e *filesystem.Entry, r raw) error {
 		}
 		return nil
 	}
-	ch, err := w.t.follow(c, w.files, w.claims(*e, c))
+	each := w.claims(*e, c)
+	ch, err := w.t.follow(c, w.files, each)
+	if err == nil && ch.shared && each != nil && ch.count < need {
+		err = w.also(ch.met, need-ch.count, each)
+	}
 	if err != nil {
 		return err
 	}
@@ -225,6 +231,21 @@ func (w *walker) file(e *filesystem.Entry, r raw) error {
 		hurt(e, fmt.Sprintf("range: its chain has %d clusters, its size needs %d", ch.count, need))
 	}
 	w.cut(e, ch)
+	return nil
+}
+
+// also claims up to n clusters of a chain that another file has claimed, from
+// c on. What all files together may claim so is bounded.
+func (w *walker) also(c, n uint32, each func(uint32)) error {
+	for ; n > 0 && w.spare > 0; n-- {
+		w.spare--
+		each(c)
+		link, s, err := w.t.get(c)
+		if err != nil || s != next {
+			return err
+		}
+		c = link
+	}
 	return nil
 }
 
