@@ -54,8 +54,26 @@ type Acquisition struct {
 	ResumedFrom int64             `json:"resumed_from"`
 	Started     imaging.Time      `json:"started"`
 	Ended       imaging.Time      `json:"ended"`
-	API         string            `json:"api"` // file, block-device, folder
+	API         string            `json:"api"` // file, container, block-device, folder
 	Method      string            `json:"method"`
+	// Container says in what the source's disk lay; nil where it lay bare.
+	Container *Container `json:"container,omitempty"`
+}
+
+// Container is an image container that a disk was read out of: image.raw holds
+// the disk.
+type Container struct {
+	Format   string            `json:"format"`           // "ewf", "qcow2", …
+	Segments []string          `json:"segments"`         // paths of its files
+	Stored   map[string]string `json:"stored,omitempty"` // hashes of the disk that it holds: "md5", "sha1"
+	Header   []ContainerField  `json:"header,omitempty"` // what it says of itself
+	Damage   []string          `json:"damage,omitempty"` // what is wrong and is no range of the disk
+}
+
+// ContainerField is one thing that a container says of itself.
+type ContainerField struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
 }
 
 // CaseFile is case.json, the name plate of a case folder.

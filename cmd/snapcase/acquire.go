@@ -17,6 +17,7 @@ var kinds = []evidence.Kind{evidence.KindDisk, evidence.KindMemory, evidence.Kin
 
 func acquireCommand(e *edge) *cobra.Command {
 	var as, label, hash string
+	var raw bool
 	var noIndex bool
 	c := &cobra.Command{
 		Use:   "acquire CASE SOURCE...",
@@ -44,13 +45,14 @@ func acquireCommand(e *edge) *cobra.Command {
 			if hash != "" {
 				hashes = strings.Split(hash, ",")
 			}
-			err = e.acquireAll(c.Context(), cs, args[1:], store.AcquireRequest{Kind: kind, Label: label, Hashes: hashes, NoIndex: noIndex})
+			err = e.acquireAll(c.Context(), cs, args[1:], store.AcquireRequest{Kind: kind, Label: label, Hashes: hashes, NoIndex: noIndex, Raw: raw})
 			return errors.Join(err, cs.Close())
 		},
 	}
 	c.Flags().StringVar(&as, "as", "", "disk, memory, cloudtrail, flowlog, pcap, findings or file (detected when absent)")
 	c.Flags().StringVar(&label, "label", "", "what the exhibit is called")
 	c.Flags().StringVar(&hash, "hash", "sha256", "hashes of the image: sha256, and md5, sha1, blake3 beside it")
+	c.Flags().BoolVar(&raw, "raw", false, "take the bytes of an image container (E01, qcow2, VMDK, VHD) as they are, not the disk in it")
 	c.Flags().BoolVar(&noIndex, "no-index", false, "do not index yet")
 	return c
 }

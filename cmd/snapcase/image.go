@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"snapcase/evidence"
@@ -16,7 +18,7 @@ func imageCommand(e *edge) *cobra.Command {
 		Example: "snapcase image /evidence/disk.raw\nsnapcase image /dev/nvme1n1 --json",
 		Args:    exactly(1, "one image or device"),
 		RunE: func(c *cobra.Command, args []string) error {
-			f, err := image.Open(args[0])
+			f, err := image.OpenAny(args[0])
 			if err != nil {
 				return err
 			}
@@ -28,9 +30,18 @@ func imageCommand(e *edge) *cobra.Command {
 			s := evidence.ExhibitStats{Kind: evidence.KindDisk, Source: args[0], Bytes: f.Size(), Indexed: true, Volumes: store.Volumes(d)}
 			w := e.out()
 			if e.json {
-				err = emit(w, map[string]any{"source": args[0], "bytes": f.Size(), "volumes": s.Volumes})
+				err = emit(w, map[string]any{"source": args[0], "format": f.Format, "segments": f.Segments, "bytes": f.Size(), "volumes": s.Volumes})
 			} else {
-				row(w, args[0], size(f.Size()))
+				row(w, args[0], f.Format, size(f.Size()))
+				for _, h := range f.Header {
+					row(w, "    ", h.Name+":", h.Value)
+				}
+				for _, g := range f.Gaps() {
+					row(w, "    gap", fmt.Sprintf("offset %d, %d bytes", g.Offset, g.Length), g.Reason)
+				}
+				for _, d := range f.Damage {
+					row(w, "    damage", d)
+				}
 				for _, v := range s.Volumes {
 					volumeText(w, v)
 				}
@@ -41,7 +52,7 @@ func imageCommand(e *edge) *cobra.Command {
 			if err := w.Flush(); err != nil {
 				return err
 			}
-			if gapsOf(s) != "" {
+			if gapsOf(s) != "" || len(f.Gaps())+len(f.Damage) > 0 {
 				return evidence.ErrGaps
 			}
 			return nil

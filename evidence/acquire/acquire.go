@@ -68,6 +68,7 @@ type Job struct {
 	Kind     evidence.Kind // "" to detect it
 	Label    string
 	Hashes   []string // beside sha256: md5, sha1, blake3
+	Raw      bool     // the bytes of the file as they are, also where it is an image container
 	Ledger   Ledger
 	CaseKey  []byte // key of the secrets' fingerprints
 	Progress evidence.Progress

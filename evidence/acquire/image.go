@@ -234,7 +234,7 @@ func (m *imager) read(ctx context.Context) error {
 			if err := d.read(ctx, b.data, off); err != nil {
 				return err
 			}
-			b.errs = d.errors
+			b.errs = append(d.errors, gapsIn(m.src, off, int64(len(b.data)))...)
 		}
 		b.left.Store(int32(1 + len(m.ordered))) //nolint:gosec // a handful
 		m.work <- b                             // has room for every block there is, as the others

@@ -32,6 +32,8 @@ type header struct {
 	Hashes    []string      `json:"hashes,omitempty"`
 	Identity  identity      `json:"identity"`
 	Started   imaging.Time  `json:"started"`
+	// Container is set where the source is one.
+	Container *evidence.Container `json:"container,omitempty"`
 }
 
 // blockLine says that a block of an image is on disk. Blocks come in order.

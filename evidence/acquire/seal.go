@@ -65,7 +65,13 @@ func (x *exhibit) acquireImage(ctx context.Context) (evidence.Acquisition, error
 		return a, err
 	}
 	m.errors = append(m.errors, x.changed()...)
-	a = x.acquisition("one read in blocks of 4 MiB, SHA-256, runs of zeros as holes", m.errors)
+	method := "one read in blocks of 4 MiB, SHA-256, runs of zeros as holes"
+	if c := x.head.Container; c != nil {
+		what, errs := compareStored(c, m.hashes)
+		method, m.errors = method+"; "+what, append(m.errors, errs...)
+	}
+	a = x.acquisition(method, m.errors)
+	a.Container = x.head.Container
 	a.Bytes, a.SHA256, a.Hashes, a.Files = x.head.Identity.Size, m.sha256, m.hashes, 1
 	a.DataBytes, a.HoleBytes, a.ResumedFrom = m.data, m.holes, m.resumedFrom
 	return a, errors.Join(
@@ -96,6 +102,9 @@ func (x *exhibit) acquisition(method string, errs []errorLine) evidence.Acquisit
 // changed says whether the source was written to while it was read.
 func (x *exhibit) changed() []errorLine {
 	is, _, err := identify(x.Source)
+	if err == nil && x.head.Identity.API == apiContainer && is.API == apiFile {
+		is.API, is.Packed, is.Size = apiContainer, is.Size, x.head.Identity.Size
+	}
 	if err == nil {
 		err = sameSource(x.head.Identity, is)
 	}

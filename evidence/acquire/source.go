@@ -10,6 +10,7 @@ import (
 
 	"snapcase/evidence"
 	"snapcase/imaging"
+	"snapcase/imaging/image"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,9 +23,10 @@ type Input interface {
 
 // The ways in which a source is read, as acquisition.json names them.
 const (
-	apiFile   = "file"
-	apiDevice = "block-device"
-	apiFolder = "folder"
+	apiFile      = "file"
+	apiContainer = "container"
+	apiDevice    = "block-device"
+	apiFolder    = "folder"
 )
 
 // identity is what makes a source the same one as before.
@@ -34,6 +36,9 @@ type identity struct {
 	MTime int64  `json:"mtime_ns"` // 0 for devices and folders
 	Dev   uint64 `json:"dev"`      // of the file system; for a device its own number
 	Inode uint64 `json:"inode"`
+	// Packed is the size of a container's own first file; Size is that of the
+	// disk in it.
+	Packed int64 `json:"packed,omitempty"`
 }
 
 // look finds out what the source is.
@@ -54,6 +59,11 @@ func (j *Job) look() (header, error) {
 		return h, evidence.WithHint(fmt.Errorf("a block device holds no %s: %w", j.Kind, evidence.ErrUsage), "use --as disk")
 	case id.API == apiFile && id.Size == 0:
 		return h, evidence.WithHint(errors.New("the source is empty"), "check the path; nothing was recorded")
+	}
+	if id.API == apiFile && !j.Raw && (j.Kind == "" || j.Kind == evidence.KindDisk) {
+		if err := j.contained(&h); err != nil {
+			return h, err
+		}
 	}
 	if id.API == apiDevice {
 		if err := notOwnDisk(string(j.Folder), id.Dev); err != nil {
@@ -133,6 +143,9 @@ func (j *Job) openInput(id identity) (Input, error) {
 	if j.Open != nil {
 		return j.Open(j.Source)
 	}
+	if id.API == apiContainer {
+		return image.OpenAny(j.Source)
+	}
 	f, err := openReadOnly(j.Source)
 	if err != nil {
 		return nil, err
@@ -191,6 +204,8 @@ func sameSource(was, is identity) error {
 		return fmt.Errorf("the source was a %s and is a %s", was.API, is.API)
 	case was.Size != is.Size:
 		return fmt.Errorf("the source had %d bytes and has %d", was.Size, is.Size)
+	case was.Packed != is.Packed:
+		return fmt.Errorf("the source's file had %d bytes and has %d", was.Packed, is.Packed)
 	case was.MTime != is.MTime:
 		return errors.New("the source was written to")
 	case was.Dev != is.Dev || was.Inode != is.Inode:
