@@ -50,7 +50,9 @@ func protoWant(t *testing.T, text []byte) map[string]string {
 // protoLine renders type and mode, uid, gid and target of a prototype line.
 func protoLine(t *testing.T, f []string, target string) string {
 	t.Helper()
-	kind := map[byte]filesystem.Type{'-': filesystem.TypeFile, 'd': filesystem.TypeDir, 'l': filesystem.TypeSymlink}[f[0][0]]
+	kind := map[byte]filesystem.Type{
+		'-': filesystem.TypeFile, 'd': filesystem.TypeDir, 'l': filesystem.TypeSymlink, 'p': filesystem.TypeFIFO, 'c': filesystem.TypeChar,
+	}[f[0][0]]
 	mode, err := strconv.ParseUint(f[0][3:], 8, 32)
 	if err != nil {
 		t.Fatal(err)
