@@ -215,7 +215,7 @@ func (v *Volume) lostStarts() {
 			continue
 		}
 		p.src, p.size = imaging.Section(v.Source, at, p.size-at), p.size-at
-		for _, find := range []func(*probe) (Signature, bool){luks, lvm2, bitlocker, ext, xfs, ntfs, vfat, swap} {
+		for _, find := range []func(*probe) (Signature, bool){luks, lvm2, bitlocker, ext, xfsSignature, ntfsSignature, vfat, swap} {
 			if s, ok := find(p); ok {
 				v.note("a signature of %s stands where a partition may have started, at byte %d of the image, label %q, UUID %s", s.Type, first+i*startStep, s.Label, s.UUID)
 				break

@@ -9,6 +9,7 @@ import (
 	"snapcase/imaging/filesystem"
 	"snapcase/imaging/filesystem/ext4"
 	"snapcase/imaging/filesystem/fat"
+	"snapcase/imaging/filesystem/xfs"
 )
 
 // driver is a reader of file systems.
@@ -22,6 +23,7 @@ type driver struct {
 // the strictest superblock first.
 func drivers() []driver {
 	return []driver{
+		{"xfs", xfs.Probe, opened(xfs.Open)},
 		{"ext4", ext4.Probe, opened(ext4.Open)},
 		{"fat", fat.Probe, opened(fat.Open)},
 	}

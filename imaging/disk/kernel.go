@@ -23,7 +23,7 @@ func ext(p *probe) (Signature, bool) {
 	return s, true
 }
 
-func xfs(p *probe) (Signature, bool) {
+func xfsSignature(p *probe) (Signature, bool) {
 	b := p.at(0, 512)
 	if b == nil || string(b[:4]) != "XFSB" {
 		return Signature{}, false

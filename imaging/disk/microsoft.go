@@ -18,7 +18,7 @@ func serial(b []byte) string {
 
 func powerOfTwo(n uint32) bool { return n != 0 && n&(n-1) == 0 }
 
-func ntfs(p *probe) (Signature, bool) {
+func ntfsSignature(p *probe) (Signature, bool) {
 	b := p.at(0, 512)
 	if b == nil || string(b[3:11]) != "NTFS    " {
 		return Signature{}, false

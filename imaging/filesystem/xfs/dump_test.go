@@ -4,8 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"snapcase/imaging/filesystem/fstest"
 	"testing"
+
+	"snapcase/imaging/filesystem/fstest"
 )
 
 func TestDump(t *testing.T) {
