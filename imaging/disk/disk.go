@@ -32,8 +32,12 @@
 //
 // A driver that panics has failed on that volume; the others are not touched.
 //
-// What it does not do: it does not assemble volumes from several others (LVM2,
-// RAID), decrypt, or search a gap for what does not begin at its start.
+// Physical volumes of LVM2 on the disk are put together: their logical volumes
+// are volumes too, named vg-lv, and vg-lv@seqno where they were removed.
+//
+// What it does not do: it does not assemble what lies on several disks, nor
+// RAID, does not decrypt, and does not search a gap for what does not begin at
+// its start.
 package disk
 
 import (
@@ -76,6 +80,8 @@ type Volume struct {
 	Source imaging.Source
 
 	Signatures []Signature // all that were found, the one that FSType names first
+
+	logical *logical // of a volume that LVM made of others
 }
 
 func (v *Volume) note(format string, args ...any) {
@@ -98,6 +104,9 @@ func open(src imaging.Source, list []driver) (*Disk, error) {
 		v := &Volume{Volume: pv, Source: pv.Source(src)}
 		v.detect(list)
 		d.Volumes = append(d.Volumes, v)
+	}
+	if err := d.assemble(list); err != nil {
+		return nil, fmt.Errorf("open disk: %w", err)
 	}
 	if len(d.Volumes) > 0 {
 		d.Volumes[0].Notes = append(prefixed("partition table: ", d.State), d.Volumes[0].Notes...)
@@ -129,6 +138,9 @@ func (d *Disk) Size() int64 { return d.size }
 // Locate turns an offset of the image into one of the volume; ok is false
 // where the volume does not hold that byte. Both are in bytes.
 func (v *Volume) Locate(imageOffset int64) (volumeOffset int64, ok bool) {
+	if v.logical != nil {
+		return v.logical.locate(imageOffset)
+	}
 	at := imageOffset - v.Start
 	if imageOffset < v.Start || at >= v.Source.Size() {
 		return 0, false

@@ -3,6 +3,7 @@ package lvm
 import (
 	"bytes"
 	"slices"
+
 	"snapcase/imaging"
 )
 

@@ -9,12 +9,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"testing"
+
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
 	"snapcase/imaging/filesystem/ext4"
 	"snapcase/imaging/volume"
-	"strings"
-	"testing"
 )
 
 // TestCorpus reads a disk that the kernel wrote: a volume in two pieces whose

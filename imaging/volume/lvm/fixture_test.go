@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"snapcase/imaging"
 	"strings"
 	"testing"
+
+	"snapcase/imaging"
 )
 
 // memory is bytes as a source.

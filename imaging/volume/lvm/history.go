@@ -4,8 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"snapcase/imaging"
 	"strings"
+
+	"snapcase/imaging"
 )
 
 // history lists the older texts and what is gone since.

@@ -70,6 +70,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
 	"snapcase/imaging"
 )
 

@@ -8,9 +8,10 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"snapcase/imaging"
 	"strings"
 	"testing"
+
+	"snapcase/imaging"
 )
 
 // checkMaps demands that every extent of the sources that Locate knows is what

@@ -1,8 +1,9 @@
 package lvm
 
 import (
-	"snapcase/imaging"
 	"strings"
+
+	"snapcase/imaging"
 )
 
 // metadata is what one text says.

@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"snapcase/imaging"
 	"sort"
+
+	"snapcase/imaging"
 )
 
 // plan is how a volume's bytes are found.

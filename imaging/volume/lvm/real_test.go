@@ -8,10 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"snapcase/imaging"
 	"strconv"
 	"strings"
 	"testing"
+
+	"snapcase/imaging"
 )
 
 // file is an opened image.

@@ -2,9 +2,10 @@ package lvm
 
 import (
 	"fmt"
-	"snapcase/imaging"
 	"strconv"
 	"strings"
+
+	"snapcase/imaging"
 )
 
 const (
