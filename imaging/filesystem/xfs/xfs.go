@@ -1,6 +1,7 @@
 package xfs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -29,16 +30,29 @@ var (
 	_ filesystem.Mapper     = (*FS)(nil)
 )
 
-// Open reads the superblock and the headers of the groups. Where the primary
-// superblock is bad a copy is used and Info.State says so. The error is an
-// *imaging.FormatError when no superblock makes sense.
-func Open(src imaging.Source) (*FS, error) {
+// Open reads the superblock, what the log says that is not in its place, and
+// the headers of the groups. Where the primary superblock is bad a copy is used
+// and Info.State says so. Where the log is dirty, as in every snapshot of a
+// running machine, the volume is shown as the kernel would mount it, and
+// Info.State says so; nothing is written. The error is an *imaging.FormatError
+// when no superblock makes sense.
+func Open(src imaging.Source) (*FS, error) { return open(src, true) }
+
+// OpenRaw is Open without the log: the volume as it lies there.
+func OpenRaw(src imaging.Source) (*FS, error) { return open(src, false) }
+
+func open(src imaging.Source, replay bool) (*FS, error) {
 	sb, err := findSuper(src)
 	if err != nil {
 		return nil, fmt.Errorf("open xfs: %w", err)
 	}
 	fs := &FS{src: src, sb: sb}
 	fs.info = sb.info()
+	if replay {
+		if err := fs.replay(context.Background()); err != nil {
+			return nil, fmt.Errorf("open xfs: %w", err)
+		}
+	}
 	if err := fs.loadGroups(); err != nil {
 		return nil, fmt.Errorf("open xfs: %w", err)
 	}

@@ -1,0 +1,77 @@
+package xfs
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestReplay stops a volume in the middle of its work and compares what the
+// reader shows with what the kernel makes of a copy.
+func TestReplay(t *testing.T) {
+	needKernel(t)
+	if _, err := exec.LookPath("xfs_io"); err != nil {
+		t.Skip("needs xfs_io")
+	}
+	for name, options := range map[string]string{
+		"default": "", "bs1k": "-b size=1k", "dir16k rmapbt": "-n size=16k -m rmapbt=1", "nobigtime": "-m bigtime=0,reflink=0",
+		"nrext64 sector4k": "-i nrext64=1 -s size=4096", "su256k": "-l su=256k",
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVolume(t, 330<<20, strings.Fields(options)...)
+			v.fill(rand.New(rand.NewPCG(uint64(len(name)), 9)))
+			v.remount("rw")
+			v.churn(rand.New(rand.NewPCG(3, 9)))
+			if out, err := exec.Command("xfs_io", "-x", "-c", "shutdown -f", v.dir).CombinedOutput(); err != nil {
+				t.Fatalf("xfs_io: %s", out)
+			}
+			v.unmount()
+			raw := v.image
+			v.image += ".copy"
+			if out, err := exec.Command("cp", "--sparse=always", raw, v.image).CombinedOutput(); err != nil {
+				t.Fatalf("cp: %s", out)
+			}
+			x, err := Open(openDisk(t, raw))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Log(x.Info().State)
+			if s := strings.Join(x.Info().State, "\n"); !strings.Contains(s, "needs log recovery") {
+				t.Errorf("state is %q", s)
+			}
+			v.mount("rw,noatime")
+			v.compare(x)
+		})
+	}
+}
+
+// churn changes all that there is: new and removed files, renames, growing and
+// shrinking directories, attributes, truncation.
+func (v *volume) churn(r *rand.Rand) {
+	v.t.Helper()
+	for i := range 1500 {
+		d := fmt.Sprintf("new%d", i%5)
+		v.must(os.MkdirAll(v.path(d), 0o755))
+		v.write(fmt.Sprintf("%s/%s", d, randomName(r, i)), []byte(strings.Repeat("x", r.IntN(9000))))
+	}
+	for _, d := range []string{"d9", "d40", "d150", "d700", "d3000", "new1"} {
+		list, err := os.ReadDir(v.path(d))
+		v.must(err)
+		for i, e := range list {
+			switch i % 5 {
+			case 0, 1:
+				v.must(os.RemoveAll(v.path(d + "/" + e.Name())))
+			case 2:
+				v.must(os.Rename(v.path(d+"/"+e.Name()), v.path(fmt.Sprintf("d1/moved-%s-%d", d, i))))
+			}
+		}
+	}
+	v.must(os.Truncate(v.path("pieces"), 40<<20))
+	v.must(os.Remove(v.path("attr60000")))
+	v.must(os.Chmod(v.path("size4096"), 0o4711))
+	v.must(os.RemoveAll(v.path("deep")))
+	v.must(os.RemoveAll(v.path("thin1")))
+}
