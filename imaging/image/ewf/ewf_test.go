@@ -130,7 +130,7 @@ func TestBroken(t *testing.T) {
 				t.Errorf("%s: %d bytes lost, damage %q", what, lost, img.Damage)
 			}
 		})
-		if opened < 2500 {
+		if opened < 900 {
 			t.Errorf("only %d opened", opened)
 		}
 	}
@@ -171,7 +171,7 @@ func TestSegmentNames(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	b := builder{disk: small(f, 9*chunk), perTable: 4, perSegment: 2, compress: true, bad: [][2]uint32{{1, 1}}}
+	b := builder{disk: make([]byte, 9*chunk), perTable: 4, perSegment: 2, compress: true, bad: [][2]uint32{{1, 1}}}
 	files := b.build()
 	f.Add(files[0], files[1])
 	f.Add(files[1], files[0])
@@ -179,6 +179,28 @@ func FuzzOpen(f *testing.F) {
 	f.Add(files[0][:len(files[0])/2], files[1])
 	f.Fuzz(func(t *testing.T, one, two []byte) {
 		img, err := ewf.Open([]ewf.Segment{{Name: "one", Source: bytes.NewReader(one)}, {Name: "two", Source: bytes.NewReader(two)}})
+		containertest.Exercise(t, img, err)
+	})
+}
+
+// FuzzFields keeps the checksums right, so that what they guard is reached.
+func FuzzFields(f *testing.F) {
+	f.Add(uint32(8), uint32(512), uint64(72), uint32(9), uint64(0), []byte{0xa0, 5, 0, 0, 0xa4, 5, 0, 0}, []byte{1, 0, 0, 0, 1, 0, 0, 0}, []byte("data"))
+	f.Add(uint32(1), uint32(512), uint64(1)<<40, uint32(1<<31), uint64(1)<<62, []byte{0xa0, 5, 0, 0x80}, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, pack(make([]byte, 512)))
+	f.Fuzz(func(t *testing.T, perChunk, perSector uint32, count uint64, n uint32, base uint64, entries, rows, data []byte) {
+		v := make([]byte, 1048)
+		le.PutUint32(v[8:], perChunk)
+		le.PutUint32(v[12:], perSector)
+		le.PutUint64(v[16:], count)
+		head := make([]byte, 20)
+		le.PutUint32(head, n)
+		le.PutUint64(head[8:], base)
+		seg := add([]byte("EVF\x09\x0d\x0a\xff\x00\x01\x01\x00\x00\x00"), "volume", sum(v))
+		seg = add(add(seg, "sectors", data), "table", append(sum(head), sum(bytes.Clone(entries))...))
+		bad := make([]byte, 516)
+		le.PutUint32(bad, uint32(len(rows)/8))
+		seg = add(add(seg, "error2", append(sum(bad), sum(bytes.Clone(rows))...)), "done", nil)
+		img, err := ewf.Open(segments([][]byte{seg}))
 		containertest.Exercise(t, img, err)
 	})
 }

@@ -160,7 +160,7 @@ func Broken(b []byte, f func(what string, b []byte)) {
 		n := len(b) * i / 64
 		f(fmt.Sprintf("cut at %d", n), b[:n])
 	}
-	step := max(len(b)/3000, 1)
+	step := max(len(b)/1000, 1)
 	for i := 0; i < len(b); i += step {
 		c := bytes.Clone(b)
 		c[i] ^= 1 << (i / step % 8)
