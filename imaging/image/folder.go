@@ -21,7 +21,7 @@ type opening struct {
 	dir   string
 	files map[string]*File
 	uses  map[string]int // how often each was opened
-	order []string // paths, in the order of opening
+	order []string       // paths, in the order of opening
 	tried []string
 	names []string // of the folder, once read
 	depth int
