@@ -50,8 +50,25 @@ func (g *Gaps) Add(off, n int64, reason string) {
 	g.fill(off, end, reason)
 	if len(g.list) > mostGaps {
 		g.full = true
-		g.fill(0, g.size, fmt.Sprintf("in doubt: there are more than %d damaged ranges, and no more are listed", mostGaps))
+		g.list = rest(g.list, g.size)
 	}
+}
+
+// rest puts all that is free into the list, as one that ends here.
+func rest(list []Range, size int64) []Range {
+	reason := fmt.Sprintf("in doubt: there are more than %d damaged ranges, and no more are listed", mostGaps)
+	all := make([]Range, 0, 2*len(list)+1)
+	at := int64(0)
+	for _, r := range append(list, Range{Offset: size}) {
+		if at < r.Offset {
+			all = append(all, Range{Offset: at, Length: r.Offset - at, Reason: reason})
+		}
+		if r.Length > 0 {
+			all = append(all, r)
+		}
+		at = r.end()
+	}
+	return all
 }
 
 // fill puts what is free between off and end into the list.

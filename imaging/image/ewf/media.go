@@ -75,7 +75,7 @@ func (d *disk) volume(kind string, b []byte) string {
 	}
 	perChunk, perSector := int64(le.Uint32(b[8:])), int64(le.Uint32(b[12:]))
 	const most = 64 << 20
-	if perChunk == 0 || perSector == 0 || perChunk > most || perSector > most || perChunk*perSector > most {
+	if perChunk == 0 || perSector < 512 || perChunk > most || perSector > most || perChunk*perSector > most {
 		return fmt.Sprintf("a chunk of %d sectors of %d bytes makes no sense", perChunk, perSector)
 	}
 	count := uint64(le.Uint32(b[16:]))

@@ -1,6 +1,7 @@
 package ewf
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -59,6 +60,7 @@ func (d *disk) place() {
 		total, d.size = front, front*d.chunk
 	}
 	d.gaps = container.NewGaps(d.size)
+	slices.SortFunc(d.errors, func(a, b sectors) int { return cmp.Compare(a.first, b.first) })
 	for _, s := range d.errors {
 		if s.first < d.size/d.sector {
 			d.gaps.Add(s.first*d.sector, s.count*d.sector, "could not be read when the image was taken (error2)")

@@ -189,12 +189,15 @@ func (d *disk) described(src imaging.Source) error {
 		if e.missing != "" {
 			why = e.missing
 			d.gaps = append(d.gaps, container.Range{Offset: e.start, Length: e.end - e.start, Reason: e.missing})
-		} else if opened++; e.sparse != nil {
+		} else if e.sparse != nil {
 			d.stream(e.start, e.sparse)
+		}
+		if e.sparse != nil || e.flat != nil {
+			opened++
 		}
 		d.extents = append(d.extents, e)
 	}
-	if opened == 0 {
+	if opened == 0 && why != "" {
 		return container.Unsupported(format, "none of its extents can be opened: %s", why)
 	}
 	return d.openParent(t)
