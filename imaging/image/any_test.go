@@ -2,8 +2,12 @@ package image_test
 
 import (
 	"bytes"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -314,4 +318,22 @@ func TestZstAgainstTools(t *testing.T) {
 	if _, err := image.OpenAny(plain + ".zst"); !errors.As(err, &no) || !strings.Contains(err.Error(), "seek table") {
 		t.Errorf("a plain zstd file: %v", err)
 	}
+}
+
+func hash(t *testing.T, c *image.Container) string {
+	t.Helper()
+	h := sha256.New()
+	if _, err := io.Copy(h, io.NewSectionReader(c, 0, c.Size())); err != nil {
+		t.Fatal(err)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func hashMD5(t *testing.T, c *image.Container) string {
+	t.Helper()
+	h := md5.New()
+	if _, err := io.Copy(h, io.NewSectionReader(c, 0, c.Size())); err != nil {
+		t.Fatal(err)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }

@@ -124,12 +124,16 @@ func (o *opening) detect(p *probe) (img *container.Image, disk bool, damage stri
 			o.try(f.name, "%s has no signature of it", filepath.Base(p.path))
 			continue
 		}
+		before := len(o.order)
 		img, err := f.guarded(p)
 		if err == nil {
 			return img, f.disk, "", nil
 		}
 		var bad *imaging.FormatError
 		if !errors.As(err, &bad) {
+			return nil, false, "", err
+		}
+		if err := o.rewind(before); err != nil {
 			return nil, false, "", err
 		}
 		o.try(f.name, "%v", err)

@@ -61,6 +61,17 @@ func (o *opening) Forget(name string) error {
 	return f.Close()
 }
 
+// rewind closes what was opened after the first n files.
+func (o *opening) rewind(n int) error {
+	var errs []error
+	for _, path := range o.order[n:] {
+		errs = append(errs, o.files[path].Close())
+		delete(o.files, path)
+	}
+	o.order = o.order[:n]
+	return errors.Join(errs...)
+}
+
 func (o *opening) close() error {
 	var errs []error
 	for _, path := range o.order {
