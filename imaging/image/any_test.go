@@ -11,13 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
-	"testing"
-
 	"snapcase/imaging"
 	"snapcase/imaging/image"
 	"snapcase/imaging/image/container/containertest"
 	"snapcase/imaging/image/zst"
+	"strings"
+	"testing"
 )
 
 var _ imaging.Source = (*image.Container)(nil)

@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
-	"testing"
-
 	"snapcase/imaging/image"
 	"snapcase/imaging/image/container/containertest"
+	"strings"
+	"testing"
 )
 
 // The content tells the format, whatever the name is.

@@ -3,9 +3,8 @@ package container
 import (
 	"fmt"
 	"slices"
-	"sync"
-
 	"snapcase/imaging"
+	"sync"
 )
 
 // Range is bytes of an image that are not what was imaged.

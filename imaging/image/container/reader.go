@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"snapcase/imaging"
 	"sync"
 	"sync/atomic"
-
-	"snapcase/imaging"
 )
 
 const (

@@ -49,7 +49,6 @@ import (
 	"fmt"
 	"hash/adler32"
 	"slices"
-
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
 )

@@ -4,10 +4,9 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"snapcase/imaging/image/container"
 	"strings"
 	"unicode/utf16"
-
-	"snapcase/imaging/image/container"
 )
 
 const (

@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"snapcase/imaging/image/container"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
-
-	"snapcase/imaging/image/container"
 )
 
 const (

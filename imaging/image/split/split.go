@@ -28,11 +28,10 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
-
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
+	"strconv"
+	"strings"
 )
 
 const format = "split"

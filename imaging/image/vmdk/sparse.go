@@ -3,7 +3,6 @@ package vmdk
 import (
 	"errors"
 	"fmt"
-
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
 )

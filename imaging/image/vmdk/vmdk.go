@@ -43,10 +43,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
-
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
+	"strings"
 )
 
 const (

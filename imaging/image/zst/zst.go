@@ -30,12 +30,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"snapcase/imaging"
+	"snapcase/imaging/image/container"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
-
-	"snapcase/imaging"
-	"snapcase/imaging/image/container"
 )
 
 const (
