@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"snapcase/imaging/image"
 	"snapcase/imaging/image/container/containertest"
@@ -175,6 +176,22 @@ func TestOpenAnyRefuses(t *testing.T) {
 	c := openAny(t, put(t, dir, "empty", nil))
 	if c.Size() != 0 || c.Format != "raw" {
 		t.Errorf("%d bytes of %s", c.Size(), c.Format)
+	}
+}
+
+// A device is what it is, whatever its first sector looks like.
+func TestOpenAnyDevice(t *testing.T) {
+	want := containertest.Disk(1 << 20)
+	copy(want, "QFI\xfb\x00\x00\x00\x03")
+	out, err := exec.Command("losetup", "--read-only", "--show", "-f", put(t, t.TempDir(), "disk.raw", want)).Output()
+	if err != nil {
+		t.Skip("needs root and loop devices")
+	}
+	dev := strings.TrimSpace(string(out))
+	defer exec.Command("losetup", "-d", dev).Run()
+	c := sound(t, dev, "raw", want)
+	if !c.Device || c.SectorSize != 512 {
+		t.Errorf("device %v, sector %d", c.Device, c.SectorSize)
 	}
 }
 

@@ -146,6 +146,7 @@ type disk struct {
 	gaps     *container.Gaps
 	errors   []sectors // of error2
 	fields   map[string]string
+	headers  int      // sections read
 	at       *segment // that is read now
 }
 

@@ -213,6 +213,22 @@ func TestRedundantDirectory(t *testing.T) {
 	containertest.Same(t, open(t, b, nil), disk)
 }
 
+// A directory that was wiped: the copy has the grains, and they are listed.
+func TestWipedDirectory(t *testing.T) {
+	disk := containertest.Disk(256 << 10)
+	b := sparse(disk)
+	dir := le.Uint64(b[56:]) * 512
+	clear(b[dir : dir+512])
+	img := open(t, b, nil)
+	got := make([]byte, len(disk))
+	if _, err := img.ReadAt(got, 0); err != nil || !bytes.Equal(got, disk) {
+		t.Errorf("%v, or bytes differ", err)
+	}
+	if gaps := img.Gaps(); len(gaps) == 0 || !strings.Contains(gaps[0].Reason, "only the copy") {
+		t.Errorf("gaps %v", gaps)
+	}
+}
+
 func TestBroken(t *testing.T) {
 	disk := containertest.Disk(200 << 10)
 	for _, whole := range [][]byte{stream(disk), sparse(disk)} {
