@@ -24,7 +24,8 @@ func TestFind(t *testing.T) {
 		{"d.raw.00", "d.raw.01", "0 1", false},
 		{"d.vmdk", "d.qcow", "", false},
 		{"d.raw", "d.img", "", false},
-		{"r.2024", "r.2025", "", true},
+		{"r.2024", "r.2025", "", false},
+		{"d.5", "d.80", "", true},
 		{"d.001", "", "", false},
 		{"d", "e", "", false},
 		{".001", ".002", "", false},
@@ -89,6 +90,25 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	containertest.Same(t, img, disk)
+}
+
+// Two whole disks with numbers for names look like pieces; it is said.
+func TestDisksOfTheirOwn(t *testing.T) {
+	disk := make([]byte, 4096)
+	for _, at := range []int{0, 2048} {
+		disk[at+450], disk[at+458], disk[at+510], disk[at+511] = 0x83, 1, 0x55, 0xaa
+	}
+	img, err := split.Open(pieces(disk, 2048, nil))
+	if err != nil || len(img.Damage) != 1 || !strings.Contains(img.Damage[0], "d.002 begins with a partition table") {
+		t.Errorf("%v, %q", err, img.Damage)
+	}
+	if img, err = split.Open(pieces(disk, 1024, nil)); err != nil || len(img.Damage) != 1 {
+		t.Errorf("%v, %q", err, img.Damage)
+	}
+	disk[2048+446] = 1 // the code of a boot sector, not a table
+	if img, err = split.Open(pieces(disk, 2048, nil)); err != nil || len(img.Damage) != 0 {
+		t.Errorf("%v, %q", err, img.Damage)
+	}
 }
 
 // Sizes that no cut makes are refused.
