@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"snapcase/imaging"
 	"snapcase/imaging/image"
 	"snapcase/imaging/image/container/containertest"
@@ -90,6 +91,10 @@ func TestEWFAgainstTools(t *testing.T) {
 					c := sound(t, files[0], "ewf", want)
 					if len(c.Segments) != len(files) || split != "" && level == "none" && len(files) < 3 {
 						t.Errorf("segments %v of %v", c.Segments, files)
+					}
+					last := openAny(t, files[len(files)-1])
+					if !slices.Equal(last.Segments, c.Segments) {
+						t.Errorf("by the last segment: %v", last.Segments)
 					}
 					if c.Stored["md5"] == "" {
 						t.Errorf("stored %v, header %q", c.Stored, c.Header)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
 	"snapcase/imaging/image/ewf"
@@ -165,7 +166,7 @@ func openEWF(p *probe) (*container.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	mine := filepath.Base(p.path)
+	mine, own := filepath.Base(p.path), len(p.o.order)-1
 	for _, name := range ewf.SegmentNames(names, mine) {
 		if name == mine {
 			continue
@@ -182,5 +183,6 @@ func openEWF(p *probe) (*container.Image, error) {
 		}
 		segments = append(segments, ewf.Segment{Name: name, Source: src})
 	}
+	slices.Sort(p.o.order[own:]) // E01, …, E99, EAA, …
 	return ewf.Open(segments)
 }
