@@ -195,6 +195,16 @@ func TestOpenAnyDevice(t *testing.T) {
 	}
 }
 
+func TestNested(t *testing.T) {
+	want := containertest.Disk(100_000)
+	b := compress(t, compress(t, compress(t, want)))
+	sound(t, put(t, t.TempDir(), "disk", b), "zst in zst in zst", want)
+	var no *image.UnsupportedError
+	if _, err := image.OpenAny(put(t, t.TempDir(), "disk", compress(t, compress(t, b)))); !errors.As(err, &no) {
+		t.Errorf("%v", err)
+	}
+}
+
 // The corpus, where there is one: the disks must have the hashes of its truth.
 func TestCorpus(t *testing.T) {
 	root := os.Getenv("SNAPCASE_CORPUS")
