@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strings"
-
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
 	"snapcase/imaging/image/split"
+	"strings"
 )
 
 // Range is bytes of an image that are not as they were imaged, and why.
@@ -123,7 +122,10 @@ func (o *opening) layers(path string) (*stack, error) {
 		l.images = append(l.images, joined)
 	}
 	const most = 4 // containers within one another
-	for range most {
+	for depth := 0; ; depth++ {
+		if depth == most {
+			return nil, container.Unsupported("image", "%d or more containers lie within one another", most)
+		}
 		p, err := newProbe(o, path, src, src == imaging.Source(f))
 		if err != nil {
 			return nil, err
@@ -154,7 +156,8 @@ func (o *opening) layers(path string) (*stack, error) {
 func (o *opening) join(path string, l *stack) (*container.Image, error) {
 	names, err := o.Names()
 	if err != nil {
-		return nil, err
+		o.names = []string{}
+		l.damage = append(l.damage, fmt.Sprintf("the folder cannot be listed, and further pieces are not found: %v", err))
 	}
 	if mine := filepath.Base(path); !slices.Contains(names, mine) { // a link
 		names = append(slices.Clone(names), mine)

@@ -2,18 +2,22 @@ package image_test
 
 import (
 	"bytes"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
-	"testing"
-
+	"slices"
 	"snapcase/imaging"
 	"snapcase/imaging/image"
 	"snapcase/imaging/image/container/containertest"
 	"snapcase/imaging/image/zst"
+	"strings"
+	"testing"
 )
 
 var _ imaging.Source = (*image.Container)(nil)
@@ -87,6 +91,10 @@ func TestEWFAgainstTools(t *testing.T) {
 					c := sound(t, files[0], "ewf", want)
 					if len(c.Segments) != len(files) || split != "" && level == "none" && len(files) < 3 {
 						t.Errorf("segments %v of %v", c.Segments, files)
+					}
+					last := openAny(t, files[len(files)-1])
+					if !slices.Equal(last.Segments, c.Segments) {
+						t.Errorf("by the last segment: %v", last.Segments)
 					}
 					if c.Stored["md5"] == "" {
 						t.Errorf("stored %v, header %q", c.Stored, c.Header)
@@ -314,4 +322,22 @@ func TestZstAgainstTools(t *testing.T) {
 	if _, err := image.OpenAny(plain + ".zst"); !errors.As(err, &no) || !strings.Contains(err.Error(), "seek table") {
 		t.Errorf("a plain zstd file: %v", err)
 	}
+}
+
+func hash(t *testing.T, c *image.Container) string {
+	t.Helper()
+	h := sha256.New()
+	if _, err := io.Copy(h, io.NewSectionReader(c, 0, c.Size())); err != nil {
+		t.Fatal(err)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func hashMD5(t *testing.T, c *image.Container) string {
+	t.Helper()
+	h := md5.New()
+	if _, err := io.Copy(h, io.NewSectionReader(c, 0, c.Size())); err != nil {
+		t.Fatal(err)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-
+	"slices"
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
 	"snapcase/imaging/image/ewf"
@@ -124,12 +124,16 @@ func (o *opening) detect(p *probe) (img *container.Image, disk bool, damage stri
 			o.try(f.name, "%s has no signature of it", filepath.Base(p.path))
 			continue
 		}
+		before := len(o.order)
 		img, err := f.guarded(p)
 		if err == nil {
 			return img, f.disk, "", nil
 		}
 		var bad *imaging.FormatError
 		if !errors.As(err, &bad) {
+			return nil, false, "", err
+		}
+		if err := o.rewind(before); err != nil {
 			return nil, false, "", err
 		}
 		o.try(f.name, "%v", err)
@@ -162,7 +166,7 @@ func openEWF(p *probe) (*container.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	mine := filepath.Base(p.path)
+	mine, own := filepath.Base(p.path), len(p.o.order)-1
 	for _, name := range ewf.SegmentNames(names, mine) {
 		if name == mine {
 			continue
@@ -179,5 +183,6 @@ func openEWF(p *probe) (*container.Image, error) {
 		}
 		segments = append(segments, ewf.Segment{Name: name, Source: src})
 	}
+	slices.Sort(p.o.order[own:]) // E01, …, E99, EAA, …
 	return ewf.Open(segments)
 }

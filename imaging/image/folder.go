@@ -6,10 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
-
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
+	"strings"
 )
 
 // mostDepth bounds how many containers stand upon one another as parents.
@@ -59,6 +58,17 @@ func (o *opening) Forget(name string) error {
 	delete(o.files, path)
 	o.order = slices.DeleteFunc(o.order, func(p string) bool { return p == path })
 	return f.Close()
+}
+
+// rewind closes what was opened after the first n files.
+func (o *opening) rewind(n int) error {
+	var errs []error
+	for _, path := range o.order[n:] {
+		errs = append(errs, o.files[path].Close())
+		delete(o.files, path)
+	}
+	o.order = o.order[:n]
+	return errors.Join(errs...)
 }
 
 func (o *opening) close() error {

@@ -8,9 +8,26 @@
 // A sparse copy leaves out aligned runs of zeros of 64 KiB and more: they are
 // holes, which read as zeros and take no room.
 //
-// What it does not do: it reads no container (E01, qcow2, VMDK, VHD, split
-// files): such a file is opened as the bytes that it is. It does not retry
-// and does not replace what a device cannot read; the error comes back.
+// # Containers
+//
+// OpenAny opens an image in whatever it lies in, by its content: raw, split raw,
+// E01, qcow2, VMDK, VHD, VHDX and seekable zstd, each read by a package of its
+// own below this one. The order is: pieces are joined, then the signature at the
+// start decides, then the one at the end. Within a split or zstd file another
+// container may lie; a disk that was unpacked from E01, qcow2, VMDK, VHD or VHDX
+// is a disk, whatever its first bytes look like.
+//
+//	c, err := image.OpenAny("disk.E01") // opens disk.E02 and on too
+//	c.Format, c.Segments                // "ewf", the paths
+//	c.Stored["md5"], c.Header           // what the image says of itself
+//	c.ReadAt(p, 0)                      // the disk
+//	c.Gaps(), c.Damage                  // what is not as it was imaged
+//
+// Parents, backing files and extents that an image names are opened only from
+// the folder of the image, and only if they are regular files.
+//
+// What it does not do: Open reads no container and gives the bytes as they are.
+// Neither retries nor replaces what a device cannot read: the error comes back.
 package image
 
 import (

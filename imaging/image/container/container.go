@@ -38,7 +38,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-
 	"snapcase/imaging"
 )
 

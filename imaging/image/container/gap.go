@@ -3,9 +3,8 @@ package container
 import (
 	"fmt"
 	"slices"
-	"sync"
-
 	"snapcase/imaging"
+	"sync"
 )
 
 // Range is bytes of an image that are not what was imaged.
@@ -85,7 +84,7 @@ func (g *Gaps) fill(off, end int64, reason string) {
 			}
 		}
 		i = g.insert(i, Range{Offset: off, Length: stop - off, Reason: reason})
-		off = stop
+		off = g.list[i-1].end() // it may have taken its neighbour in
 	}
 }
 

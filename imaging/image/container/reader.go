@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"snapcase/imaging"
 	"sync"
 	"sync/atomic"
-
-	"snapcase/imaging"
 )
 
 const (
@@ -16,7 +15,9 @@ const (
 	ahead      = 1 << 20 // how far is unpacked before it is asked for
 )
 
-// Span says where the bytes of an image from some offset on are.
+// Span says where the bytes of an image from some offset on are. A Reason makes
+// them a gap: with From they are given all the same, since they may be right,
+// else they are zeros. What is wrong with a packed piece, Unpack says.
 type Span struct {
 	Length int64          // for how many bytes the answer holds, at least 1
 	From   imaging.Source // plain: the bytes are in From, at At; a pointer
@@ -111,7 +112,7 @@ func (r *Reader) read(p []byte, off int64) (int, error) {
 			if s.Reason != "" {
 				r.gaps.Add(now.off, int64(n), s.Reason)
 			}
-		case plain.From == s.From && plain.At+int64(len(plain.dst)) == s.At && plain.off+int64(len(plain.dst)) == now.off:
+		case plain.From == s.From && plain.Reason == s.Reason && plain.At+int64(len(plain.dst)) == s.At && plain.off+int64(len(plain.dst)) == now.off:
 			plain.dst = p[int(plain.off-off):at]
 		default:
 			if err := r.plain(plain); err != nil {
@@ -159,6 +160,9 @@ func (r *Reader) plain(s piece) error {
 			err = io.ErrUnexpectedEOF
 		}
 		return fmt.Errorf("read image at %d: %w", s.off+int64(n), err)
+	}
+	if s.Reason != "" {
+		r.gaps.Add(s.off, have, s.Reason)
 	}
 	for _, g := range GapsIn(s.From, s.At, have) {
 		r.gaps.Add(s.off+g.Offset-s.At, g.Length, g.Reason)

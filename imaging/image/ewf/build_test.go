@@ -7,9 +7,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/adler32"
-	"testing"
-
 	"snapcase/imaging/image/ewf"
+	"testing"
 )
 
 var le = binary.LittleEndian

@@ -49,7 +49,6 @@ import (
 	"fmt"
 	"hash/adler32"
 	"slices"
-
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
 )
@@ -147,6 +146,7 @@ type disk struct {
 	gaps     *container.Gaps
 	errors   []sectors // of error2
 	fields   map[string]string
+	headers  int      // sections read
 	at       *segment // that is read now
 }
 

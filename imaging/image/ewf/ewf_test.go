@@ -6,13 +6,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"slices"
-	"strings"
-	"testing"
-
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
 	"snapcase/imaging/image/container/containertest"
 	"snapcase/imaging/image/ewf"
+	"strings"
+	"testing"
 )
 
 var _ imaging.Source = (*container.Image)(nil)
@@ -181,6 +180,83 @@ func FuzzOpen(f *testing.F) {
 		img, err := ewf.Open([]ewf.Segment{{Name: "one", Source: bytes.NewReader(one)}, {Name: "two", Source: bytes.NewReader(two)}})
 		containertest.Exercise(t, img, err)
 	})
+}
+
+// virtual is a file of zeros but for some parts.
+type virtual struct {
+	size  int64
+	parts map[int64][]byte
+}
+
+func (v virtual) Size() int64 { return v.size }
+
+func (v virtual) ReadAt(p []byte, off int64) (int, error) {
+	n := int(min(int64(len(p)), v.size-off))
+	clear(p[:n])
+	for at, b := range v.parts {
+		if from, to := max(at, off), min(at+int64(len(b)), off+int64(n)); from < to {
+			copy(p[from-off:to-off], b[from-at:to-at])
+		}
+	}
+	return n, nil
+}
+
+// A table whose offsets pass 2 GiB uses the highest bit for them.
+func TestTableOver2GiB(t *testing.T) {
+	const sectors, chunks = 32768, 135
+	const size = sectors * 512 // 16 MiB
+	v := make([]byte, 1048)
+	le.PutUint32(v[4:], chunks)
+	le.PutUint32(v[8:], sectors)
+	le.PutUint32(v[12:], 512)
+	le.PutUint64(v[16:], chunks*sectors)
+	start := add([]byte("EVF\x09\x0d\x0a\xff\x00\x01\x01\x00\x00\x00"), "volume", sum(v))
+	file := virtual{parts: map[int64][]byte{0: start}}
+	at := int64(len(start))
+	end := at + 76 + chunks*(size+4)
+	d := make([]byte, 72)
+	copy(d, "sectors")
+	le.PutUint64(d[16:], uint64(end))
+	le.PutUint64(d[24:], uint64(end-at))
+	file.parts[at] = sum(d)
+	at += 76
+	var entries []byte
+	one := make([]byte, size, size+4)
+	for i := range int64(chunks) {
+		b := make([]byte, 4)
+		le.PutUint32(b, uint32(i))
+		file.parts[at+i*(size+4)] = b // the first bytes of chunk i are its number
+		copy(one, b)
+		file.parts[at+i*(size+4)+size] = bytes.Clone(sum(one)[size:])
+		entries = le.AppendUint32(entries, uint32(at+i*(size+4)))
+	}
+	head := make([]byte, 20)
+	le.PutUint32(head, chunks)
+	body := append(sum(head), sum(entries)...)
+	d = make([]byte, 72)
+	copy(d, "table")
+	le.PutUint64(d[16:], uint64(end)+76+uint64(len(body)))
+	le.PutUint64(d[24:], 76+uint64(len(body)))
+	file.parts[end] = append(sum(d), body...)
+	end += 76 + int64(len(body))
+	d = make([]byte, 72)
+	copy(d, "done")
+	le.PutUint64(d[16:], uint64(end))
+	file.parts[end] = sum(d)
+	file.size = end + 76
+	img, err := ewf.Open([]ewf.Segment{{Name: "big.E01", Source: file}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range []int64{0, 1, 126, 127, 128, 129, chunks - 1} {
+		p := make([]byte, 4)
+		if _, err := img.ReadAt(p, i*size); err != nil || le.Uint32(p) != uint32(i) {
+			t.Errorf("chunk %d: %v, %v", i, p, err)
+		}
+	}
+	if len(img.Gaps()) > 0 || len(img.Damage) > 0 {
+		t.Errorf("gaps %v, damage %q", img.Gaps(), img.Damage)
+	}
 }
 
 // FuzzFields keeps the checksums right, so that what they guard is reached.

@@ -4,15 +4,17 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"snapcase/imaging/image/container"
 	"strings"
 	"unicode/utf16"
-
-	"snapcase/imaging/image/container"
 )
 
 const (
 	volumeSize = 1052
 	smartSize  = 94 // the older form, in S01
+
+	mostErrors  = 1 << 20 // ranges in error2
+	mostHeaders = 16      // header sections that are read
 )
 
 // sectors are those of error2: count sectors from first.
@@ -116,6 +118,9 @@ func (d *disk) badSectors(b []byte) string {
 		reason = "its entries fail their checksum; they are listed all the same"
 	}
 	for ; n > 0; n, rows = n-1, rows[8:] {
+		if len(d.errors) >= mostErrors {
+			return fmt.Sprintf("there are more than %d ranges of sectors that could not be read: no more are listed", mostErrors)
+		}
 		d.errors = append(d.errors, sectors{int64(le.Uint32(rows)), int64(le.Uint32(rows[4:]))})
 	}
 	return reason
@@ -123,6 +128,9 @@ func (d *disk) badSectors(b []byte) string {
 
 // header keeps the values of a header, the longest account of each.
 func (d *disk) header(kind string, b []byte) string {
+	if d.headers++; d.headers > mostHeaders {
+		return ""
+	}
 	text := make([]byte, 1<<20)
 	if err := container.InflateZlib(text, b); err != nil {
 		// It ends before a megabyte, as it should: what came out is the text.

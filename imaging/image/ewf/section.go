@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
-
 	"snapcase/imaging/image/container"
 )
 

@@ -4,9 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/adler32"
-	"sync"
-
 	"snapcase/imaging/image/container"
+	"sync"
 )
 
 const compressed = 1 << 31

@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"snapcase/imaging/image/container"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
-
-	"snapcase/imaging/image/container"
 )
 
 const (
@@ -141,14 +140,16 @@ func (d *disk) Unpack(key int64, dst []byte) (string, error) {
 	} else if err = container.Inflate(dst, b); errors.Is(err, container.ErrLong) {
 		err = nil // QEMU takes a cluster and asks for no more
 	}
-	if err == nil {
-		return "", nil
+	below := container.GapsIn(d.src, off, n)
+	switch {
+	case err != nil && len(below) > 0:
+		return fmt.Sprintf("the compressed cluster at byte %d is damaged: %v: %s", off, err, below[0].Reason), nil
+	case err != nil:
+		return fmt.Sprintf("the compressed cluster at byte %d is damaged: %v", off, err), nil
+	case len(below) > 0: // there is no checksum that would clear it
+		return fmt.Sprintf("the compressed cluster at byte %d lies in a gap: %s", off, below[0].Reason), nil
 	}
-	reason := fmt.Sprintf("the compressed cluster at byte %d is damaged: %v", off, err)
-	if g := container.GapsIn(d.src, off, n); len(g) > 0 {
-		reason += ": " + g[0].Reason
-	}
-	return reason, nil
+	return "", nil
 }
 
 var decoders = sync.Pool{New: func() any {

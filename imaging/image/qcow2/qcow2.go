@@ -36,10 +36,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
-
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
+	"strings"
 )
 
 const format = "qcow2"

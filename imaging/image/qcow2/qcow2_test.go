@@ -5,15 +5,14 @@ import (
 	"compress/flate"
 	"encoding/binary"
 	"errors"
-	"strings"
-	"testing"
-
-	"github.com/klauspost/compress/zstd"
-
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
 	"snapcase/imaging/image/container/containertest"
 	"snapcase/imaging/image/qcow2"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 var be = binary.BigEndian

@@ -28,11 +28,10 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
-
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
+	"strconv"
+	"strings"
 )
 
 const format = "split"
@@ -72,7 +71,7 @@ func Find(names []string, name string) (pieces []Piece, reason string, doubt boo
 	// Words and years look like pieces too: disk.vmdk and disk.qcow, report.2024.
 	loose := mine.width == 1 || pieces[0].Number != first
 	if count > mostPieces || loose && missing >= len(pieces) {
-		return nil, fmt.Sprintf("%d files beside it have a number and %d would be missing between them: they are not taken as pieces", len(pieces), missing), !mine.letters
+		return nil, fmt.Sprintf("%d files beside it have a number and %d would be missing between them: they are not taken as pieces", len(pieces), missing), !mine.letters && pieces[0].Number < 10
 	}
 	return fill(pieces, first, count), "", false
 }
@@ -153,8 +152,49 @@ func Open(pieces []Piece) (*container.Image, error) {
 			gaps.Add(at+have, piece-have, why)
 		}
 	}
+	if err := separate(img, pieces); err != nil {
+		return nil, err
+	}
 	img.Reader = container.NewReader(total, j, gaps)
 	return img, nil
+}
+
+// separate notes when a piece behind the first begins with a partition table as
+// the first does: then the files may be disks of their own.
+func separate(img *container.Image, pieces []Piece) error {
+	for i, p := range pieces {
+		if p.Source == nil || p.Source.Size() < 512 {
+			if i == 0 {
+				return nil
+			}
+			continue
+		}
+		var b [512]byte
+		if err := container.ReadFull(p.Source, b[:], 0); err != nil {
+			return err
+		}
+		table := partitioned(b[:])
+		if i == 0 && !table {
+			return nil
+		}
+		if i > 0 && table {
+			img.Note("%s begins with a partition table of its own: the files may be disks of their own, not pieces of one", p.Name)
+		}
+	}
+	return nil
+}
+
+// partitioned says whether a first sector has an MBR: each status is 0 or 80,
+// and some entry has a type and a size.
+func partitioned(b []byte) bool {
+	used := false
+	for e := b[446:510]; len(e) > 0; e = e[16:] {
+		if e[0]&0x7f != 0 {
+			return false
+		}
+		used = used || e[4] != 0 && (e[12]|e[13]|e[14]|e[15]) != 0
+	}
+	return used && b[510] == 0x55 && b[511] == 0xaa
 }
 
 // size is that of most pieces but the last, the larger one where two are as

@@ -2,7 +2,6 @@ package vhd
 
 import (
 	"math/bits"
-
 	"snapcase/imaging/image/container"
 )
 

@@ -38,11 +38,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
-	"unicode/utf16"
-
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
+	"strings"
+	"unicode/utf16"
 )
 
 const (

@@ -32,11 +32,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/crc32"
-	"strings"
-	"unicode/utf16"
-
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
+	"strings"
+	"unicode/utf16"
 )
 
 const (

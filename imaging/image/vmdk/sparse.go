@@ -3,7 +3,6 @@ package vmdk
 import (
 	"errors"
 	"fmt"
-
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
 )
@@ -139,32 +138,49 @@ func (s *sparse) entry(table, i int64) (e uint32, reason string, err error) {
 	return le.Uint32(b[:]), reason, err
 }
 
+// found is the entry of a grain.
+type found struct {
+	entry  uint32
+	whole  bool   // no table is there: the answer holds for all the grains of it
+	reason string // why the entry cannot be trusted
+}
+
 // grainAt finds the entry of a grain. A directory or table that cannot be read
-// is replaced by its copy. When whole is set no table is there, and the answer
-// holds for all the grains of it.
-func (s *sparse) grainAt(n int64) (e uint32, whole bool, reason string, err error) {
-	for _, dir := range []int64{s.dir, s.copy} {
-		if dir == 0 {
-			continue
-		}
-		var table uint32
-		var why string
-		if table, why, err = s.entry(dir, n/s.perTable); err == nil && why == "" {
-			if table == 0 {
-				return 0, true, "", nil
-			}
-			if e, why, err = s.entry(int64(table)*sectorSize, n%s.perTable); err == nil && why == "" {
-				return e, false, "", nil
-			}
-		}
-		if err != nil {
-			return 0, false, "", err
-		}
-		if reason == "" {
-			reason = why
-		}
+// is replaced by its copy. Where only the copy has the grain, it is used and
+// listed: one of the two is wrong.
+func (s *sparse) grainAt(n int64) (found, error) {
+	first, err := s.lookUp(s.dir, n)
+	if err != nil || s.copy == 0 || first.reason == "" && first.entry != 0 {
+		return first, err
 	}
-	return 0, false, reason, nil
+	second, err := s.lookUp(s.copy, n)
+	switch {
+	case err != nil || second.reason != "":
+		return first, err
+	case first.reason != "":
+		return second, nil
+	case second.entry > 1:
+		second.reason = "only the copy of the grain directory has this grain"
+		return second, nil
+	}
+	first.whole = first.whole && second.whole
+	return first, nil
+}
+
+// lookUp finds the entry of a grain by one directory.
+func (s *sparse) lookUp(dir, n int64) (f found, err error) {
+	if dir == 0 {
+		return found{reason: "the grain directory lies past the end of the file"}, nil
+	}
+	var table uint32
+	if table, f.reason, err = s.entry(dir, n/s.perTable); err != nil || f.reason != "" {
+		return f, err
+	}
+	if table == 0 {
+		return found{whole: true}, nil
+	}
+	f.entry, f.reason, err = s.entry(int64(table)*sectorSize, n%s.perTable)
+	return f, err
 }
 
 // find says where the bytes of the extent from off are, and whether they are
@@ -178,19 +194,20 @@ func (s *sparse) find(off int64) (span container.Span, here bool, err error) {
 	if s.walked != nil {
 		return s.walked.find(s, n, in, span)
 	}
-	e, whole, reason, err := s.grainAt(n)
+	f, err := s.grainAt(n)
+	e := f.entry
+	span.Reason = f.reason
 	switch {
-	case err != nil || reason != "":
-		span.Reason = reason
+	case err != nil || f.reason != "" && e == 0:
 		return span, true, err
-	case whole:
+	case f.whole:
 		span.Length = (n/s.perTable+1)*s.perTable*s.grain - off
 		return span, false, nil
 	case e == 0:
 		return span, false, nil
 	case e == 1 && s.flags&flagZeroGrain != 0:
 		return span, true, nil
-	case s.flags&flagCompressed != 0:
+	case s.flags&flagCompressed != 0: // the marker will tell
 		return s.packed(n, in, span), true, nil
 	}
 	span.From, span.At = s.src, int64(e)*sectorSize+in
@@ -210,9 +227,13 @@ func (s *sparse) unpack(key int64, dst []byte) (string, error) {
 	var err error
 	if s.walked != nil {
 		e = s.walked.sector(n)
-	} else if e, _, _, err = s.grainAt(n); err != nil {
-		clear(dst)
-		return "", err
+	} else {
+		var f found
+		if f, err = s.grainAt(n); err != nil {
+			clear(dst)
+			return "", err
+		}
+		e = f.entry
 	}
 	at := int64(e) * sectorSize
 	head := int64(0)

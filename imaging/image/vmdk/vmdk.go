@@ -43,10 +43,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
-
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
+	"strings"
 )
 
 const (
@@ -90,7 +89,7 @@ type disk struct {
 	gaps    []container.Range
 	parent  *container.Image
 	pages   *container.Pages
-	files   int
+	opened  map[string]*sparse
 }
 
 // extent is bytes of the disk from start to end.
@@ -237,8 +236,7 @@ func (d *disk) openExtent(line extentLine, e *extent) error {
 		}
 		return nil
 	}
-	d.files++
-	s, err := openSparse(src, d.pages.Of(src, d.files), d.img)
+	s, err := d.openSparse(base(line.name), src)
 	var broken *imaging.FormatError
 	if errors.As(err, &broken) {
 		e.missing = fmt.Sprintf("extent %q: %v", line.name, err)
@@ -252,6 +250,22 @@ func (d *disk) openExtent(line extentLine, e *extent) error {
 	}
 	e.sparse = s
 	return nil
+}
+
+// openSparse opens a file once, however many lines name it.
+func (d *disk) openSparse(name string, src imaging.Source) (*sparse, error) {
+	if s := d.opened[name]; s != nil {
+		return s, nil
+	}
+	s, err := openSparse(src, d.pages.Of(src, len(d.opened)+1), d.img)
+	if err != nil {
+		return nil, err
+	}
+	if d.opened == nil {
+		d.opened = map[string]*sparse{}
+	}
+	d.opened[name] = s
+	return s, nil
 }
 
 // openParent opens what the disk stands upon.

@@ -6,13 +6,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
-	"testing"
-
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
 	"snapcase/imaging/image/container/containertest"
 	"snapcase/imaging/image/vmdk"
+	"strings"
+	"testing"
 )
 
 var le = binary.LittleEndian
@@ -212,6 +211,22 @@ func TestRedundantDirectory(t *testing.T) {
 		le.PutUint32(b[dir+4*uint64(i):], 1<<30)
 	}
 	containertest.Same(t, open(t, b, nil), disk)
+}
+
+// A directory that was wiped: the copy has the grains, and they are listed.
+func TestWipedDirectory(t *testing.T) {
+	disk := containertest.Disk(256 << 10)
+	b := sparse(disk)
+	dir := le.Uint64(b[56:]) * 512
+	clear(b[dir : dir+512])
+	img := open(t, b, nil)
+	got := make([]byte, len(disk))
+	if _, err := img.ReadAt(got, 0); err != nil || !bytes.Equal(got, disk) {
+		t.Errorf("%v, or bytes differ", err)
+	}
+	if gaps := img.Gaps(); len(gaps) == 0 || !strings.Contains(gaps[0].Reason, "only the copy") {
+		t.Errorf("gaps %v", gaps)
+	}
 }
 
 func TestBroken(t *testing.T) {

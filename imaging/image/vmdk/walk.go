@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-
 	"snapcase/imaging/image/container"
 )
 
@@ -15,6 +14,9 @@ type walk struct {
 	reach  int64    // behind the last grain, bytes of the extent
 	why    string   // there is nothing behind reach
 }
+
+// mostGrains bounds the memory of a walk: 2 TiB of disk in grains of 64 KiB.
+const mostGrains = 1 << 25
 
 type placed struct{ grain, sector uint32 }
 
@@ -59,7 +61,7 @@ func (s *sparse) marker(w *walk, at int64, value uint64, size int64, kind uint32
 	if size > 2*s.grain || value%perGrain != 0 || value >= uint64(s.size/sectorSize) || value/perGrain > 1<<32-1 || at/sectorSize > 1<<32-1 {
 		return 0, false
 	}
-	if at+12+size > s.src.Size() {
+	if at+12+size > s.src.Size() || len(w.grains) >= mostGrains {
 		return 0, false
 	}
 	g := placed{uint32(value / perGrain), uint32(at / sectorSize)}

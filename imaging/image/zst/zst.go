@@ -30,12 +30,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"snapcase/imaging"
+	"snapcase/imaging/image/container"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
-
-	"snapcase/imaging"
-	"snapcase/imaging/image/container"
 )
 
 const (
@@ -241,14 +240,16 @@ func (f *file) Unpack(key int64, dst []byte) (string, error) {
 	if bad == nil && f.width == 12 && uint32(xxh64(dst)) != r.sum {
 		bad = fmt.Errorf("it fails the checksum of the seek table")
 	}
-	if bad == nil {
-		return "", nil
+	below := container.GapsIn(f.src, r.packed, r.packedSize)
+	switch {
+	case bad != nil && len(below) > 0:
+		return fmt.Sprintf("%s is damaged: %v: %s", where, bad, below[0].Reason), nil
+	case bad != nil:
+		return fmt.Sprintf("%s is damaged: %v", where, bad), nil
+	case len(below) > 0:
+		return fmt.Sprintf("%s lies in a gap: %s", where, below[0].Reason), nil
 	}
-	reason := fmt.Sprintf("%s is damaged: %v", where, bad)
-	if g := container.GapsIn(f.src, r.packed, r.packedSize); len(g) > 0 {
-		reason += ": " + g[0].Reason
-	}
-	return reason, nil
+	return "", nil
 }
 
 var decoder = sync.OnceValues(func() (*zstd.Decoder, error) {

@@ -5,14 +5,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"snapcase/imaging/image/container"
+	"snapcase/imaging/image/container/containertest"
+	"snapcase/imaging/image/zst"
 	"strings"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
-
-	"snapcase/imaging/image/container"
-	"snapcase/imaging/image/container/containertest"
-	"snapcase/imaging/image/zst"
 )
 
 var le = binary.LittleEndian
