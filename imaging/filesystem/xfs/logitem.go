@@ -66,6 +66,7 @@ func (j *journal) records(ctx context.Context, from, end int64, skip bool, use f
 	if left == 0 && skip {
 		left = j.size
 	}
+	wasted := int64(0) // units of records that were none
 	for at := from; left > 0; {
 		if err := ctx.Err(); err != nil {
 			return false, err
@@ -75,10 +76,14 @@ func (j *journal) records(ctx context.Context, from, end int64, skip bool, use f
 			return false, err
 		}
 		if !ok || r.units > left || r.sumBad {
-			if !skip {
+			if wasted += r.units; !skip || wasted > 4*j.size {
 				return false, nil
 			}
-			at, left = (at+1)%j.size, left-1
+			step, err := j.next((at+1)%j.size, left-1)
+			if err != nil {
+				return false, err
+			}
+			at, left = (at+1+step)%j.size, left-1-step
 			continue
 		}
 		if err := use(&r); err != nil {
