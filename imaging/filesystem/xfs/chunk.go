@@ -198,12 +198,16 @@ func (t *chunkTable) find(ino uint64) (k, i int, ok bool) {
 	if !ok {
 		return 0, 0, false
 	}
-	k, exact := slices.BinarySearchFunc(t.chunks, ino, func(c chunk, ino uint64) int {
-		return cmp.Or(cmp.Compare(c.ag, ag), cmp.Compare(c.start, agino))
-	})
-	if !exact {
-		k--
+	want, lo, hi := uint64(ag)<<32|uint64(agino), 0, len(t.chunks)
+	for lo < hi { // the first chunk that begins behind the inode
+		mid := int(uint(lo+hi) / 2)
+		if c := &t.chunks[mid]; uint64(c.ag)<<32|uint64(c.start) <= want {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
 	}
+	k = lo - 1
 	if k < 0 || t.chunks[k].ag != ag || agino-t.chunks[k].start >= chunkInodes {
 		return 0, 0, false
 	}

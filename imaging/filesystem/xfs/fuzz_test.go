@@ -171,7 +171,14 @@ func FuzzLog(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := &history{inodes: map[uint64][]oldInode{}, seen: map[string]struct{}{}, latest: map[uint64]oldInode{}}
+		table, err := own.table(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		past := &pastReader{
+			fs: own, table: table, names: func(oldName) {},
+			h: &history{inodes: map[uint64][]oldInode{}, latest: map[uint64]oldInode{}},
+		}
 		r := &replayer{fs: own, cancelled: map[[2]int64]int{}, over: newOverlay(own.src)}
 		own.src = r.over
 		for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
@@ -179,7 +186,7 @@ func FuzzLog(f *testing.F) {
 				if err := r.note(tr); err != nil {
 					return err
 				}
-				if err := own.remember(h, tr); err != nil {
+				if err := past.remember(tr); err != nil {
 					return err
 				}
 				return r.apply(tr)

@@ -3,6 +3,7 @@ package xfs
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"slices"
 
 	"snapcase/imaging/filesystem"
@@ -14,18 +15,33 @@ const maxRounds = 64
 // loadPast adds the names that the log has and the directories no longer, and
 // the directories that are gone.
 func (x *index) loadPast(ctx context.Context) error {
-	var err error
-	if x.past, err = x.fs.past(ctx); err != nil {
+	var last uint64
+	var dir uint32
+	known := false
+	lost := make(map[string]struct{}) // names whose inode has no chunk
+	h, err := x.fs.readPast(ctx, func(n oldName) {
+		if !known || n.dir != last {
+			if dir, known = x.dirOf(n.dir); !known {
+				dir, known = x.addGone(n.dir), true
+			}
+			last = n.dir
+		}
+		if _, _, ok := x.find(n.ino); !ok {
+			key := fmt.Sprintf("%x %x %s", n.dir, n.ino, n.text)
+			if _, again := lost[key]; again {
+				return
+			}
+			lost[key] = struct{}{}
+		}
+		x.addNew(foundName{ino: n.ino, dir: dir, size: uint8(len(n.text)), ftype: n.ftype, flags: nameLog}, n.text)
+	})
+	if err != nil {
 		return err
 	}
-	for _, n := range x.past.names {
-		dir, ok := x.dirOf(n.dir)
-		if !ok {
-			dir = x.addGone(n.dir)
-		}
-		flags := uint8(nameLog)
-		x.addNew(foundName{ino: n.ino, dir: dir, size: uint8(len(n.text)), ftype: n.ftype, flags: flags}, []byte(n.text))
-	}
+	x.past = h
+	x.fs.pastMutex.Lock()
+	x.fs.pastKept = h
+	x.fs.pastMutex.Unlock()
 	return x.goneDirs(ctx)
 }
 

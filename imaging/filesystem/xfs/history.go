@@ -7,78 +7,93 @@ import (
 	"snapcase/imaging/filesystem"
 )
 
-// maxHistory bounds how many names and how many inodes are kept of the log.
+// maxHistory bounds how many inodes are kept of the log.
 const maxHistory = 1 << 20
 
 // history is what the whole log area, not only the part that is not yet in its
-// place, tells of the past: inodes before they were freed, names before they
-// were removed.
+// place, tells of inodes that are free now: what they were before.
 type history struct {
 	inodes map[uint64][]oldInode // of each generation the most telling version
-	names  []oldName
-	seen   map[string]struct{}
-	full   bool
-	latest map[uint64]oldInode // while reading: the last version of each inode
+	latest map[uint64]oldInode   // while reading: the last version of each inode
 }
 
 // oldInode is an inode as it once was. whole says that its data fork is too.
 type oldInode struct {
 	raw   inode
-	lsn   uint64
 	whole bool
 }
 
-// oldName is a name in a directory's block or inode.
+// oldName is a name in a directory's block or inode, as the log has it.
 type oldName struct {
 	dir, ino uint64
-	text     string
+	text     []byte // valid until the next one
 	ftype    uint8
 }
 
-// past reads the log area once.
+// past gives what the log tells of inodes; it is read once.
 func (fs *FS) past(ctx context.Context) (*history, error) {
 	fs.pastMutex.Lock()
 	defer fs.pastMutex.Unlock()
 	if fs.pastKept != nil {
 		return fs.pastKept, nil
 	}
-	h := &history{inodes: make(map[uint64][]oldInode), seen: make(map[string]struct{}), latest: make(map[uint64]oldInode)}
-	if err := fs.readPast(ctx, h); err != nil {
-		return nil, fmt.Errorf("log: %w", err)
+	h, err := fs.readPast(ctx, nil)
+	if err == nil {
+		fs.pastKept = h
 	}
-	h.seen, h.latest = nil, nil
-	fs.pastKept = h
-	return h, nil
+	return h, err
 }
 
-func (fs *FS) readPast(ctx context.Context, h *history) error {
+// readPast reads the log area and gives each name in it to names, often more
+// than once.
+func (fs *FS) readPast(ctx context.Context, names func(oldName)) (*history, error) {
+	t, err := fs.table(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &pastReader{fs: fs, table: t, names: names, h: &history{inodes: make(map[uint64][]oldInode), latest: make(map[uint64]oldInode)}}
 	j, ok := fs.journal()
 	if !ok {
-		return nil
+		return r.h, nil
 	}
 	head, ok, err := j.head()
 	if err != nil || !ok {
-		return err
+		return r.h, err
 	}
-	a := &assembler{open: make(map[uint32]*transaction), loose: true, use: func(t *transaction) error { return fs.remember(h, t) }}
+	a := &assembler{open: make(map[uint32]*transaction), loose: true, use: r.remember}
 	if _, err := j.records(ctx, head, head, true, a.add); err != nil {
-		return err
+		return nil, fmt.Errorf("log: %w", err)
 	}
-	return nil
+	r.h.latest = nil
+	return r.h, nil
+}
+
+// pastReader takes from transactions what they tell of the past.
+type pastReader struct {
+	fs    *FS
+	table *chunkTable
+	names func(oldName)
+	h     *history
 }
 
 // remember takes inodes and names from a transaction.
-func (fs *FS) remember(h *history, t *transaction) error {
+func (r *pastReader) remember(t *transaction) error {
 	for i := range t.items {
 		it := &t.items[i]
 		switch it.kind {
 		case itemInode:
+			if !r.wanted(t, it) {
+				continue
+			}
 			if v, ok := t.inode(it); ok {
-				h.inode(fs, &v, t.lsn)
+				r.inode(&v)
 			}
 		case itemBuffer:
+			if r.names == nil {
+				continue
+			}
 			if b, ok := t.buffer(it); ok && b.flags&(bufferInodes|bufferCancel) == 0 {
-				if err := fs.oldBlock(h, &b, it.regions[1:]); err != nil {
+				if err := r.block(&b, it.regions[1:]); err != nil {
 					return err
 				}
 			}
@@ -87,13 +102,28 @@ func (fs *FS) remember(h *history, t *transaction) error {
 	return nil
 }
 
+// wanted says that an item's inode is free now, or has names of a directory
+// within it.
+func (r *pastReader) wanted(t *transaction, it *logItem) bool {
+	ino, ok := t.inodeOf(it)
+	if !ok {
+		return false
+	}
+	if k, i, ok := r.table.find(ino); !ok || r.table.chunks[k].free&(1<<i) != 0 {
+		return true
+	}
+	return r.names != nil && t.order.Uint32(it.regions[0][4:])&fieldData != 0 && len(it.regions) > 1 &&
+		len(it.regions[1]) > 4 && t.order.Uint16(it.regions[1][2:])&0xf000 == 0x4000
+}
+
 // inode adds a version. A fork that was not logged is that of the version
 // before, if the log has one of the same generation.
-func (h *history) inode(fs *FS, v *inodeVersion, lsn uint64) {
+func (r *pastReader) inode(v *inodeVersion) {
+	fs, h := r.fs, r.h
 	if _, _, ok := fs.sb.splitInode(v.ino); !ok || len(v.core) > fs.sb.inodeSize {
 		return
 	}
-	o := oldInode{raw: make(inode, fs.sb.inodeSize), lsn: lsn, whole: v.data != nil || v.fields&fieldDevice != 0}
+	o := oldInode{raw: make(inode, fs.sb.inodeSize), whole: v.data != nil || v.fields&fieldDevice != 0}
 	raw := o.raw
 	if before, ok := h.latest[v.ino]; ok && before.raw.gen() == be.Uint32(v.core[92:]) {
 		copy(raw, before.raw)
@@ -108,7 +138,10 @@ func (h *history) inode(fs *FS, v *inodeVersion, lsn uint64) {
 		return
 	}
 	if raw.kind() == filesystem.TypeDir && raw.format() == formatLocal && v.data != nil {
-		h.short(fs, v.ino, raw)
+		r.short(v.ino, raw)
+	}
+	if k, i, ok := r.table.find(v.ino); ok && r.table.chunks[k].free&(1<<i) == 0 {
+		return
 	}
 	h.keep(v.ino, o)
 }
@@ -135,7 +168,6 @@ func (h *history) keep(ino uint64, o oldInode) {
 		}
 	}
 	if len(h.inodes) >= maxHistory || len(list) >= 64 {
-		h.full = true
 		return
 	}
 	h.inodes[ino] = append(list, o)
@@ -152,45 +184,35 @@ func (h *history) before(ino uint64, gen uint32) *oldInode {
 	return nil
 }
 
-func (h *history) add(n oldName) {
-	key := fmt.Sprintf("%x %x %x %s", n.dir, n.ino, n.ftype, n.text)
-	if _, again := h.seen[key]; again {
-		return
-	}
-	if len(h.names) >= maxHistory {
-		h.full = true
-		return
-	}
-	h.seen[key] = struct{}{}
-	h.names = append(h.names, n)
-}
-
 // reader gives a reader whose entries are names of the directory dir.
-func (h *history) reader(fs *FS, dir uint64) *direntReader {
-	r := &direntReader{sb: &fs.sb, high: dir >> 32 << 32}
-	r.emit = func(d dirent) {
-		if _, _, ok := fs.sb.splitInode(d.ino); ok && r.sound(&d) {
-			h.add(oldName{dir: dir, ino: d.ino, text: string(d.text), ftype: d.ftype})
+func (r *pastReader) reader(dir uint64) *direntReader {
+	d := &direntReader{sb: &r.fs.sb, high: dir >> 32 << 32}
+	d.emit = func(e dirent) {
+		if d.sound(&e) {
+			r.names(oldName{dir: dir, ino: e.ino, text: e.text, ftype: e.ftype})
 		}
 	}
-	return r
+	return d
 }
 
 // short takes the names of a directory that lay in its inode.
-func (h *history) short(fs *FS, ino uint64, raw inode) {
-	h.reader(fs, ino).shortForm(raw.data(), int(min(raw.size(), uint64(len(raw)))))
+func (r *pastReader) short(ino uint64, raw inode) {
+	if r.names != nil {
+		r.reader(ino).shortForm(raw.data(), int(min(raw.size(), uint64(len(raw)))))
+	}
 }
 
-// oldBlock takes the names from the logged parts of a directory's block. Whose
+// block takes the names from the logged parts of a directory's block. Whose
 // block it is stands in its header, which is logged with nearly every change,
 // or else in the block that lies there now.
-func (fs *FS) oldBlock(h *history, b *bufferItem, regions [][]byte) error {
+func (r *pastReader) block(b *bufferItem, regions [][]byte) error {
 	var header []byte
 	b.parts(regions, func(off int, p []byte) {
 		if off == 0 {
 			header = p
 		}
 	})
+	fs := r.fs
 	if len(header) >= 8 && !isDirBlock(header) {
 		return nil
 	}
@@ -210,8 +232,8 @@ func (fs *FS) oldBlock(h *history, b *bufferItem, regions [][]byte) error {
 	if _, _, ok := fs.sb.splitInode(dir); !ok {
 		return nil
 	}
-	r := h.reader(fs, dir)
-	b.parts(regions, func(off int, p []byte) { r.pieces(p, off) })
+	d := r.reader(dir)
+	b.parts(regions, func(off int, p []byte) { d.pieces(p, off) })
 	return nil
 }
 

@@ -174,8 +174,9 @@ func (t *transaction) region(p []byte) {
 	if len(p) < 4 {
 		return
 	}
-	i := logItem{kind: t.order.Uint16(p), want: int(t.order.Uint16(p[2:])), regions: [][]byte{p}}
+	i := logItem{kind: t.order.Uint16(p), want: int(t.order.Uint16(p[2:]))}
 	if i.kind >= itemFirst && i.kind <= itemLast && i.want > 0 {
+		i.regions = append(make([][]byte, 0, min(i.want, 8)), p)
 		t.items = append(t.items, i)
 	}
 }
