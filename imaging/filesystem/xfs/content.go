@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sort"
-
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
+	"sort"
 )
 
 // Content is what Open gives. It is safe for concurrent use.

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-
 	"snapcase/imaging/filesystem"
 )
 
@@ -68,6 +67,8 @@ func origin(n *name) string {
 	switch {
 	case n.flags&nameLog != 0:
 		return "log"
+	case n.flags&nameStray != 0:
+		return "stray-block"
 	case n.flags&nameResidual != 0:
 		return "dir-residual"
 	case n.flags&nameSalvaged != 0:

@@ -2,7 +2,6 @@ package xfs
 
 import (
 	"fmt"
-
 	"snapcase/imaging/filesystem"
 )
 

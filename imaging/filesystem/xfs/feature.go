@@ -37,21 +37,40 @@ type bitName struct {
 
 var (
 	versionNames = []bitName{
-		{versionAttr, "attr"}, {0x20, "nlink"}, {0x40, "quota"}, {0x80, "align"}, {0x100, "dalign"},
-		{0x200, "shared"}, {versionLogV2, "logv2"}, {0x800, "sector"}, {0x1000, "extflg"}, {0x2000, "dirv2"},
-		{versionCI, "asciici"}, {versionMore, ""},
+		{versionAttr, "attr"},
+		{0x20, "nlink"},
+		{0x40, "quota"},
+		{0x80, "align"},
+		{0x100, "dalign"},
+		{0x200, "shared"},
+		{versionLogV2, "logv2"},
+		{0x800, "sector"},
+		{0x1000, "extflg"},
+		{0x2000, "dirv2"},
+		{versionCI, "asciici"},
+		{versionMore, ""},
 	}
 	features2Names = []bitName{
-		{2, "lazy-count"}, {8, "attr2"}, {0x10, "parent"}, {features2Projid32, "projid32bit"},
-		{0x100, "crc"}, {features2Ftype, "ftype"},
+		{2, "lazy-count"},
+		{8, "attr2"},
+		{0x10, "parent"},
+		{features2Projid32, "projid32bit"},
+		{0x100, "crc"},
+		{features2Ftype, "ftype"},
 	}
 	roNames = []bitName{
 		{roFinobt, "finobt"}, {roRmapbt, "rmapbt"}, {roReflink, "reflink"}, {roInoBlocks, "inobtcount"},
 	}
 	incompatNames = []bitName{
-		{incompatFtype, "ftype"}, {incompatSparse, "sparse"}, {incompatMetaUUID, "meta_uuid"},
-		{incompatBigtime, "bigtime"}, {incompatNeedsRepair, "needsrepair"}, {incompatNrext64, "nrext64"},
-		{incompatExchange, "exchange"}, {incompatParent, "parent"}, {incompatMetadir, "metadir"},
+		{incompatFtype, "ftype"},
+		{incompatSparse, "sparse"},
+		{incompatMetaUUID, "meta_uuid"},
+		{incompatBigtime, "bigtime"},
+		{incompatNeedsRepair, "needsrepair"},
+		{incompatNrext64, "nrext64"},
+		{incompatExchange, "exchange"},
+		{incompatParent, "parent"},
+		{incompatMetadir, "metadir"},
 		{incompatZoned, "zoned"},
 	}
 )

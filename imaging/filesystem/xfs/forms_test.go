@@ -6,12 +6,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"snapcase/imaging/filesystem"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"snapcase/imaging/filesystem"
 )
 
 // TestSparse makes inodes where no 32 KiB of free space lie together, so that

@@ -4,9 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"testing"
-
 	"snapcase/imaging/filesystem/fstest"
+	"testing"
 )
 
 // smallImage is the bytes of testdata/small.img.gz.

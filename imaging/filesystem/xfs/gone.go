@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-
 	"snapcase/imaging/filesystem"
 )
 

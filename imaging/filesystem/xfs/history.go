@@ -3,7 +3,6 @@ package xfs
 import (
 	"context"
 	"fmt"
-
 	"snapcase/imaging/filesystem"
 )
 

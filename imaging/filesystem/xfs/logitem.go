@@ -121,7 +121,7 @@ func (a *assembler) operation(r *logRecord, tid uint32, flags uint8, p []byte) e
 		return nil
 	case flags&opCommit != 0:
 		a.close(tid)
-		if t == nil {
+		if t == nil || t.started && (len(t.header) < 16 || t.order.Uint32(t.header) != magicTrans) {
 			return nil
 		}
 		return a.use(t)

@@ -1,9 +1,8 @@
 package xfs
 
 import (
-	"strconv"
-
 	"snapcase/imaging/filesystem"
+	"strconv"
 )
 
 const (

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-
 	"snapcase/imaging/filesystem"
 )
 
@@ -30,6 +29,10 @@ func (x *index) probeChunks(ctx context.Context) error {
 	for ino := range x.past.inodes {
 		add(ino)
 	}
+	for _, ino := range x.swept {
+		add(ino)
+	}
+	x.swept = nil
 	order := make([]uint64, 0, len(starts))
 	for ino := range starts {
 		order = append(order, ino)

@@ -6,12 +6,11 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"snapcase/imaging/filesystem"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"snapcase/imaging/filesystem"
 )
 
 // victim is a file that is deleted.
@@ -74,6 +73,23 @@ func (v *volume) look(victims map[string]victim, gone map[string]bool, open func
 	return c
 }
 
+// withoutLog is a source whose log is zeros, as if it had been written over.
+type withoutLog struct {
+	disk
+	x *FS
+}
+
+func (w withoutLog) ReadAt(p []byte, off int64) (int, error) {
+	n, err := w.disk.ReadAt(p, off)
+	if j, ok := w.x.journal(); ok {
+		from, to := max(j.start-off, 0), min(j.start+j.size*basic-off, int64(n))
+		if from < to {
+			clear(p[from:to])
+		}
+	}
+	return n, err
+}
+
 // TestRecover deletes files and looks for them: scattered ones after a
 // remount, scattered ones in the same mount, whole directories.
 func TestRecover(t *testing.T) {
@@ -82,14 +98,16 @@ func TestRecover(t *testing.T) {
 		name, options string
 		remount       bool
 		whole         bool
+		deep          bool
 		floor         float64 // of names
 	}{
-		{"remount", "", true, false, 0.95},
-		{"remount dir16k", "-n size=16k", true, false, 0.95},
-		{"remount bs1k", "-b size=1k", true, false, 0.95},
-		{"same mount", "", false, false, 0.95},
-		{"whole directories", "", true, true, 0.85},
-		{"whole directories in one mount", "", false, true, 0},
+		{"remount", "", true, false, false, 0.95},
+		{"remount dir16k", "-n size=16k", true, false, false, 0.95},
+		{"remount bs1k", "-b size=1k", true, false, false, 0.95},
+		{"same mount", "", false, false, false, 0.95},
+		{"whole directories", "", true, true, false, 0.85},
+		{"whole directories in one mount", "", false, true, false, 0},
+		{"log is gone", "", true, true, true, 0.5},
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			v := newVolume(t, 330<<20, strings.Fields(k.options)...)
@@ -114,6 +132,9 @@ func TestRecover(t *testing.T) {
 			src := openDisk(t, v.image)
 			c := v.look(victims, gone, func() *FS {
 				x, err := Open(src)
+				if k.deep {
+					x, err = OpenDeep(withoutLog{src, x})
+				}
 				v.must(err)
 				return x
 			})

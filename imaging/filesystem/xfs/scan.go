@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
 	"snapcase/imaging/filesystem"
 )
 
@@ -26,6 +25,7 @@ type index struct {
 	spend     *budget
 	past      *history
 	strayDirs []uint64            // directories in chunks that were freed
+	swept     []uint64            // inodes found in free space
 	probed    map[uint64]struct{} // where chunks were looked for
 	gone      map[uint64]uint32   // deleted directories that the scan did not find, by inode
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-
 	"snapcase/imaging/filesystem"
 )
 
@@ -25,7 +24,7 @@ func (fs *FS) Walk(ctx context.Context) iter.Seq2[filesystem.Entry, error] {
 // load reads all that a walk needs before it gives out the first entry.
 func (x *index) load(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
-		x.loadChunks, x.loadUnlinked, x.scan, x.readNames, x.loadPast,
+		x.loadChunks, x.loadUnlinked, x.scan, x.readNames, x.sweepFree, x.loadPast,
 	} {
 		if err := step(ctx); err != nil {
 			return err

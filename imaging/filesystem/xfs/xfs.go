@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
+	"sync"
 )
 
 // ErrReused says that the inode which a Ref names is in use by another file
@@ -25,6 +24,7 @@ type FS struct {
 	sb     superblock
 	groups []group
 	info   filesystem.Info
+	deep   bool           // walks read the free space
 	raw    imaging.Source // without what the log would change
 
 	tableMutex sync.Mutex
