@@ -4,9 +4,8 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"testing"
-
 	"snapcase/imaging/filesystem"
+	"testing"
 )
 
 // benchImage is an image made by testdata/large.sh, named by XFS_BENCH_IMAGE.

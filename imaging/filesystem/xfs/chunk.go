@@ -56,42 +56,110 @@ func (fs *FS) inodePlace(ag, agino uint32) int64 {
 	return fs.offset(ag, uint64(agino>>s.inopblog)) + in*int64(s.inodeSize)
 }
 
-// chunks reads the inode trees of all groups.
-func (x *index) loadChunks(ctx context.Context) error {
-	fs := x.fs
-	type found struct {
-		chunks []chunk
-		damage string
+// chunkTable is all chunks of the volume, by group and place.
+type chunkTable struct {
+	fs     *FS
+	chunks []chunk
+	broken []groupDamage // groups whose tree is damaged
+}
+
+// table reads the inode trees of all groups, once.
+func (fs *FS) table(ctx context.Context) (*chunkTable, error) {
+	fs.tableMutex.Lock()
+	defer fs.tableMutex.Unlock()
+	if fs.tableKept != nil {
+		return fs.tableKept, nil
 	}
-	return inOrder(ctx, len(fs.groups), func(_, ag int) (found, error) {
-		var f found
-		if fs.groups[ag].agiBad {
-			f.damage = fmt.Sprintf("range: group %d has no inode tree", ag)
-			return f, nil
-		}
-		last := -1
-		damage, err := fs.walkTree(uint32(ag), fs.groups[ag].inodes, func(recs []byte) {
-			for ; len(recs) >= 16; recs = recs[16:] {
-				c, ok := fs.parseChunk(uint32(ag), recs)
-				if !ok || int(c.start) < last {
-					f.damage = fmt.Sprintf("range: the inode tree of group %d has an impossible record", ag)
-					continue
-				}
-				last = int(c.start) + chunkInodes
-				f.chunks = append(f.chunks, c)
-			}
-		}, nil)
-		if damage != "" {
-			f.damage = damage
-		}
-		return f, err
-	}, func(ag int, f found) error {
-		x.chunks = append(x.chunks, f.chunks...)
+	t := &chunkTable{fs: fs}
+	if err := t.load(ctx); err != nil {
+		return nil, err
+	}
+	fs.tableKept = t
+	return t, nil
+}
+
+// loadChunks gives a walk its own copy of the chunks.
+func (x *index) loadChunks(ctx context.Context) error {
+	t, err := x.fs.table(ctx)
+	if err != nil {
+		return err
+	}
+	x.chunkTable = chunkTable{fs: x.fs, chunks: slices.Clone(t.chunks), broken: t.broken}
+	return nil
+}
+
+// groupChunks is what one group's tree gives.
+type groupChunks struct {
+	chunks []chunk
+	damage string
+}
+
+func (t *chunkTable) load(ctx context.Context) error {
+	fs := t.fs
+	err := inOrder(ctx, len(fs.groups), func(_, ag int) (groupChunks, error) {
+		return fs.groupChunks(uint32(ag))
+	}, func(ag int, f groupChunks) error {
+		t.chunks = append(t.chunks, f.chunks...)
 		if f.damage != "" {
-			x.treeDamage = append(x.treeDamage, groupDamage{uint32(ag), f.damage})
+			t.broken = append(t.broken, groupDamage{uint32(ag), f.damage})
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	var more []chunk
+	for _, d := range t.broken {
+		if fs.groups[d.ag].outside {
+			continue
+		}
+		list, err := fs.sweepGroup(ctx, d.ag, t)
+		if err != nil {
+			return err
+		}
+		more = append(more, list...)
+	}
+	t.insert(more)
+	return nil
+}
+
+// insert adds chunks that lie over none.
+func (t *chunkTable) insert(more []chunk) {
+	t.chunks = append(t.chunks, more...)
+	slices.SortFunc(t.chunks, func(a, b chunk) int { return cmp.Or(cmp.Compare(a.ag, b.ag), cmp.Compare(a.start, b.start)) })
+}
+
+func (fs *FS) groupChunks(ag uint32) (f groupChunks, err error) {
+	if fs.groups[ag].agiBad {
+		f.damage = fmt.Sprintf("range: group %d has no inode tree", ag)
+		return f, nil
+	}
+	last := -1
+	damage, err := fs.walkTree(ag, fs.groups[ag].inodes, func(recs []byte) {
+		for ; len(recs) >= 16; recs = recs[16:] {
+			c, ok := fs.parseChunk(ag, recs)
+			if !ok || int(c.start) < last {
+				f.damage = fmt.Sprintf("range: the inode tree of group %d has an impossible record", ag)
+				continue
+			}
+			last = int(c.start) + chunkInodes
+			f.chunks = append(f.chunks, c)
+		}
+	}, nil)
+	if damage != "" {
+		f.damage = damage
+	}
+	return f, err
+}
+
+// dropped says that the trees, which are sound in its group, do not have the
+// inode: its chunk was freed.
+func (t *chunkTable) dropped(ino uint64) bool {
+	if _, _, ok := t.find(ino); ok {
+		return false
+	}
+	ag, _, _ := t.fs.sb.splitInode(ino)
+	return !slices.ContainsFunc(t.broken, func(d groupDamage) bool { return d.ag == ag })
 }
 
 // groupDamage is what is wrong with the inode tree of a group.
@@ -125,22 +193,26 @@ func (fs *FS) parseChunk(ag uint32, p []byte) (chunk, bool) {
 }
 
 // find gives the chunk of an inode and its number in it.
-func (x *index) find(ino uint64) (k, i int, ok bool) {
-	ag, agino, ok := x.fs.sb.splitInode(ino)
+func (t *chunkTable) find(ino uint64) (k, i int, ok bool) {
+	ag, agino, ok := t.fs.sb.splitInode(ino)
 	if !ok {
 		return 0, 0, false
 	}
-	k, exact := slices.BinarySearchFunc(x.chunks, ino, func(c chunk, ino uint64) int {
-		return cmp.Or(cmp.Compare(c.ag, ag), cmp.Compare(c.start, agino))
-	})
-	if !exact {
-		k--
+	want, lo, hi := uint64(ag)<<32|uint64(agino), 0, len(t.chunks)
+	for lo < hi { // the first chunk that begins behind the inode
+		mid := int(uint(lo+hi) / 2)
+		if c := &t.chunks[mid]; uint64(c.ag)<<32|uint64(c.start) <= want {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
 	}
-	if k < 0 || x.chunks[k].ag != ag || agino-x.chunks[k].start >= chunkInodes {
+	k = lo - 1
+	if k < 0 || t.chunks[k].ag != ag || agino-t.chunks[k].start >= chunkInodes {
 		return 0, 0, false
 	}
-	i = int(agino - x.chunks[k].start)
-	return k, i, x.chunks[k].holes&(1<<i) == 0
+	i = int(agino - t.chunks[k].start)
+	return k, i, t.chunks[k].holes&(1<<i) == 0
 }
 
 // stretch is chunks that lie close together and are read at once.

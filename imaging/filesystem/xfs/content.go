@@ -1,13 +1,13 @@
 package xfs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"sort"
-
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
+	"sort"
 )
 
 // Content is what Open gives. It is safe for concurrent use.
@@ -67,7 +67,11 @@ func (fs *FS) open(ref filesystem.Ref) (*Content, error) {
 
 // content maps an inode, live or not.
 func (fs *FS) content(ino uint64, in inode) (*Content, error) {
-	if !in.live() {
+	t, err := fs.table(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	if !in.live() || t.dropped(ino) {
 		return fs.residue(ino, in)
 	}
 	size, ok := in.bounded()

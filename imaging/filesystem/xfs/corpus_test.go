@@ -13,13 +13,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"testing"
-
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
 	"snapcase/imaging/filesystem/fstest"
+	"strconv"
+	"strings"
+	"testing"
 )
 
 // corpus gives the folder of the shared test images.
@@ -110,58 +109,73 @@ func TestMade(t *testing.T) {
 	for _, path := range images {
 		name := strings.TrimSuffix(filepath.Base(path), ".img.zst")
 		t.Run(name, func(t *testing.T) {
-			fs, err := Open(fstest.Bytes(unpack(t, path)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			live := make(map[string]filesystem.Entry)
-			for _, e := range all(t, fs) {
-				if e.Damage != "" {
-					t.Errorf("%q (%s): damage %q", e.Path, e.Status, e.Damage)
-				}
-				if e.Status == filesystem.Allocated {
-					live[e.Path] = e
-				}
-			}
-			seen, sums := 0, 0
-			lines := bufio.NewScanner(bytes.NewReader(unpack(t, filepath.Join(dir, name+".truth.gz"))))
-			lines.Buffer(nil, 1<<20)
-			for lines.Scan() {
-				line := lines.Text()
-				if sum, file, ok := strings.Cut(line, "  ."); ok && len(sum) == 64 {
-					sums++
-					src, err := fs.Open(live[file].Ref)
-					if err != nil {
-						t.Errorf("%q: %v", file, err)
-					} else if got := digest(t, src); got != sum {
-						t.Errorf("%q: sha256 %s, want %s", file, got, sum)
-					}
-					continue
-				}
-				p := strings.Split(line, "|")
-				if len(p) < 10 || strings.HasPrefix(line, "#") {
-					continue
-				}
-				seen++
-				path := "/" + strings.TrimPrefix(strings.TrimPrefix(p[1], "."), "/")
-				e, ok := live[path]
-				if !ok {
-					t.Errorf("%q is missing", path)
-					continue
-				}
-				got := fmt.Sprintf("%d|%d|%d|%d|%d|%d|%d|%s", e.Ref.Inode, e.UID, e.GID, e.Size,
-					nanos(e.Accessed), nanos(e.Modified), nanos(e.Changed), e.Link)
-				want := fmt.Sprintf("%s|%s|%s|%s|%d|%d|%d|%s", p[0], p[3], p[4], p[5],
-					parseNanos(t, p[6]), parseNanos(t, p[7]), parseNanos(t, p[8]), p[9])
-				if got != want {
-					t.Errorf("%q:\n got %s\nwant %s", path, got, want)
-				}
-			}
-			if seen < 100 || sums < 100 || seen != len(live) {
-				t.Errorf("%d entries and %d digests compared, %d live", seen, sums, len(live))
-			}
+			compareTruth(t, fstest.Bytes(unpack(t, path)), unpack(t, filepath.Join(dir, name+".truth.gz")))
 		})
 	}
+}
+
+// TestForeign compares an image that others made, and damages it.
+func TestForeign(t *testing.T) {
+	dir := filepath.Join(corpus(t), "xfs")
+	src := fstest.Bytes(unpack(t, filepath.Join(dir, "image.xfs.gz")))
+	compareTruth(t, src, unpack(t, filepath.Join(dir, "image.xfs.truth.gz")))
+	fstest.Damage(t, Open, src)
+}
+
+// compareTruth compares with lines of find -printf and of sha256sum.
+func compareTruth(t *testing.T, src imaging.Source, truth []byte) {
+	t.Helper()
+	fs, err := Open(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := make(map[string]filesystem.Entry)
+	for _, e := range all(t, fs) {
+		if e.Status != filesystem.Allocated {
+			continue
+		}
+		if live[e.Path] = e; e.Damage != "" {
+			t.Errorf("%q (%s): damage %q", e.Path, e.Status, e.Damage)
+		}
+	}
+	seen, sums := 0, 0
+	lines := bufio.NewScanner(bytes.NewReader(truth))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		line := lines.Text()
+		if sum, file, ok := strings.Cut(line, "  ."); ok && len(sum) == 64 {
+			sums++
+			src, err := fs.Open(live[file].Ref)
+			if err != nil {
+				t.Errorf("%q: %v", file, err)
+			} else if got := digest(t, src); got != sum {
+				t.Errorf("%q: sha256 %s, want %s", file, got, sum)
+			}
+			continue
+		}
+		p := strings.Split(line, "|")
+		if len(p) < 10 || strings.HasPrefix(line, "#") {
+			continue
+		}
+		seen++
+		path := "/" + strings.TrimPrefix(strings.TrimPrefix(p[1], "."), "/")
+		e, ok := live[path]
+		if !ok {
+			t.Errorf("%q is missing", path)
+			continue
+		}
+		got := fmt.Sprintf("%d|%d|%d|%d|%d|%d|%d|%s", e.Ref.Inode, e.UID, e.GID, e.Size,
+			nanos(e.Accessed), nanos(e.Modified), nanos(e.Changed), e.Link)
+		want := fmt.Sprintf("%s|%s|%s|%s|%d|%d|%d|%s", p[0], p[3], p[4], p[5],
+			parseNanos(t, p[6]), parseNanos(t, p[7]), parseNanos(t, p[8]), p[9])
+		if got != want {
+			t.Errorf("%q:\n got %s\nwant %s", path, got, want)
+		}
+	}
+	if seen < 100 || seen != len(live) {
+		t.Errorf("%d entries and %d digests compared, %d live", seen, sums, len(live))
+	}
+	t.Logf("%d entries and %d digests compared", seen, sums)
 }
 
 // bigNanos is nanoseconds since 1970 of years that an int64 does not reach.

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-
 	"snapcase/imaging/filesystem"
 )
 
@@ -47,6 +46,9 @@ func (w *walker) second(ino uint64, r *record) error {
 	} else if r.taken {
 		addDamage(&e, "range: the inode tree says that the inode is in use")
 	}
+	if r.past {
+		e.From = "inode+log"
+	}
 	w.deletion(&e, r)
 	w.dirDamage(&e)
 	return w.give(&e)
@@ -55,7 +57,7 @@ func (w *walker) second(ino uint64, r *record) error {
 // deletion sets the time of deletion of an entry that is deleted: that of the
 // last change of an inode which is free.
 func (w *walker) deletion(e *filesystem.Entry, r *record) {
-	if e.Status == filesystem.Deleted && !r.live && !r.blank && !r.missing {
+	if e.Status == filesystem.Deleted && !r.live && !r.blank && !r.missing && !r.stray {
 		e.Deleted = r.e.Changed
 	}
 }
@@ -65,6 +67,8 @@ func origin(n *name) string {
 	switch {
 	case n.flags&nameLog != 0:
 		return "log"
+	case n.flags&nameStray != 0:
+		return "stray-block"
 	case n.flags&nameResidual != 0:
 		return "dir-residual"
 	case n.flags&nameSalvaged != 0:
@@ -82,14 +86,22 @@ func (w *walker) dropped(ino uint64, r *record, n *name, others int) (e filesyst
 	switch {
 	case r.missing:
 		e.Damage = r.e.Damage
+	case r.live && r.e.Links == 0:
+		e.Ref.Stream = reallocated
+		e.Damage = "reallocated: the inode is in use without a name: open when it was deleted, or used again"
 	case r.live:
 		e.Ref.Stream = reallocated
 		e.Damage = "reallocated: the inode is in use under another name: renamed, or freed and used again"
 	case r.blank:
 		e.Damage = "partial: the inode is empty"
+	case (r.past || r.stray) && fileKind(n.ftype) != r.e.Type && n.ftype != 0:
+		e.Ref.Stream = reallocated
+		e.Damage = "reallocated: the inode was freed again as a " + r.e.Type.String()
 	default:
 		e, own = r.e, true
-		e.Type = fileKind(n.ftype)
+		if !r.past && !r.stray {
+			e.Type = fileKind(n.ftype)
+		}
 		if others > 1 {
 			addDamage(&e, fmt.Sprintf("partial: %d deleted names lead to the inode; times and content are those of the last", others))
 		}
@@ -98,6 +110,9 @@ func (w *walker) dropped(ino uint64, r *record, n *name, others int) (e filesyst
 		addDamage(&e, "partial: half of the inode number is inferred from the directory")
 	}
 	e.Status, e.From = filesystem.Deleted, origin(n)
+	if own && r.past && n.flags&nameLog == 0 {
+		e.From += "+log"
+	}
 	e.Path, e.Parent = w.paths.of(n), w.x.dirs[n.dir].ino
 	if own {
 		w.deletion(&e, r)

@@ -56,8 +56,32 @@
 // Free runs that touch become one, and the entries inside keep their bytes, so
 // a run is searched in steps of eight bytes and not at its head alone.
 //
+// # The log
+//
+// A volume that was not unmounted, as in a snapshot of a running machine, has
+// changes in its log that are not in their place. Open replays them as the
+// kernel would, into memory: buffers in parts of 128 bytes, cores and forks of
+// inodes, new chunks; a buffer that was freed later or is newer by its own LSN
+// is left alone. OpenRaw shows the volume without that. Intents that were
+// begun and not ended, and inodes that were open and have no name, are left as
+// they are: the latter are orphans with their whole content.
+//
+// All of the log area, not only what is still to be replayed, is read for the
+// past: what freed inodes were (size, extents, mode), and names that stood in
+// directories. An entry found there says "log" in From; one found elsewhere
+// that the log completes says "+log".
+//
+// # What is gone
+//
+// Names of a deleted directory come from the log, from blocks that its freed
+// inode or the log still names, and from its inode when the chunk was freed as
+// a whole: then nothing is written back, and the inodes stand on the disk as
+// they were before. Names lead to such chunks. OpenDeep reads all free space
+// for chunks and directory blocks to which nothing leads.
+//
 // # What it does not do
 //
 // It reads no realtime device and no external log, and lists no extended
-// attributes.
+// attributes; parent pointers are not used. Directory blocks of version 4 do
+// not say whose they are: of those the log and the free space tell nothing.
 package xfs

@@ -2,7 +2,6 @@ package xfs
 
 import (
 	"fmt"
-
 	"snapcase/imaging/filesystem"
 )
 
@@ -17,7 +16,10 @@ type record struct {
 	blank   bool   // it was never used
 	// metadata: the file system keeps the inode for itself
 	metadata bool
-	raw      inode // set where the map is still to be read
+	stray    bool   // its chunk was freed, it stands there as it was before
+	past     bool   // what it was before it was freed is known from the log
+	local    []byte // content that it held itself then
+	raw      inode  // set where the map is still to be read
 }
 
 func addDamage(e *filesystem.Entry, damage string) {

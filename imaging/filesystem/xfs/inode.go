@@ -27,17 +27,16 @@ const (
 // inode is the raw bytes of one, 256 at least.
 type inode []byte
 
-func (in inode) magic() bool    { return in[0] == 'I' && in[1] == 'N' }
-func (in inode) mode() uint32   { return uint32(be.Uint16(in[2:])) }
-func (in inode) version() int   { return int(in[4]) }
-func (in inode) format() uint8  { return in[5] }
-func (in inode) uid() uint32    { return be.Uint32(in[8:]) }
-func (in inode) gid() uint32    { return be.Uint32(in[12:]) }
-func (in inode) size() uint64   { return be.Uint64(in[56:]) }
-func (in inode) blocks() uint64 { return be.Uint64(in[64:]) }
-func (in inode) flags() uint32  { return uint32(be.Uint16(in[90:])) }
-func (in inode) gen() uint32    { return be.Uint32(in[92:]) }
-func (in inode) next() uint32   { return be.Uint32(in[96:]) }
+func (in inode) magic() bool   { return in[0] == 'I' && in[1] == 'N' }
+func (in inode) mode() uint32  { return uint32(be.Uint16(in[2:])) }
+func (in inode) version() int  { return int(in[4]) }
+func (in inode) format() uint8 { return in[5] }
+func (in inode) uid() uint32   { return be.Uint32(in[8:]) }
+func (in inode) gid() uint32   { return be.Uint32(in[12:]) }
+func (in inode) size() uint64  { return be.Uint64(in[56:]) }
+func (in inode) flags() uint32 { return uint32(be.Uint16(in[90:])) }
+func (in inode) gen() uint32   { return be.Uint32(in[92:]) }
+func (in inode) next() uint32  { return be.Uint32(in[96:]) }
 
 // links is the link count; inodes of version 1 have it in another place.
 func (in inode) links() uint32 {

@@ -11,15 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
-	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
-
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
 	"snapcase/imaging/filesystem/fstest"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // disk is an image file as a Source.
@@ -46,11 +44,10 @@ func openDisk(t testing.TB, path string) disk {
 
 // volume is an image that the kernel mounts.
 type volume struct {
-	t           testing.TB
-	image, dir  string
-	inodes      map[string]uint64
-	mounted     bool
-	before, now time.Time
+	t          testing.TB
+	image, dir string
+	mounted    bool
+	open       *os.File // held while the volume stops
 }
 
 func needKernel(t testing.TB) {
@@ -73,7 +70,7 @@ func newVolume(t testing.TB, size int64, options ...string) *volume {
 	t.Helper()
 	needKernel(t)
 	dir := t.TempDir()
-	v := &volume{t: t, image: filepath.Join(dir, "image"), dir: filepath.Join(dir, "mnt"), inodes: map[string]uint64{}}
+	v := &volume{t: t, image: filepath.Join(dir, "image"), dir: filepath.Join(dir, "mnt")}
 	f, err := os.Create(v.image)
 	if err != nil {
 		t.Fatal(err)
@@ -405,6 +402,9 @@ func TestKernel(t *testing.T) {
 			t.Log(x.Info())
 			v.compare(x)
 			checkCover(t, x)
+			if x.sb.rocompat&roRmapbt != 0 {
+				checkRmap(t, x)
+			}
 			if name == "default" || name == "bs1k" {
 				fstest.Sound(t, Open, src, nil)
 			}

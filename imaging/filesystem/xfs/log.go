@@ -175,11 +175,13 @@ func (j *journal) last(head int64) (r logRecord, ok bool, err error) {
 	if err := j.read(buf, from); err != nil {
 		return r, false, err
 	}
-	for i := n - 1; i >= 0; i-- {
+	tries := 0
+	for i := n - 1; i >= 0 && tries < 64; i-- {
 		at := (from + i) % j.size
 		if !j.plausible(buf[i*basic:][:basic], at) {
 			continue
 		}
+		tries++
 		r, ok, err := j.recordAt(at)
 		if err != nil {
 			return r, false, err
@@ -189,6 +191,24 @@ func (j *journal) last(head int64) (r logRecord, ok bool, err error) {
 		}
 	}
 	return r, false, nil
+}
+
+// next finds the first unit from at on, of the n there, that may begin a record.
+func (j *journal) next(at, n int64) (int64, error) {
+	buf := make([]byte, min(n, 2048)*basic)
+	for skipped := int64(0); skipped < n; {
+		p := buf[:min(n-skipped, 2048)*basic]
+		if err := j.read(p, at+skipped); err != nil {
+			return n, err
+		}
+		for i := int64(0); i*basic < int64(len(p)); i++ {
+			if j.plausible(p[i*basic:][:basic], (at+skipped+i)%j.size) {
+				return skipped + i, nil
+			}
+		}
+		skipped += int64(len(p)) / basic
+	}
+	return n, nil
 }
 
 // active says which part of the log is not yet in its place: from the unit

@@ -38,6 +38,17 @@ var coreFields = []int{
 	4, 8, 8, 8, 4, // checksum, change count, lsn, flags2, extent size for copies
 }
 
+// inodeOf is the number of the inode that an item describes.
+func (t *transaction) inodeOf(it *logItem) (uint64, bool) {
+	switch p := it.regions[0]; {
+	case len(p) >= 56:
+		return t.order.Uint64(p[16:]), true
+	case len(p) >= 52:
+		return t.order.Uint64(p[12:]), true
+	}
+	return 0, false
+}
+
 // inode takes an item apart.
 func (t *transaction) inode(it *logItem) (v inodeVersion, ok bool) {
 	p := it.regions[0]

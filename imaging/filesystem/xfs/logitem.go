@@ -66,6 +66,7 @@ func (j *journal) records(ctx context.Context, from, end int64, skip bool, use f
 	if left == 0 && skip {
 		left = j.size
 	}
+	wasted := int64(0) // units of records that were none
 	for at := from; left > 0; {
 		if err := ctx.Err(); err != nil {
 			return false, err
@@ -75,10 +76,14 @@ func (j *journal) records(ctx context.Context, from, end int64, skip bool, use f
 			return false, err
 		}
 		if !ok || r.units > left || r.sumBad {
-			if !skip {
+			if wasted += r.units; !skip || wasted > 4*j.size {
 				return false, nil
 			}
-			at, left = (at+1)%j.size, left-1
+			step, err := j.next((at+1)%j.size, left-1)
+			if err != nil {
+				return false, err
+			}
+			at, left = (at+1+step)%j.size, left-1-step
 			continue
 		}
 		if err := use(&r); err != nil {
@@ -116,7 +121,7 @@ func (a *assembler) operation(r *logRecord, tid uint32, flags uint8, p []byte) e
 		return nil
 	case flags&opCommit != 0:
 		a.close(tid)
-		if t == nil {
+		if t == nil || t.started && (len(t.header) < 16 || t.order.Uint32(t.header) != magicTrans) {
 			return nil
 		}
 		return a.use(t)
@@ -169,8 +174,9 @@ func (t *transaction) region(p []byte) {
 	if len(p) < 4 {
 		return
 	}
-	i := logItem{kind: t.order.Uint16(p), want: int(t.order.Uint16(p[2:])), regions: [][]byte{p}}
+	i := logItem{kind: t.order.Uint16(p), want: int(t.order.Uint16(p[2:]))}
 	if i.kind >= itemFirst && i.kind <= itemLast && i.want > 0 {
+		i.regions = append(make([][]byte, 0, min(i.want, 8)), p)
 		t.items = append(t.items, i)
 	}
 }

@@ -23,6 +23,7 @@ const (
 	nameResidual             // from a deleted directory
 	nameSalvaged             // behind a damaged entry: it may be in use
 	nameLog                  // from an older version in the log
+	nameStray                // from a directory's block in free space
 	nameHalf                 // the upper half of the inode number is lost
 )
 

@@ -194,6 +194,10 @@ func (x *index) reader(f *found, dir uint32, flags uint8) *direntReader {
 // readBlock reads one block of a directory.
 func (x *index) readBlock(f *found, dir uint32, at, phys uint64, p []byte) {
 	s := &x.fs.sb
+	if x.dirs[dir].flags&dirDeleted != 0 {
+		x.goneBlock(f, dir, at, p)
+		return
+	}
 	if damage := x.reader(f, dir, 0).block(p); damage != "" {
 		f.note(dir, "range: block %d of the directory (%d of the volume): %s", at, phys, damage)
 		return
@@ -208,6 +212,18 @@ func (x *index) readBlock(f *found, dir uint32, at, phys uint64, p []byte) {
 		f.note(dir, "overlap: block %d of the directory (%d of the volume) belongs to inode %d", at, phys, owner)
 	case be.Uint64(p[8:]) != phys*uint64(s.blockSize/512):
 		f.note(dir, "range: block %d of the directory (%d of the volume) was written for another place", at, phys)
+	}
+}
+
+// goneBlock reads a block that a deleted directory had, if it is still there.
+func (x *index) goneBlock(f *found, dir uint32, at uint64, p []byte) {
+	ino := x.dirs[dir].ino
+	switch s := &x.fs.sb; {
+	case !isDirBlock(p):
+	case s.crc() && be.Uint64(p[40:]) != ino:
+	case !s.crc() && at == 0 && be.Uint64(p[16:]) != ino:
+	default:
+		x.reader(f, dir, 0).block(p)
 	}
 }
 
@@ -238,7 +254,11 @@ func (x *index) merge(f *found) {
 			}
 			continue
 		}
-		x.addName(e, own)
+		if e.flags != 0 {
+			x.addNew(e, own)
+		} else {
+			x.addName(e, own)
+		}
 	}
 }
 

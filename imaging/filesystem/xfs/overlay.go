@@ -3,7 +3,6 @@ package xfs
 import (
 	"cmp"
 	"slices"
-
 	"snapcase/imaging"
 )
 

@@ -5,10 +5,9 @@ import (
 	"context"
 	"path/filepath"
 	"slices"
-	"testing"
-
 	"snapcase/imaging/filesystem"
 	"snapcase/imaging/filesystem/fstest"
+	"testing"
 )
 
 // checkCover demands that every byte of a sound volume has exactly one owner
@@ -50,5 +49,70 @@ func TestCoverMade(t *testing.T) {
 			}
 			checkCover(t, fs)
 		})
+	}
+}
+
+// TestReverseMap compares the owner map with the file system's own, block by
+// block.
+func TestReverseMap(t *testing.T) {
+	fs, err := Open(fstest.Bytes(unpack(t, filepath.Join(corpus(t), "made", "xfs_rmap.img.zst"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkRmap(t, fs)
+}
+
+// checkRmap demands that each record of the reverse map agrees with Extents.
+func checkRmap(t *testing.T, fs *FS) {
+	t.Helper()
+	type owned struct {
+		block uint64
+		ino   uint64
+		kind  filesystem.OwnerKind
+	}
+	ours := map[owned]bool{}
+	bs := fs.sb.blockSize
+	for e, err := range fs.Extents(context.Background()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at := e.Start / bs; e.Status == filesystem.Allocated && at*bs < e.Start+e.Length; at++ {
+			ours[owned{uint64(at), e.Ref.Inode, e.Kind}] = true
+		}
+	}
+	records, blocks := 0, 0
+	for ag := range fs.groups {
+		damage, err := fs.walkTree(uint32(ag), fs.groups[ag].rmap, func(recs []byte) {
+			for ; len(recs) >= 24; recs = recs[24:] {
+				records++
+				owner, flags := int64(be.Uint64(recs[8:])), be.Uint64(recs[16:])>>62
+				for i := range be.Uint32(recs[4:]) {
+					blocks++
+					o := owned{block: uint64(ag)*fs.sb.groupSize + uint64(be.Uint32(recs)+i), ino: uint64(owner), kind: filesystem.OwnContent}
+					switch {
+					case owner == -4: // the log
+						o.ino, o.kind = 0, filesystem.OwnJournal
+					case owner < 0: // headers, trees, inodes, what is set aside
+						o.ino, o.kind = 0, filesystem.OwnMeta
+					case flags&1 != 0:
+						o.kind = filesystem.OwnMeta
+					case flags&2 != 0:
+						o.kind = filesystem.OwnXattr
+					case !ours[o]:
+						o.kind = filesystem.OwnDir
+					}
+					if !ours[o] {
+						t.Errorf("the reverse map says %+v (owner %d), the owner map does not", o, owner)
+						return
+					}
+				}
+			}
+		}, nil)
+		if err != nil || damage != "" {
+			t.Errorf("group %d: %s %v", ag, damage, err)
+		}
+	}
+	if t.Logf("%d records, %d blocks", records, blocks); records < 100 {
+		t.Errorf("%d records", records)
 	}
 }

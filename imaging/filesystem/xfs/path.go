@@ -1,6 +1,9 @@
 package xfs
 
-import "strconv"
+import (
+	"snapcase/imaging/filesystem"
+	"strconv"
+)
 
 const (
 	// maxPath and maxDepth bound a path: a chain of a million directories with
@@ -48,12 +51,15 @@ func (x *index) mainName(d uint32) uint32 {
 		n := x.names.at(at - 1)
 		s := 1
 		switch {
+		case dir.flags&dirDeleted != 0:
+			if n.flags == 0 || n.ftype != 0 && fileKind(n.ftype) != filesystem.TypeDir {
+				s = 0
+			}
 		case n.flags == 0:
 			s = 3
 			if x.dirs[n.dir].ino == dir.dotdot {
 				s = 4
 			}
-		case dir.flags&dirDeleted != 0:
 		case n.flags&nameSalvaged != 0 && x.dirs[n.dir].ino == dir.dotdot:
 			s = 2
 		case n.flags&nameSalvaged == 0:

@@ -1,10 +1,12 @@
 package xfs
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"snapcase/imaging/filesystem"
 	"strings"
 	"testing"
 )
@@ -18,16 +20,20 @@ func TestReplay(t *testing.T) {
 	}
 	for name, options := range map[string]string{
 		"default": "", "bs1k": "-b size=1k", "dir16k rmapbt": "-n size=16k -m rmapbt=1", "nobigtime": "-m bigtime=0,reflink=0",
-		"nrext64 sector4k": "-i nrext64=1 -s size=4096", "su256k": "-l su=256k",
+		"nrext64 sector4k": "-i nrext64=1 -s size=4096", "su256k": "-l su=256k", "wrapped": "",
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newVolume(t, 330<<20, strings.Fields(options)...)
 			v.fill(rand.New(rand.NewPCG(uint64(len(name)), 9)))
 			v.remount("rw")
+			if name == "wrapped" {
+				v.wrap()
+			}
 			v.churn(rand.New(rand.NewPCG(3, 9)))
 			if out, err := exec.Command("xfs_io", "-x", "-c", "shutdown -f", v.dir).CombinedOutput(); err != nil {
 				t.Fatalf("xfs_io: %s", out)
 			}
+			v.open.Close()
 			v.unmount()
 			raw := v.image
 			v.image += ".copy"
@@ -44,6 +50,16 @@ func TestReplay(t *testing.T) {
 			}
 			v.mount("rw,noatime")
 			v.compare(x)
+			orphans := 0
+			for _, e := range all(t, x) {
+				if e.Status == filesystem.Orphan && e.From == "unlinked-list" && e.Size == 10 {
+					orphans++
+				}
+			}
+			if orphans != 1 {
+				t.Errorf("%d files that were open and deleted, want 1", orphans)
+			}
+			checkCover(t, x)
 		})
 	}
 }
@@ -74,4 +90,46 @@ func (v *volume) churn(r *rand.Rand) {
 	v.must(os.Chmod(v.path("size4096"), 0o4711))
 	v.must(os.RemoveAll(v.path("deep")))
 	v.must(os.RemoveAll(v.path("thin1")))
+	v.checkpoint()
+	for i := range 300 { // the same blocks and inodes again
+		v.write(fmt.Sprintf("new2/again%d", i), []byte("second"))
+		if i%3 == 0 {
+			v.must(os.Remove(v.path(fmt.Sprintf("new2/again%d", i))))
+		}
+		if i%50 == 0 {
+			v.checkpoint()
+		}
+	}
+	f, err := os.Create(v.path("open-and-deleted"))
+	v.must(err)
+	_, err = f.WriteString("still here")
+	v.must(err)
+	v.open = f
+	v.must(os.Remove(f.Name()))
+	v.must(os.RemoveAll(v.path("new3")))
+	v.checkpoint()
+	v.must(os.Mkdir(v.path("new3"), 0o711))
+	v.write("new3/last", bytes.Repeat([]byte("end"), 5000))
+}
+
+// wrap writes more than the log holds.
+func (v *volume) wrap() {
+	v.t.Helper()
+	for round := range 14 {
+		d := fmt.Sprintf("wrap%d", round%2)
+		v.must(os.Mkdir(v.path(d), 0o755))
+		for i := range 8000 {
+			v.write(fmt.Sprintf("%s/some-long-name-of-a-file-%d", d, i), nil)
+		}
+		v.checkpoint()
+		if round < 13 {
+			v.must(os.RemoveAll(v.path(d)))
+		}
+	}
+}
+
+// checkpoint makes the kernel write its log.
+func (v *volume) checkpoint() {
+	v.t.Helper()
+	v.must(exec.Command("sync", "-f", v.dir).Run())
 }

@@ -1,8 +1,8 @@
 package xfs
 
 import (
+	"context"
 	"fmt"
-
 	"snapcase/imaging/filesystem"
 )
 
@@ -55,6 +55,9 @@ func (m *blockMap) stale(p []byte) {
 	}
 }
 
+// sizeUnknown is the damage of content whose place is known and free.
+const sizeUnknown = "partial: the size was cleared; the content has at most the length of the remaining extents"
+
 // residualSize is how long the content of a freed inode can have been at most,
 // and what must be said of it.
 func (m *blockMap) residualSize(space *freeSpace) (size int64, damage string, err error) {
@@ -74,20 +77,122 @@ func (m *blockMap) residualSize(space *freeSpace) (size int64, damage string, er
 	if taken > 0 {
 		return size, fmt.Sprintf("reallocated: %d of %d blocks are in use again", taken, all), nil
 	}
-	return size, "partial: the size was cleared; the content has at most the length of the remaining extents", nil
+	return size, sizeUnknown, nil
+}
+
+// before gives the last life of a freed inode: from its place on the disk when
+// only the log says that it was freed, or from the log.
+func (fs *FS) before(ino uint64, in inode, h *history) (*oldInode, error) {
+	if in.live() {
+		return &oldInode{raw: in, whole: true}, nil
+	}
+	if !freed(in) {
+		return nil, nil
+	}
+	if fs.raw != fs.src {
+		ag, agino, _ := fs.sb.splitInode(ino)
+		p := make(inode, fs.sb.inodeSize)
+		if _, err := readZero(fs.raw, p, fs.inodePlace(ag, agino)); err != nil {
+			return nil, err
+		}
+		if p.live() && p.gen()+1 == in.gen() && p.size() > 0 {
+			return &oldInode{raw: p, whole: true}, nil
+		}
+	}
+	if o := h.before(ino, in.gen()); o != nil && o.telling() > 0 {
+		return o, nil
+	}
+	return nil, nil
+}
+
+// was fills a record of a freed inode with what it was before, if that is
+// known, and with its residual extents otherwise. m is left with its map.
+func (fs *FS) was(r *record, ino uint64, in inode, h *history, m *blockMap, space *freeSpace) error {
+	o, err := fs.before(ino, in, h)
+	if err != nil {
+		return err
+	}
+	e := &r.e
+	if o != nil {
+		e.Type, e.Mode, r.past = o.raw.kind(), o.raw.mode(), !in.live()
+		r.local, err = fs.remembered(e, ino, o, m)
+		if err != nil || r.local != nil {
+			return err
+		}
+		if len(m.runs) > 0 {
+			_, damage, err := m.residualSize(space)
+			if damage == sizeUnknown {
+				damage = ""
+			}
+			addDamage(e, damage)
+			e.First = m.first()
+			return err
+		}
+	}
+	if err := m.residual(ino, in); err != nil {
+		return err
+	}
+	size, damage, err := m.residualSize(space)
+	if o == nil {
+		e.Size = size
+	} else if damage == sizeUnknown {
+		damage = ""
+	}
+	e.First = m.first()
+	addDamage(e, damage)
+	return err
+}
+
+// remembered takes what an older version says; local is content that the inode
+// itself held.
+func (fs *FS) remembered(e *filesystem.Entry, ino uint64, o *oldInode, m *blockMap) (local []byte, err error) {
+	m.reset(ino)
+	var ok bool
+	if e.Size, ok = o.raw.bounded(); !ok {
+		addDamage(e, sizeDamage(o.raw))
+	}
+	switch {
+	case e.Type == filesystem.TypeChar || e.Type == filesystem.TypeBlock:
+		e.Rdev = o.raw.rdev()
+		return []byte{}, nil
+	case !o.whole:
+		return nil, nil
+	case o.raw.format() == formatLocal:
+		local = append([]byte{}, o.raw.data()[:min(e.Size, int64(len(o.raw.data())))]...)
+		if e.Size = int64(len(local)); e.Type == filesystem.TypeSymlink {
+			e.Link = string(local)
+		}
+		return local, nil
+	}
+	if err := m.load(ino, o.raw); err != nil {
+		return nil, err
+	}
+	addDamage(e, m.damage)
+	if e.Type == filesystem.TypeSymlink {
+		text, damage, err := fs.target(ino, e.Size, m.runs)
+		addDamage(e, damage)
+		e.Link, e.Size = string(text), int64(len(text))
+		return append([]byte{}, text...), err
+	}
+	return nil, nil
 }
 
 // residue is the content of an inode that is not in use.
 func (fs *FS) residue(ino uint64, in inode) (*Content, error) {
-	m := blockMap{fs: fs, spend: fs.newBudget()}
-	if err := m.residual(ino, in); err != nil {
+	h, err := fs.past(context.Background())
+	if err != nil {
 		return nil, err
 	}
-	c := &Content{fs: fs}
-	var err error
-	c.size, c.damage, err = m.residualSize(fs.newFreeSpace())
-	c.runs = m.runs
-	return c, err
+	m := blockMap{fs: fs, spend: fs.newBudget()}
+	var r record
+	if err := fs.was(&r, ino, in, h, &m, fs.newFreeSpace()); err != nil {
+		return nil, err
+	}
+	c := &Content{fs: fs, runs: m.runs, small: r.local, size: r.e.Size, damage: r.e.Damage}
+	if c.small != nil {
+		c.size = int64(len(c.small))
+	}
+	return c, nil
 }
 
 // freed says that an inode which is not in use was once.

@@ -6,25 +6,28 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
 	"snapcase/imaging/filesystem"
 )
 
 // index is what one walk keeps in memory.
 type index struct {
-	fs         *FS
-	chunks     []chunk // by group and place
-	treeDamage []groupDamage
-	dirs       []dir // by inode
-	runs       []dirRun
-	scattered  []scatteredBlock
-	short      []shortDir
-	names      nameTable
-	space      *freeSpace
-	lost       []lostName
-	unlinked   map[uint64]struct{}
-	damage     map[uint32]string // of directories, by number
-	spend      *budget
+	chunkTable
+	dirs      []dir // by inode up to found, then those that are gone
+	found     int
+	runs      []dirRun
+	scattered []scatteredBlock
+	short     []shortDir
+	names     nameTable
+	space     *freeSpace
+	lost      []lostName
+	unlinked  map[uint64]struct{}
+	damage    map[uint32]string // of directories, by number
+	spend     *budget
+	past      *history
+	strayDirs []uint64            // directories in chunks that were freed
+	swept     []uint64            // inodes found in free space
+	probed    map[uint64]struct{} // where chunks were looked for
+	gone      map[uint64]uint32   // deleted directories that the scan did not find, by inode
 }
 
 // dir is a directory, live or deleted.
@@ -71,8 +74,9 @@ type rawDir struct {
 
 func (fs *FS) newIndex() *index {
 	return &index{
-		fs: fs, unlinked: make(map[uint64]struct{}), damage: make(map[uint32]string),
-		space: fs.newFreeSpace(), spend: fs.newBudget(),
+		chunkTable: chunkTable{fs: fs}, unlinked: make(map[uint64]struct{}), damage: make(map[uint32]string),
+		space: fs.newFreeSpace(), spend: fs.newBudget(), gone: make(map[uint64]uint32),
+		probed: make(map[uint64]struct{}),
 	}
 }
 
@@ -81,7 +85,7 @@ func (x *index) scan(ctx context.Context) error {
 	list := x.stretches()
 	bufs := make([][]byte, workers())
 	m := &blockMap{fs: x.fs, spend: x.spend}
-	return inOrder(ctx, len(list), func(w, i int) ([]rawDir, error) {
+	err := inOrder(ctx, len(list), func(w, i int) ([]rawDir, error) {
 		p, have, err := x.readStretch(&list[i], &bufs[w])
 		if err != nil {
 			return nil, err
@@ -101,6 +105,8 @@ func (x *index) scan(ctx context.Context) error {
 		}
 		return nil
 	})
+	x.found = len(x.dirs)
+	return err
 }
 
 // readStretch reads a stretch into buf, which grows as needed, and says how
@@ -211,8 +217,12 @@ func (x *index) noteDir(n uint32, format string, args ...any) {
 
 // dirOf gives the number of the directory with an inode number.
 func (x *index) dirOf(ino uint64) (uint32, bool) {
-	n, ok := slices.BinarySearchFunc(x.dirs, ino, func(d dir, ino uint64) int { return cmp.Compare(d.ino, ino) })
-	return uint32(n), ok
+	n, ok := slices.BinarySearchFunc(x.dirs[:x.found], ino, func(d dir, ino uint64) int { return cmp.Compare(d.ino, ino) })
+	if !ok {
+		n, ok := x.gone[ino]
+		return n, ok
+	}
+	return uint32(n), true
 }
 
 // errEnough ends a walk whose consumer has left.

@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/bits"
-	"strings"
-
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
+	"strings"
 )
 
 var be = binary.BigEndian

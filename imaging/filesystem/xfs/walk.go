@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-
 	"snapcase/imaging/filesystem"
 )
 
@@ -25,7 +24,7 @@ func (fs *FS) Walk(ctx context.Context) iter.Seq2[filesystem.Entry, error] {
 // load reads all that a walk needs before it gives out the first entry.
 func (x *index) load(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
-		x.loadChunks, x.loadUnlinked, x.scan, x.readNames,
+		x.loadChunks, x.loadUnlinked, x.scan, x.readNames, x.sweepFree, x.loadPast,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -84,7 +83,7 @@ type batch struct {
 
 // start reports damaged inode trees and gives the root.
 func (w *walker) start() error {
-	for _, d := range w.x.treeDamage {
+	for _, d := range w.x.broken {
 		e := filesystem.Entry{Path: "/", Type: filesystem.TypeUnknown, Status: filesystem.Orphan, From: "inode-tree", Damage: d.text, First: -1}
 		if !w.yield(e, fmt.Errorf("inodes of group %d: %s", d.ag, d.text)) {
 			return errEnough
@@ -182,6 +181,10 @@ func (w *walker) fill(b *batch, s *stretch, buf *[]byte, m *blockMap) error {
 			if head == 0 && (!in.magic() || in.blank()) && (c.free&bit != 0 || !in.magic()) {
 				continue // nothing was ever here, and nothing says so
 			}
+			if c.origin == chunkNamed && in.live() {
+				b.records = append(b.records, w.stray(fs.sb.inodeNumber(c.ag, c.start+uint32(i)), i, head, in))
+				continue
+			}
 			r, err := fs.record(fs.sb.inodeNumber(c.ag, c.start+uint32(i)), in, c.free&bit == 0, m)
 			if err != nil {
 				return err
@@ -195,6 +198,20 @@ func (w *walker) fill(b *batch, s *stretch, buf *[]byte, m *blockMap) error {
 		b.ends = append(b.ends, len(b.records))
 	}
 	return nil
+}
+
+// stray is the record of an inode whose chunk was freed while it was in use or
+// before it was written back: all of it stands there as it was.
+func (w *walker) stray(ino uint64, i int, head uint32, in inode) record {
+	r := record{i: i, head: head, stray: true, raw: append(inode(nil), in...)}
+	r.e = filesystem.Entry{
+		Ref: filesystem.Ref{Inode: ino, Generation: in.gen()}, Links: in.links(), UID: in.uid(), GID: in.gid(), First: -1,
+		Type: in.kind(), Mode: in.mode(),
+	}
+	if !in.times(&r.e) {
+		addDamage(&r.e, "range: a time has more than a second of nanoseconds; they are left out")
+	}
+	return r
 }
 
 func (w *walker) give(e *filesystem.Entry) error {
@@ -272,13 +289,10 @@ func (w *walker) complete(ino uint64, r *record) error {
 	if r.live {
 		return w.x.fs.complete(r, ino, in, &w.tree)
 	}
-	if err := w.tree.residual(ino, in); err != nil {
-		return err
+	if w.round == 0 {
+		return nil // it is given out in the second round
 	}
-	size, damage, err := w.tree.residualSize(w.x.space)
-	r.e.Size, r.e.First = size, w.tree.first()
-	addDamage(&r.e, damage)
-	return err
+	return w.x.fs.was(r, ino, in, w.x.past, &w.tree, w.x.space)
 }
 
 // status of a live name.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
+	"sync"
 )
 
 // ErrReused says that the inode which a Ref names is in use by another file
@@ -17,12 +17,20 @@ var ErrReused = errors.New("the inode was reused")
 const reallocated = "reallocated"
 
 // FS is an opened XFS file system. It is safe for concurrent use and holds
-// only the superblock and the headers of the groups.
+// the superblock, the headers of the groups, what a dirty log would change, the
+// places of the inodes and what the log tells of deleted files.
 type FS struct {
 	src    imaging.Source
 	sb     superblock
 	groups []group
 	info   filesystem.Info
+	deep   bool           // walks read the free space
+	raw    imaging.Source // without what the log would change
+
+	tableMutex sync.Mutex
+	tableKept  *chunkTable
+	pastMutex  sync.Mutex
+	pastKept   *history
 }
 
 var (
@@ -46,7 +54,7 @@ func open(src imaging.Source, replay bool) (*FS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open xfs: %w", err)
 	}
-	fs := &FS{src: src, sb: sb}
+	fs := &FS{src: src, raw: src, sb: sb}
 	fs.info = sb.info()
 	if replay {
 		if err := fs.replay(context.Background()); err != nil {
