@@ -8,13 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"testing"
-
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
 	"snapcase/imaging/filesystem/fstest"
+	"strconv"
+	"strings"
+	"testing"
 )
 
 func corpus(t testing.TB) string {

@@ -5,9 +5,8 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"testing"
-
 	"snapcase/imaging/filesystem/fstest"
+	"testing"
 )
 
 // FuzzVolume writes over a part of a sound volume, in a record as well when
