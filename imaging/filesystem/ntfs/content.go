@@ -50,7 +50,7 @@ func (fs *FS) Open(ref filesystem.Ref) (imaging.Source, error) {
 	}
 	if f == nil {
 		return nil, fmt.Errorf("open record %d: %w", ref.Inode,
-			&imaging.FormatError{Format: "ntfs", Offset: int64(ref.Inode) * fs.boot.record, Reason: "no base record stands there in the MFT"}) //nolint:gosec // inside the MFT
+			&imaging.FormatError{Format: "ntfs", Offset: int64(ref.Inode) * fs.boot.record, Reason: "no record stands there in the MFT"}) //nolint:gosec // inside the MFT
 	}
 	if uint32(f.seq) != ref.Generation {
 		return nil, fmt.Errorf("open record %d: sequence number is %d, asked for %d: %w", ref.Inode, f.seq, ref.Generation, ErrReused)

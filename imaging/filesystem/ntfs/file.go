@@ -2,8 +2,10 @@ package ntfs
 
 import (
 	"cmp"
+	"context"
 	"math"
 	"slices"
+	"sync"
 )
 
 const (
@@ -18,6 +20,7 @@ type file struct {
 	*record
 	attrs    []attribute
 	spread   bool // it has an $ATTRIBUTE_LIST
+	stray    bool // it is a part of a record that is gone
 	damage   string
 	clusters uint64 // that the volume has
 }
@@ -52,11 +55,11 @@ func (fs *FS) record(n uint64) (*record, error) {
 	return parseRecord(n, raw), nil
 }
 
-// file reads a base record with all that belongs to it; nil when that number
-// has no signature of a record or belongs to another.
+// file reads a record with all that belongs to it; nil when that number has no
+// signature of a record. One that belongs to another has its own part alone.
 func (fs *FS) file(n uint64, budget *int64) (*file, error) {
 	r, err := fs.record(n)
-	if err != nil || r == nil || !r.file || r.base != 0 && r.base != n {
+	if err != nil || r == nil || !r.file {
 		return nil, err
 	}
 	return fs.gather(r, budget)
@@ -66,6 +69,9 @@ func (fs *FS) file(n uint64, budget *int64) (*file, error) {
 // still be read.
 func (fs *FS) gather(r *record, budget *int64) (*file, error) {
 	f := &file{record: r, attrs: r.attrs, damage: r.damage, clusters: fs.boot.clusters}
+	if r.part() {
+		return f, nil
+	}
 	i := slices.IndexFunc(r.attrs, func(a attribute) bool { return a.kind == typeList })
 	if i < 0 {
 		return f, nil
@@ -73,37 +79,54 @@ func (fs *FS) gather(r *record, budget *int64) (*file, error) {
 	f.spread = true
 	s := f.stream(typeList, "")
 	c := fs.content(s)
+	var damage string
 	if c.damage != "" {
-		join(&f.damage, "the attribute list: %s", c.damage)
+		join(&damage, "the attribute list: %s", c.damage)
 	}
+	var numbers []uint64
 	if c.size > maxList || *budget < c.size {
-		join(&f.damage, "range: the attribute list has %d bytes: parts are lost", c.size)
-		return f, nil
+		join(&damage, "range: the attribute list has %d bytes", c.size)
+	} else {
+		*budget -= c.size
+		list := make([]byte, c.size)
+		if _, err := c.ReadAt(list, 0); err != nil && !isEOF(err) && !isFormat(err) {
+			return nil, err
+		}
+		numbers = listed(list, &damage)
 	}
-	*budget -= c.size
-	list := make([]byte, c.size)
-	if _, err := c.ReadAt(list, 0); err != nil && !isEOF(err) {
+	f.attrs = slices.Clone(f.attrs)
+	if err := fs.members(f, numbers, &damage); err != nil {
 		return nil, err
 	}
-	return f, fs.members(f, list)
+	if damage != "" {
+		if err := fs.unlisted(f, numbers, &damage); err != nil {
+			return nil, err
+		}
+		join(&f.damage, "%s", damage)
+	}
+	return f, nil
 }
 
-// members adds the attributes of the records that a list names.
-func (fs *FS) members(f *file, list []byte) error {
+// listed are the records that an attribute list names, in order.
+func listed(list []byte, damage *string) []uint64 {
 	var numbers []uint64
 	for at := 0; at+26 <= len(list); {
 		n := int(le.Uint16(list[at+4:]))
 		if n < 26 || n > len(list)-at {
-			join(&f.damage, "range: the attribute list breaks off at byte %d", at)
+			join(damage, "range: the attribute list breaks off at byte %d", at)
 			break
 		}
 		numbers = append(numbers, le.Uint64(list[at+16:])&(1<<48-1))
 		at += n
 	}
 	slices.Sort(numbers)
+	return slices.Compact(numbers)
+}
+
+// members adds the attributes of the records that are parts of the file.
+func (fs *FS) members(f *file, numbers []uint64, damage *string) error {
 	stray := 0
-	f.attrs = slices.Clone(f.attrs)
-	for _, n := range slices.Compact(numbers) {
+	for _, n := range numbers {
 		if n == f.number {
 			continue
 		}
@@ -113,14 +136,14 @@ func (fs *FS) members(f *file, list []byte) error {
 		}
 		if m == nil || !m.file || m.base != f.number || m.inUse != f.inUse {
 			if stray++; stray > maxStray {
-				join(&f.damage, "partial: more than %d records of the attribute list are not of this file", maxStray)
+				join(damage, "partial: more than %d records of the attribute list are not of this file", maxStray)
 				break
 			}
+			word := "reallocated"
 			if f.inUse || m == nil || !m.file {
-				join(&f.damage, "partial: record %d of the attribute list is not of this file", n)
-			} else {
-				join(&f.damage, "reallocated: record %d of the attribute list was used again", n)
+				word = "partial"
 			}
+			join(damage, "%s: record %d of the attribute list is not of this file", word, n)
 			continue
 		}
 		if m.damage != "" {
@@ -129,6 +152,59 @@ func (fs *FS) members(f *file, list []byte) error {
 		f.attrs = append(f.attrs, m.attrs...)
 	}
 	return nil
+}
+
+// unlisted adds the parts that say themselves that they are of the file, for
+// one whose attribute list is damaged.
+func (fs *FS) unlisted(f *file, known []uint64, damage *string) error {
+	all, err := fs.partsOf(f.number)
+	if err != nil {
+		return err
+	}
+	var more []uint64
+	for _, n := range all {
+		if _, ok := slices.BinarySearch(known, n); ok {
+			continue
+		}
+		m, err := fs.record(n)
+		if err != nil {
+			return err
+		}
+		if m != nil && m.file && m.inUse == f.inUse && (dir{seq: f.seq, inUse: f.inUse}).fits(m.bseq) {
+			more = append(more, n)
+		}
+	}
+	if len(more) == 0 {
+		return nil
+	}
+	join(damage, "partial: %d records were found that say that they are of this file", len(more))
+	return fs.members(f, more, damage)
+}
+
+// parts are the records that belong to others, by those.
+type parts struct {
+	mu sync.Mutex
+	by map[uint64][]uint64 // nil: not read yet
+}
+
+// partsOf reads the whole MFT the first time.
+func (fs *FS) partsOf(number uint64) ([]uint64, error) {
+	fs.parts.mu.Lock()
+	defer fs.parts.mu.Unlock()
+	if fs.parts.by == nil {
+		by := make(map[uint64][]uint64)
+		err := fs.newScanner(context.Background()).each(0, fs.records, func(r *record) error {
+			if r.file && r.part() {
+				by[r.base] = append(by[r.base], r.number)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		fs.parts.by = by
+	}
+	return fs.parts.by[number], nil
 }
 
 // stream puts together the attributes of a type and name; nil without any.
@@ -194,4 +270,21 @@ func (s *stream) lay(parts []attribute, clusters uint64) {
 		join(&s.damage, "partial: the part that has the size is missing")
 		s.size, s.init, s.sizeless = math.MaxUint64, math.MaxUint64, true
 	}
+}
+
+// stray says that a record is a part of one that is gone: no record stands
+// there, or one that was made since, or one that was freed without it.
+func (fs *FS) stray(r *record) (bool, error) {
+	if !r.file || !r.part() {
+		return false, nil
+	}
+	b, err := fs.record(r.base)
+	if err != nil {
+		return false, err
+	}
+	if b == nil || !b.file || b.part() || r.inUse && !b.inUse {
+		return true, nil
+	}
+	d := dir{seq: b.seq, inUse: b.inUse}
+	return !d.fits(r.bseq), nil
 }

@@ -32,6 +32,9 @@
 // as UTF-8, a half surrogate as its three bytes. The root comes first, then
 // what is allocated by record, then what is deleted or orphaned by record.
 //
+// Names that no record has any more come last, from the slack of the index
+// blocks of their directory, with the sizes and times that stood beside them.
+//
 // A freed record keeps its attributes until it is used again. Its path is
 // rebuilt from the parent that its name has, if that record still is the same
 // directory or was freed once since; else it is /$Orphan/name. Damage says
@@ -54,7 +57,7 @@
 // # What it does not do
 //
 // It does not replay $LogFile nor look into it, reads no USN journal as such,
-// no index slack, no security descriptors and no extended attributes. Content
+// no slack of records, no security descriptors and no extended attributes. Content
 // that Windows packs by its overlay filter (CompactOS), deduplicates or keeps
 // in the cloud is not in the file's own stream: Damage says so, and the stream
 // that holds the packed bytes is an entry. Encrypted content is as stored.
@@ -95,6 +98,7 @@ type FS struct {
 	bitmap  *Content // of clusters; nil when it cannot be read
 	used    *Content // of records; nil when it cannot be read
 	info    filesystem.Info
+	parts   parts
 }
 
 var (
@@ -166,7 +170,7 @@ func (fs *FS) loadMFT() error {
 			return err
 		}
 		r := parseRecord(recMFT, raw)
-		if n < len(raw) || !r.file || r.torn || r.base != 0 {
+		if n < len(raw) || !r.file || r.torn || r.part() {
 			first = cmpError(first, &imaging.FormatError{Format: "ntfs", Offset: at, Reason: "the first record of the MFT is damaged"})
 			continue
 		}
@@ -213,6 +217,7 @@ func (fs *FS) bootstrap(r *record) error {
 			fs.used = fs.content(u)
 		}
 	}
+	fs.parts.by = nil // it was made of the first part
 	if d := fs.mft.damage; d != "" {
 		fs.state("the MFT: %s", d)
 	}

@@ -31,12 +31,9 @@ func seq(n int) string {
 
 // want is what testdata/make.sh put into the image.
 func want() []fstest.Want {
-	turn := func(add int) string {
-		var b strings.Builder
-		for i := range 200 {
-			fmt.Fprintf(&b, "%01024d", i+add)
-		}
-		return b.String()
+	var spread strings.Builder
+	for i := range 500 {
+		fmt.Fprintf(&spread, "%01024d%s", i, strings.Repeat("\x00", 3072))
 	}
 	sparse := func(head string, at int) string { return head + strings.Repeat("\x00", at-len(head)) + "end" }
 	file := func(path, content string) fstest.Want {
@@ -45,8 +42,8 @@ func want() []fstest.Want {
 	all := []fstest.Want{
 		file("/hello.txt", "hello"), file("/dir/hard.txt", "hello"), file("/hello.txt:Zone.Identifier", "ZoneId=3"),
 		file("/dir:note", "on a directory"), file("/dir/sub/naïve 日本 😀.txt", "deep"),
-		file("/comp/numbers.txt", seq(30000)), file("/comp/holes", sparse(strings.Repeat("q", 70000), 300001)),
-		file("/sparse", sparse("start", 400000)), file("/turn1", turn(0)), file("/turn2", turn(1000)),
+		file("/comp/numbers.txt", seq(12000)), file("/comp/holes", sparse(strings.Repeat("q", 70000), 300001)),
+		file("/sparse", sparse("start", 400000)), file("/spread", spread.String()[:499*4096+1024]),
 		{Path: "/", Type: filesystem.TypeDir, Inode: 5, Size: fstest.AnySize, Mode: 0o40777},
 		{Path: "/dir/link", Type: filesystem.TypeSymlink, Size: fstest.AnySize, Link: "../hello.txt", Mode: 0o120777},
 		{Path: "/old", Type: filesystem.TypeFile, Modified: imaging.Time{Sec: -8520238555, Nsec: 123456700, Set: true}},
@@ -109,7 +106,7 @@ func TestNoDamageOnASoundImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, e := range entries(t, fs) {
-		if e.Damage != "" {
+		if e.Damage != "" && e.From != slackFrom {
 			t.Errorf("%s: %s", path, e.Damage)
 		}
 	}
@@ -328,13 +325,85 @@ func TestTruncatedImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := entries(t, fs)["/turn2"]
+	var e filesystem.Entry
+	for _, x := range entries(t, fs) {
+		if x.Size > 20000 && x.Ref.Inode >= firstUser && x.First > e.First {
+			e = x
+		}
+	}
 	fs, err = Open(imaging.Section(src, 0, e.First+5000))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cut := entries(t, fs)["/turn2"]
-	if !strings.HasPrefix(cut.Damage, "truncated: ") || cut.Size != e.Size {
-		t.Errorf("%+v", cut)
+	cut := entries(t, fs)[e.Path]
+	if !strings.Contains(cut.Damage, "truncated: ") || cut.Size != e.Size {
+		t.Errorf("%+v, before %+v", cut, e)
+	}
+}
+
+// TestStray takes the base record away from a part.
+func TestStray(t *testing.T) {
+	src := small(t)
+	fs, err := Open(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var part *record
+	for n := range fs.records {
+		if r, err := fs.record(n); err == nil && r.file && r.part() {
+			part = r // the last one has content and no name
+		}
+	}
+	if part == nil {
+		t.Fatal("the image has no file of several records")
+	}
+	at := fs.mftPlace(int64(part.base) * fs.boot.record)
+	fs, err = Open(change(t, src, map[int64][]byte{at: []byte("XXXX")}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := entries(t, fs)
+	if name := all["/$Orphan/spread"]; name.Status != filesystem.Orphan || name.Ref.Inode == part.base {
+		t.Errorf("the part with the name: %+v", name)
+	}
+	e, ok := all[recordName(part.number)]
+	if !ok || e.Status != filesystem.Orphan || !strings.Contains(e.Damage, fmt.Sprintf("part of record %d, which is gone", part.base)) {
+		t.Errorf("%+v", e)
+	}
+	if c, err := fs.Open(e.Ref); err != nil || c.Size() != e.Size || e.Size == 0 {
+		t.Errorf("%v, %v", c, err)
+	}
+}
+
+// TestIndexSlack demands names that no record has any more: 60 files were
+// deleted, their records used again, one was renamed.
+func TestIndexSlack(t *testing.T) {
+	fs, err := Open(small(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for e, err := range fs.Walk(context.Background()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.From != slackFrom {
+			continue
+		}
+		var n int
+		if _, err := fmt.Sscanf(e.Path, "/slack/a name of some length, number %d", &n); err != nil || n > 119 || n%2 == 0 && n != 8 {
+			t.Errorf("%q was never deleted", e.Path)
+		}
+		if want := int64(len(fmt.Sprint(n))); e.Size != want || e.Status != filesystem.Deleted || !e.Born.Set || e.Damage == "" {
+			t.Errorf("%q: %+v", e.Path, e)
+		}
+		if c, err := fs.Open(e.Ref); n != 8 && err == nil {
+			t.Errorf("%q: opened with %d bytes, which are of another file", e.Path, c.Size())
+		}
+		found++
+	}
+	t.Logf("%d of 61 names", found)
+	if found < 12 {
+		t.Errorf("%d names", found)
 	}
 }

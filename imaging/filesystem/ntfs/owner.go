@@ -108,9 +108,12 @@ func (o *owners) record(r *record) error {
 	if !r.inUse {
 		own.Status = filesystem.Deleted
 	}
-	base := r.base == 0 || r.base == r.number
-	if !base {
-		own.Ref = filesystem.Ref{Inode: r.base, Generation: uint32(le.Uint16(r.raw[38:]))}
+	stray, err := o.fs.stray(r)
+	if err != nil {
+		return err
+	}
+	if r.part() && !stray {
+		own.Ref = filesystem.Ref{Inode: r.base, Generation: uint32(r.bseq)}
 	}
 	for _, a := range r.attrs {
 		if a.kind != typeData || a.runs != nil || len(a.value) == 0 {
@@ -123,7 +126,7 @@ func (o *owners) record(r *record) error {
 			return err
 		}
 	}
-	if !base {
+	if r.part() && !stray {
 		return nil
 	}
 	f, err := o.fs.gather(r, &o.budget)

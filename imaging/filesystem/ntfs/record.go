@@ -34,7 +34,8 @@ type record struct {
 	dir    bool
 	seq    uint16
 	links  uint16
-	base   uint64 // of the record that this one belongs to, 0 for none
+	base   uint64 // of the record that this one belongs to, its own for none
+	bseq   uint16 // sequence number of that when this one was made part of it
 	attrs  []attribute
 	damage string
 }
@@ -69,7 +70,7 @@ func join(damage *string, format string, args ...any) {
 
 // parseRecord reads a record; raw is changed and kept.
 func parseRecord(number uint64, raw []byte) *record {
-	r := &record{number: number, raw: raw}
+	r := &record{number: number, base: number, raw: raw}
 	switch string(raw[:4]) {
 	case "FILE":
 		r.file = true
@@ -83,9 +84,8 @@ func parseRecord(number uint64, raw []byte) *record {
 	flags := le.Uint16(raw[22:])
 	r.inUse, r.dir = flags&1 != 0, flags&2 != 0
 	r.seq, r.links = le.Uint16(raw[16:]), le.Uint16(raw[18:])
-	r.base = le.Uint64(raw[32:]) & (1<<48 - 1)
-	if le.Uint64(raw[32:]) == 0 {
-		r.base = 0
+	if ref := le.Uint64(raw[32:]); ref != 0 {
+		r.base, r.bseq = ref&(1<<48-1), uint16(ref>>48) //nolint:gosec // the top bits
 	}
 	r.attributes()
 	return r
@@ -179,6 +179,9 @@ func (a *attribute) parse(p []byte, at int) (why string) {
 	a.size, a.init = le.Uint64(p[48:]), le.Uint64(p[56:])
 	return ""
 }
+
+// part says that the record belongs to another.
+func (r *record) part() bool { return r.base != r.number }
 
 // blank says that the record was made and never used.
 func (r *record) blank() bool { return len(r.attrs) == 0 && r.damage == "" }

@@ -86,7 +86,7 @@ func (f *file) names() []fileName {
 func (s *scanner) directories() (map[uint64]dir, error) {
 	dirs := make(map[uint64]dir)
 	err := s.each(0, s.fs.records, func(r *record) error {
-		if !r.file || !r.dir || r.base != 0 {
+		if !r.file || !r.dir || r.part() {
 			return nil
 		}
 		f, err := s.fs.gather(r, &s.budget)

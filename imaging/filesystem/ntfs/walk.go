@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"iter"
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
@@ -20,11 +21,13 @@ func isFormat(err error) bool {
 
 // Walk yields every entry in the order that the package comment gives. It
 // reads the MFT three times: for the directories, for what is allocated, and
-// where there is any for what is not. What is kept in memory is a name and
-// about 100 bytes for each directory and one bit for each record.
+// where there is any for what is not; then the index blocks of all directories.
+// What is kept in memory is a name and about 100 bytes for each directory, 40
+// bytes for each deleted file and for each of one directory at a time, and one
+// bit for each record.
 func (fs *FS) Walk(ctx context.Context) iter.Seq2[filesystem.Entry, error] {
 	return func(yield func(filesystem.Entry, error) bool) {
-		w := &walker{scanner: fs.newScanner(ctx), yield: yield, clusters: bitmap{c: fs.bitmap}, used: bitmap{c: fs.used}}
+		w := &walker{scanner: fs.newScanner(ctx), yield: yield, hash: maphash.MakeSeed(), given: make(map[uint64]struct{}), clusters: bitmap{c: fs.bitmap}, used: bitmap{c: fs.used}}
 		if err := w.walk(); err != nil && !errors.Is(err, errEnough) {
 			yield(filesystem.Entry{}, fmt.Errorf("walk ntfs: %w", err))
 		}
@@ -39,6 +42,8 @@ type walker struct {
 	used     bitmap
 	later    []uint64 // a bit for each record that has something for the second round
 	second   bool
+	hash     maphash.Seed
+	given    map[uint64]struct{} // keys of the names given in the second round
 }
 
 func (w *walker) walk() error {
@@ -67,7 +72,7 @@ func (w *walker) walk() error {
 			return err
 		}
 	}
-	return nil
+	return w.slack()
 }
 
 // give yields an entry in the round that its status belongs to.
@@ -118,17 +123,22 @@ func (w *walker) record(r *record) error {
 	if !r.file {
 		return w.stranger(r)
 	}
-	if r.base != 0 && r.base != r.number || r.blank() && !r.inUse {
-		return nil
+	stray, err := w.fs.stray(r)
+	if err != nil || r.part() && !stray || r.blank() && !r.inUse {
+		return err
 	}
 	f, err := w.fs.gather(r, &w.budget)
 	if err != nil {
 		return err
 	}
+	f.stray = stray
 	names := f.names()
 	e, err := w.entry(f)
 	if err != nil {
 		return err
+	}
+	if stray {
+		join(&e.Damage, "partial: it is a part of record %d, which is gone", r.base)
 	}
 	if len(names) == 0 {
 		return w.nameless(f, e)
@@ -136,6 +146,9 @@ func (w *walker) record(r *record) error {
 	for i, n := range names {
 		e := e
 		w.name(&e, f, n)
+		if w.second {
+			w.given[w.key(n.parent, n.name)] = struct{}{}
+		}
 		if err := w.give(e); err != nil {
 			return err
 		}
@@ -156,7 +169,7 @@ func (w *walker) name(e *filesystem.Entry, f *file, n fileName) {
 	switch {
 	case !f.inUse:
 		e.Status, e.From = filesystem.Deleted, "mft"
-	case !at.live:
+	case !at.live || f.stray:
 		e.Status, e.From = filesystem.Orphan, "mft"
 		if !at.lost {
 			e.Path = orphanage + e.Path
