@@ -6,16 +6,20 @@ import (
 )
 
 const (
-	bitsPart = 64 << 10
-	// maxLookups bounds the clusters of freed files that one walk looks up.
-	maxLookups = 1 << 34
+	bitsPart  = 64 << 10 // bytes
+	keptParts = 256
+	// maxLookups bounds the clusters of freed files that one walk looks up,
+	// maxLoads how many parts it reads for that.
+	maxLookups, maxLoads = 1 << 34, 1 << 18
 )
 
-// bitmap reads parts of a bitmap and keeps the last one.
+// bitmap reads parts of a bitmap and keeps some of them.
 type bitmap struct {
 	c       *Content // nil: nothing is known
-	at      int64    // of the part, bytes
+	at      int64    // of the current part, bytes
 	part    []byte
+	kept    map[int64][]byte
+	loads   int
 	lookups uint64
 }
 
@@ -28,11 +32,17 @@ func (b *bitmap) load(at int64) (ok bool, err error) {
 		return true, nil
 	}
 	b.at = at / bitsPart * bitsPart
-	b.part = make([]byte, min(bitsPart, b.c.size-b.at))
-	if _, err := b.c.ReadAt(b.part, b.at); err != nil && !isEOF(err) {
-		b.part = nil
+	if b.part = b.kept[b.at]; b.part != nil {
+		return true, nil
+	}
+	p := make([]byte, min(bitsPart, b.c.size-b.at))
+	if _, err := b.c.ReadAt(p, b.at); err != nil && !isEOF(err) {
 		return false, err
 	}
+	if b.loads++; b.kept == nil || len(b.kept) == keptParts {
+		b.kept = make(map[int64][]byte)
+	}
+	b.part, b.kept[b.at] = p, p
 	return true, nil
 }
 
@@ -71,7 +81,7 @@ func (b *bitmap) reused(s *stream) (string, error) {
 		if r.lcn < 0 {
 			continue
 		}
-		if b.c == nil || b.lookups > maxLookups {
+		if b.c == nil || b.lookups > maxLookups || b.loads > maxLoads {
 			return "reallocated: whether its clusters are in use again is not known", nil
 		}
 		b.lookups += r.n
