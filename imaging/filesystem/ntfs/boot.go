@@ -38,7 +38,7 @@ func findBoot(src imaging.Source) (boot, []string, error) {
 			return boot{}, nil, err
 		}
 		b, err := parseBoot(p, at)
-		if err == nil && b.sector == s && int64(b.sectors) <= src.Size()/s { //nolint:gosec // bounded by parseBoot
+		if err == nil && b.sector == s && int64(b.sectors) == at/s { //nolint:gosec // bounded by parseBoot; else it is of a volume behind others
 			return b, []string{fmt.Sprintf("the boot sector is damaged, its copy at byte %d is used", at)}, nil
 		}
 	}

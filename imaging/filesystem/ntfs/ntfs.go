@@ -56,7 +56,7 @@
 //
 // # What it does not do
 //
-// It does not replay $LogFile nor look into it, reads no USN journal as such,
+// It does not replay $LogFile (Info.State says when it was in use), reads no USN journal as such,
 // no slack of records, no security descriptors and no extended attributes. Content
 // that Windows packs by its overlay filter (CompactOS), deduplicates or keeps
 // in the cloud is not in the file's own stream: Damage says so, and the stream
@@ -239,9 +239,12 @@ func (fs *FS) loadVolume() error {
 		if s := v.stream(typeVolumeInfo, ""); s != nil && len(s.resident) >= 12 {
 			fs.info.Features = append(fs.info.Features, fmt.Sprintf("version %d.%d", s.resident[8], s.resident[9]))
 			if le.Uint16(s.resident[10:])&1 != 0 {
-				fs.state("marked dirty: $LogFile was not replayed, what it holds is not shown")
+				fs.state("marked dirty: it was to be checked when it was next used")
 			}
 		}
+	}
+	if err := fs.loadLog(&budget); err != nil {
+		return err
 	}
 	f, err := fs.file(recBitmap, &budget)
 	if err != nil {

@@ -407,3 +407,52 @@ func TestIndexSlack(t *testing.T) {
 		t.Errorf("%d names", found)
 	}
 }
+
+func TestJournalInUse(t *testing.T) {
+	src := small(t)
+	fs, err := Open(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := entries(t, fs)["/$LogFile"].First
+	page := func(lsn uint64, client, flags uint16) []byte {
+		p := make([]byte, logPage)
+		copy(p, "RSTR")
+		le.PutUint32(p[16:], logPage)
+		le.PutUint16(p[24:], 48)
+		le.PutUint64(p[48:], lsn)
+		le.PutUint16(p[60:], client)
+		le.PutUint16(p[62:], flags)
+		return p
+	}
+	for i, c := range []struct {
+		one, two []byte
+		open     bool
+	}{
+		{page(5, 0, 0), page(4, noClient, 2), true},
+		{page(5, 0, 0), page(6, noClient, 0), false},
+		{page(5, 0, 2), page(4, 0, 0), false},
+	} {
+		fs, err := Open(change(t, src, map[int64][]byte{at: c.one, at + logPage: c.two}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if open := strings.Contains(strings.Join(fs.Info().State, "\n"), "$LogFile"); open != c.open {
+			t.Errorf("case %d: state %q", i, fs.Info().State)
+		}
+	}
+}
+
+// TestDiskIsNoVolume has a volume at the end of a disk: the copy of its boot
+// sector is the disk's last sector.
+func TestDiskIsNoVolume(t *testing.T) {
+	src := small(t)
+	p := make([]byte, 1<<20+src.Size())
+	src.ReadAt(p[1<<20:], 0)
+	if Probe(fstest.Bytes(p)) {
+		t.Error("a disk is taken for its last volume")
+	}
+	if !Probe(src) || Probe(fstest.Bytes(nil)) || Probe(fstest.Bytes(p[:4096])) {
+		t.Error("probe")
+	}
+}
