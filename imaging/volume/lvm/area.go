@@ -2,6 +2,7 @@ package lvm
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"slices"
 
 	"snapcase/imaging"
@@ -119,14 +120,36 @@ func (s *scan) header(a *area, h []byte) (current []int64, err error) {
 	return current, nil
 }
 
-// keep decodes a text and keeps it when it is one.
+// text is what came of decoding one.
+type text struct {
+	meta *metadata
+	err  error
+}
+
+// keep decodes a text and keeps it when it is one. Members of a group have the
+// same texts: each is decoded once.
 func (s *scan) keep(v *physical, f *found, p []byte) {
 	end := bytes.IndexByte(p, 0)
 	if end < 0 {
 		end = len(p)
 	}
-	root, err := parse(p[:end])
-	f.meta = decode(root)
+	if !f.current && s.values <= maxValues {
+		if !s.full {
+			v.note("the older texts have too many values: the rest of them is left out")
+		}
+		s.full = true
+		return
+	}
+	sum := sha256.Sum256(p[:end])
+	t, again := s.decoded[sum]
+	if !again {
+		root, count, err := parse(p[:end], min(s.values, maxValues))
+		s.values -= count
+		t = text{decode(root), err}
+		s.decoded[sum] = t
+	}
+	var err error
+	f.meta, err = t.meta, t.err
 	switch {
 	case f.meta == nil && f.current:
 		v.note("the text at byte %d is none", f.offset)

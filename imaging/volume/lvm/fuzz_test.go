@@ -11,9 +11,9 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("a { b = [ \"x\\\"y\", -3, 1.5 ] # c\n d { e = f } }"))
 	f.Add([]byte("a={{{{{{{{{{{{{{{{{{{{{"))
 	f.Fuzz(func(t *testing.T, p []byte) {
-		root, err := parse(p)
-		if root == nil {
-			t.Fatalf("no root, %v", err)
+		root, count, err := parse(p, 1000)
+		if root == nil || count > 1000 {
+			t.Fatalf("%d values, %v", count, err)
 		}
 		decode(root)
 	})

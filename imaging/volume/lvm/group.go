@@ -10,9 +10,12 @@ import (
 
 // scan is what the sources hold, before it is put together.
 type scan struct {
-	pvs   []*physical
-	texts []*found
-	work  int // steps that may still be spent on ways back
+	pvs     []*physical
+	texts   []*found
+	work    int  // steps that may still be spent on ways back
+	values  int  // of texts that may still be kept; the last maxValues are for texts in use
+	full    bool // no room for older ones
+	decoded map[[32]byte]text
 }
 
 // add reads one source.
@@ -22,7 +25,11 @@ func (s *scan) add(index int, src imaging.Source) error {
 		return err
 	}
 	s.pvs = append(s.pvs, v)
-	for _, r := range v.areas {
+	for i, r := range v.areas {
+		if slices.ContainsFunc(v.areas[:i], func(x region) bool { return x.start == r.start }) {
+			v.note("the metadata area at byte %d is listed twice", r.start)
+			continue
+		}
 		if err := s.area(v, r); err != nil {
 			return err
 		}

@@ -12,7 +12,7 @@ import (
 const defaultArea = 4096
 
 // maxAreas bounds each list of a PV header; LVM writes at most two.
-const maxAreas = 16
+const maxAreas = 4
 
 // region is a run of a physical volume, bytes.
 type region struct{ start, size int64 }

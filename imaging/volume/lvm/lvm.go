@@ -189,7 +189,7 @@ func Probe(src imaging.Source) bool {
 // of a source alone. Where the same physical volume is given several times
 // (snapshots of several days), each copy makes a group of its own.
 func Scan(pvs []imaging.Source) ([]Group, error) {
-	s := scan{work: maxWork}
+	s := scan{work: maxWork, values: 3 * maxValues, decoded: make(map[[32]byte]text)}
 	for i, src := range pvs {
 		if err := s.add(i, src); err != nil {
 			return nil, fmt.Errorf("read lvm of source %d: %w", i, err)

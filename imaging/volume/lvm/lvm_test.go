@@ -450,3 +450,11 @@ func TestDamageIsSurvived(t *testing.T) {
 		exercise(t, imaging.Section(a, 0, int64(n)), b)
 	}
 }
+
+func TestTooManyValues(t *testing.T) {
+	text := "vg {\nid = \"" + id('G') + "\"\nseqno = 1\n" + strings.Repeat("a{}", 2000)
+	root, count, err := parse([]byte(text), 1000)
+	if err == nil || count != 1000 || decode(root) == nil {
+		t.Errorf("%d values, %v", count, err)
+	}
+}

@@ -10,7 +10,7 @@ import (
 
 const (
 	maxDepth  = 16      // of sections
-	maxValues = 1 << 19 // of one text, sections and items of lists too
+	maxValues = 1 << 20 // of one text, sections and items of lists too
 )
 
 // section is a named part of the text.
@@ -30,17 +30,18 @@ type item struct {
 // parser reads a text from its start. It stops at the first thing that is no
 // text and keeps what it has.
 type parser struct {
-	p     []byte
-	i     int
-	count int
+	p    []byte
+	i    int
+	left int // values that may still be kept
 }
 
-// parse gives the tree of the text; with an error it is what stood before.
-func parse(p []byte) (*section, error) {
-	r := parser{p: p}
-	root := &section{}
-	err := r.section(root, 0)
-	return root, err
+// parse gives the tree of the text, of at most that many values, and how many
+// it has; with an error it is what stood before.
+func parse(p []byte, most int) (root *section, count int, err error) {
+	r := parser{p: p, left: most}
+	root = &section{}
+	err = r.section(root, 0)
+	return root, most - r.left, err
 }
 
 func (r *parser) fail(format string, args ...any) error {
@@ -146,9 +147,10 @@ func (r *parser) entry(s *section, depth int) error {
 
 // more counts what is kept.
 func (r *parser) more() error {
-	if r.count++; r.count > maxValues {
-		return r.fail("more than %d values", maxValues)
+	if r.left == 0 {
+		return r.fail("too many values")
 	}
+	r.left--
 	return nil
 }
 
