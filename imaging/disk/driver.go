@@ -9,6 +9,7 @@ import (
 	"snapcase/imaging/filesystem"
 	"snapcase/imaging/filesystem/ext4"
 	"snapcase/imaging/filesystem/fat"
+	"snapcase/imaging/filesystem/ntfs"
 	"snapcase/imaging/filesystem/xfs"
 )
 
@@ -25,6 +26,7 @@ func drivers() []driver {
 	return []driver{
 		{"xfs", xfs.Probe, opened(xfs.Open)},
 		{"ext4", ext4.Probe, opened(ext4.Open)},
+		{"ntfs", ntfs.Probe, opened(ntfs.Open)},
 		{"fat", fat.Probe, opened(fat.Open)},
 	}
 }

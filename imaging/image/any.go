@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
+
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
 	"snapcase/imaging/image/split"
-	"strings"
 )
 
 // Range is bytes of an image that are not as they were imaged, and why.

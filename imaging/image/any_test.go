@@ -12,12 +12,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
+	"testing"
+
 	"snapcase/imaging"
 	"snapcase/imaging/image"
 	"snapcase/imaging/image/container/containertest"
 	"snapcase/imaging/image/zst"
-	"strings"
-	"testing"
 )
 
 var _ imaging.Source = (*image.Container)(nil)

@@ -6,9 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
-	"strings"
 )
 
 // mostDepth bounds how many containers stand upon one another as parents.

@@ -7,12 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"snapcase/imaging"
-	"snapcase/imaging/image"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+
+	"snapcase/imaging"
+	"snapcase/imaging/image"
 )
 
 var _ imaging.Source = (*image.File)(nil)

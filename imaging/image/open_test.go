@@ -7,10 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"snapcase/imaging/image"
-	"snapcase/imaging/image/container/containertest"
 	"strings"
 	"testing"
+
+	"snapcase/imaging/image"
+	"snapcase/imaging/image/container/containertest"
 )
 
 // The content tells the format, whatever the name is.

@@ -7,10 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"snapcase/imaging/image"
 	"sync"
 	"syscall"
 	"testing"
+
+	"snapcase/imaging/image"
 )
 
 const g = image.Granule

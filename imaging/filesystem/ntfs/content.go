@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"snapcase/imaging"
-	"snapcase/imaging/filesystem"
 	"sort"
 	"sync"
+
+	"snapcase/imaging"
+	"snapcase/imaging/filesystem"
 )
 
 // maxUnit bounds a compression unit; Windows makes them of 64 KiB at most.

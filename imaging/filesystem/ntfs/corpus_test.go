@@ -8,12 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"snapcase/imaging"
-	"snapcase/imaging/filesystem"
-	"snapcase/imaging/filesystem/fstest"
 	"strconv"
 	"strings"
 	"testing"
+
+	"snapcase/imaging"
+	"snapcase/imaging/filesystem"
+	"snapcase/imaging/filesystem/fstest"
 )
 
 func corpus(t testing.TB) string {

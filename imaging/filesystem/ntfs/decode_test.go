@@ -2,11 +2,12 @@ package ntfs
 
 import (
 	"bytes"
-	"snapcase/imaging"
-	"snapcase/imaging/filesystem"
 	"strings"
 	"testing"
 	"unicode/utf16"
+
+	"snapcase/imaging"
+	"snapcase/imaging/filesystem"
 )
 
 func TestRuns(t *testing.T) {

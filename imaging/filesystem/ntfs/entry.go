@@ -2,6 +2,7 @@ package ntfs
 
 import (
 	"fmt"
+
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
 )

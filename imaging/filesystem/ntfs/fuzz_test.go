@@ -5,8 +5,9 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"snapcase/imaging/filesystem/fstest"
 	"testing"
+
+	"snapcase/imaging/filesystem/fstest"
 )
 
 // FuzzVolume writes over a part of a sound volume, in a record as well when

@@ -1,9 +1,10 @@
 package ntfs
 
 import (
-	"snapcase/imaging"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"snapcase/imaging"
 )
 
 // utf8Of turns UTF-16 into UTF-8; a half surrogate becomes its three bytes.

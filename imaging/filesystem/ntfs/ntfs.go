@@ -68,6 +68,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
 )

@@ -8,11 +8,12 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
+	"testing"
+
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
 	"snapcase/imaging/filesystem/fstest"
-	"strings"
-	"testing"
 )
 
 func sum(s string) string {

@@ -3,6 +3,7 @@ package ntfs
 import (
 	"bytes"
 	"fmt"
+
 	"snapcase/imaging/filesystem"
 )
 

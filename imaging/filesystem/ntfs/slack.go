@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"maps"
 	"slices"
+
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
 )

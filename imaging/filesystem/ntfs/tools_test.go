@@ -11,12 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"snapcase/imaging"
-	"snapcase/imaging/filesystem"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+
+	"snapcase/imaging"
+	"snapcase/imaging/filesystem"
 )
 
 // disk is an opened image.

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"hash/maphash"
 	"iter"
+	"strings"
+
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
-	"strings"
 )
 
 // errEnough says that the consumer has left.

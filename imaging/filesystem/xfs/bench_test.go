@@ -4,8 +4,9 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"snapcase/imaging/filesystem"
 	"testing"
+
+	"snapcase/imaging/filesystem"
 )
 
 // benchImage is an image made by testdata/large.sh, named by XFS_BENCH_IMAGE.

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sort"
+
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
-	"sort"
 )
 
 // Content is what Open gives. It is safe for concurrent use.

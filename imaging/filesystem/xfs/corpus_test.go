@@ -13,12 +13,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"snapcase/imaging"
-	"snapcase/imaging/filesystem"
-	"snapcase/imaging/filesystem/fstest"
 	"strconv"
 	"strings"
 	"testing"
+
+	"snapcase/imaging"
+	"snapcase/imaging/filesystem"
+	"snapcase/imaging/filesystem/fstest"
 )
 
 // corpus gives the folder of the shared test images.

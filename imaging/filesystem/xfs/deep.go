@@ -3,6 +3,7 @@ package xfs
 import (
 	"context"
 	"fmt"
+
 	"snapcase/imaging"
 )
 

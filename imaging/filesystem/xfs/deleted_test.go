@@ -6,9 +6,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"path/filepath"
+	"testing"
+
 	"snapcase/imaging/filesystem"
 	"snapcase/imaging/filesystem/fstest"
-	"testing"
 )
 
 // TestDeletedSet compares the random tree of the corpus with the kernel's

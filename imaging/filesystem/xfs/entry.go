@@ -2,6 +2,7 @@ package xfs
 
 import (
 	"fmt"
+
 	"snapcase/imaging/filesystem"
 )
 

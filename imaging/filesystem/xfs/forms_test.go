@@ -6,9 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"snapcase/imaging/filesystem"
 	"strings"
 	"testing"
+
+	"snapcase/imaging/filesystem"
 
 	"golang.org/x/sys/unix"
 )

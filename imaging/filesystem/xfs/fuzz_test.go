@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"snapcase/imaging/filesystem/fstest"
 	"testing"
+
+	"snapcase/imaging/filesystem/fstest"
 )
 
 // smallImage is the bytes of testdata/small.img.gz.

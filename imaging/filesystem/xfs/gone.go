@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
 	"snapcase/imaging/filesystem"
 )
 

@@ -3,6 +3,7 @@ package xfs
 import (
 	"cmp"
 	"slices"
+
 	"snapcase/imaging"
 )
 

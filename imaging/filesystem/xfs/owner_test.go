@@ -5,9 +5,10 @@ import (
 	"context"
 	"path/filepath"
 	"slices"
+	"testing"
+
 	"snapcase/imaging/filesystem"
 	"snapcase/imaging/filesystem/fstest"
-	"testing"
 )
 
 // checkCover demands that every byte of a sound volume has exactly one owner

@@ -1,8 +1,9 @@
 package xfs
 
 import (
-	"snapcase/imaging/filesystem"
 	"strconv"
+
+	"snapcase/imaging/filesystem"
 )
 
 const (

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+
 	"snapcase/imaging/filesystem"
 )
 

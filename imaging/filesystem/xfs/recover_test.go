@@ -6,9 +6,10 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"snapcase/imaging/filesystem"
 	"strings"
 	"testing"
+
+	"snapcase/imaging/filesystem"
 
 	"golang.org/x/sys/unix"
 )

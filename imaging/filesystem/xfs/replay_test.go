@@ -6,9 +6,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"snapcase/imaging/filesystem"
 	"strings"
 	"testing"
+
+	"snapcase/imaging/filesystem"
 )
 
 // TestReplay stops a volume in the middle of its work and compares what the

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
 	"snapcase/imaging/filesystem"
 )
 

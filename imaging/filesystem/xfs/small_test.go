@@ -1,11 +1,12 @@
 package xfs
 
 import (
+	"strings"
+	"testing"
+
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
 	"snapcase/imaging/filesystem/fstest"
-	"strings"
-	"testing"
 )
 
 // TestSmall runs the suite of the readers on the image of testdata/small.sh.

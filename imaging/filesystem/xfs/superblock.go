@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/bits"
+	"strings"
+
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
-	"strings"
 )
 
 var be = binary.BigEndian

@@ -5,11 +5,12 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
-	"snapcase/imaging/filesystem"
-	"snapcase/imaging/filesystem/fstest"
 	"strconv"
 	"strings"
 	"testing"
+
+	"snapcase/imaging/filesystem"
+	"snapcase/imaging/filesystem/fstest"
 )
 
 // protoWant reads a prototype of mkfs.xfs: what each path is.

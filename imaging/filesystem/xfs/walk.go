@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+
 	"snapcase/imaging/filesystem"
 )
 

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
-	"sync"
 )
 
 // ErrReused says that the inode which a Ref names is in use by another file

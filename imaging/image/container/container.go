@@ -38,6 +38,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
 	"snapcase/imaging"
 )
 

@@ -3,8 +3,9 @@ package container
 import (
 	"fmt"
 	"slices"
-	"snapcase/imaging"
 	"sync"
+
+	"snapcase/imaging"
 )
 
 // Range is bytes of an image that are not what was imaged.

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"snapcase/imaging"
 	"sync"
 	"sync/atomic"
+
+	"snapcase/imaging"
 )
 
 const (

@@ -7,8 +7,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/adler32"
-	"snapcase/imaging/image/ewf"
 	"testing"
+
+	"snapcase/imaging/image/ewf"
 )
 
 var le = binary.LittleEndian

@@ -49,6 +49,7 @@ import (
 	"fmt"
 	"hash/adler32"
 	"slices"
+
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
 )

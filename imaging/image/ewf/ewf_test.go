@@ -6,12 +6,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"slices"
+	"strings"
+	"testing"
+
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
 	"snapcase/imaging/image/container/containertest"
 	"snapcase/imaging/image/ewf"
-	"strings"
-	"testing"
 )
 
 var _ imaging.Source = (*container.Image)(nil)

@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
-	"snapcase/imaging/image/container"
 	"strings"
 	"unicode/utf16"
+
+	"snapcase/imaging/image/container"
 )
 
 const (

@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/adler32"
-	"snapcase/imaging/image/container"
 	"sync"
+
+	"snapcase/imaging/image/container"
 )
 
 const compressed = 1 << 31

@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
-	"snapcase/imaging/image/container"
 	"sync"
+
+	"snapcase/imaging/image/container"
 
 	"github.com/klauspost/compress/zstd"
 )

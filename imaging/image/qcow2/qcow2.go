@@ -36,9 +36,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
+
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
-	"strings"
 )
 
 const format = "qcow2"

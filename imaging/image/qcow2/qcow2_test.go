@@ -5,12 +5,13 @@ import (
 	"compress/flate"
 	"encoding/binary"
 	"errors"
+	"strings"
+	"testing"
+
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
 	"snapcase/imaging/image/container/containertest"
 	"snapcase/imaging/image/qcow2"
-	"strings"
-	"testing"
 
 	"github.com/klauspost/compress/zstd"
 )

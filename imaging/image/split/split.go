@@ -28,10 +28,11 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"snapcase/imaging"
-	"snapcase/imaging/image/container"
 	"strconv"
 	"strings"
+
+	"snapcase/imaging"
+	"snapcase/imaging/image/container"
 )
 
 const format = "split"

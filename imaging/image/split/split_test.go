@@ -3,11 +3,12 @@ package split_test
 import (
 	"bytes"
 	"fmt"
+	"strings"
+	"testing"
+
 	"snapcase/imaging/image/container"
 	"snapcase/imaging/image/container/containertest"
 	"snapcase/imaging/image/split"
-	"strings"
-	"testing"
 )
 
 func TestFind(t *testing.T) {

@@ -2,6 +2,7 @@ package vhd
 
 import (
 	"math/bits"
+
 	"snapcase/imaging/image/container"
 )
 

@@ -38,10 +38,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"snapcase/imaging"
-	"snapcase/imaging/image/container"
 	"strings"
 	"unicode/utf16"
+
+	"snapcase/imaging"
+	"snapcase/imaging/image/container"
 )
 
 const (

@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"strings"
+	"testing"
+
 	"snapcase/imaging/image/container"
 	"snapcase/imaging/image/container/containertest"
 	"snapcase/imaging/image/vhd"
-	"strings"
-	"testing"
 )
 
 var be = binary.BigEndian

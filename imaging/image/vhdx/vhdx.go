@@ -32,10 +32,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/crc32"
-	"snapcase/imaging"
-	"snapcase/imaging/image/container"
 	"strings"
 	"unicode/utf16"
+
+	"snapcase/imaging"
+	"snapcase/imaging/image/container"
 )
 
 const (

@@ -7,11 +7,12 @@ import (
 	"errors"
 	"hash/crc32"
 	"slices"
+	"strings"
+	"testing"
+
 	"snapcase/imaging/image/container"
 	"snapcase/imaging/image/container/containertest"
 	"snapcase/imaging/image/vhdx"
-	"strings"
-	"testing"
 )
 
 var le = binary.LittleEndian

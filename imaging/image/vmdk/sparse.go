@@ -3,6 +3,7 @@ package vmdk
 import (
 	"errors"
 	"fmt"
+
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
 )

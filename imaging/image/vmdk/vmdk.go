@@ -43,9 +43,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
+
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
-	"strings"
 )
 
 const (

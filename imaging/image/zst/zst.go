@@ -30,9 +30,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"sync"
+
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
-	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )

@@ -5,11 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"strings"
+	"testing"
+
 	"snapcase/imaging/image/container"
 	"snapcase/imaging/image/container/containertest"
 	"snapcase/imaging/image/zst"
-	"strings"
-	"testing"
 
 	"github.com/klauspost/compress/zstd"
 )

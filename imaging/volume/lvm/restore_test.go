@@ -5,9 +5,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"snapcase/imaging"
 	"strings"
 	"testing"
+
+	"snapcase/imaging"
 )
 
 // TestToolsTakeTheOtherTypes gives lvm2 a text with types that it makes only

@@ -39,6 +39,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
 	"snapcase/imaging"
 )
 

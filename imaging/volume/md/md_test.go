@@ -12,9 +12,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"snapcase/imaging"
 	"strings"
 	"testing"
+
+	"snapcase/imaging"
 )
 
 // memory is bytes as a source.

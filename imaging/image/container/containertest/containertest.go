@@ -11,11 +11,12 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"snapcase/imaging"
-	"snapcase/imaging/image/container"
 	"strings"
 	"sync"
 	"testing"
+
+	"snapcase/imaging"
+	"snapcase/imaging/image/container"
 )
 
 // Disk is n bytes as a disk has them: runs of zeros, of text and of noise, of
