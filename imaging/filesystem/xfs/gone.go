@@ -45,10 +45,15 @@ func (x *index) loadPast(ctx context.Context) error {
 	return x.goneDirs(ctx)
 }
 
-// addNew adds a name unless the inode has it already in that directory.
+// newest is how many of an inode's names are compared with one from the log.
+const newest = 64
+
+// addNew adds a name unless the inode has it already in that directory. Of an
+// inode with very many names not all are compared: what is there twice then is
+// left out when the inode is given out.
 func (x *index) addNew(e foundName, text []byte) {
 	if k, i, ok := x.find(e.ino); ok && x.chunks[k].heads != nil {
-		for at := x.chunks[k].heads[i]; at != 0; {
+		for at, tries := x.chunks[k].heads[i], 0; at != 0 && tries < newest; tries++ {
 			n := x.names.at(at - 1)
 			if n.dir == e.dir && bytes.Equal(x.names.text(n), text) {
 				return

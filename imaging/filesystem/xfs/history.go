@@ -7,14 +7,16 @@ import (
 	"snapcase/imaging/filesystem"
 )
 
-// maxHistory bounds how many inodes are kept of the log.
-const maxHistory = 1 << 20
+// maxHistory bounds how many versions of inodes are kept of the log.
+const maxHistory = 1 << 18
 
 // history is what the whole log area, not only the part that is not yet in its
 // place, tells of inodes that are free now: what they were before.
 type history struct {
 	inodes map[uint64][]oldInode // of each generation the most telling version
-	latest map[uint64]oldInode   // while reading: the last version of each inode
+	kept   int
+	full   bool                // there were more than maxHistory
+	latest map[uint64]oldInode // while reading: the last version of each inode
 }
 
 // oldInode is an inode as it once was. whole says that its data fork is too.
@@ -65,6 +67,7 @@ func (fs *FS) readPast(ctx context.Context, names func(oldName)) (*history, erro
 		return nil, fmt.Errorf("log: %w", err)
 	}
 	r.h.latest = nil
+	r.h.full = r.h.full || a.dropped
 	return r.h, nil
 }
 
@@ -167,9 +170,11 @@ func (h *history) keep(ino uint64, o oldInode) {
 			return
 		}
 	}
-	if len(h.inodes) >= maxHistory || len(list) >= 64 {
+	if h.kept >= maxHistory || len(list) >= 64 {
+		h.full = true
 		return
 	}
+	h.kept++
 	h.inodes[ino] = append(list, o)
 }
 

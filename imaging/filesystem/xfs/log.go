@@ -14,6 +14,8 @@ const (
 	maxRecord = 1 << 20
 	// recordCycles is how many blocks' first words a header holds.
 	recordCycles = 64
+	// maxLog is the largest log that XFS makes, bytes.
+	maxLog = 2 << 30
 	// reach is how far before the head a write may have been lost: eight
 	// buffers of 256 KiB, in units of the log.
 	reach = 8 * 256 << 10 / basic
@@ -34,7 +36,7 @@ func (fs *FS) journal() (*journal, bool) {
 		return nil, false
 	}
 	j := &journal{fs: fs, start: int64(block) * s.blockSize, size: int64(s.logBlocks) * s.blockSize / basic}
-	return j, j.start+j.size*basic <= fs.src.Size()
+	return j, j.size <= maxLog/basic && j.start+j.size*basic <= fs.src.Size()
 }
 
 // read fills p from a unit of the log on, around its end.
@@ -196,8 +198,9 @@ func (j *journal) last(head int64) (r logRecord, ok bool, err error) {
 // next finds the first unit from at on, of the n there, that may begin a record.
 func (j *journal) next(at, n int64) (int64, error) {
 	buf := make([]byte, min(n, 2048)*basic)
-	for skipped := int64(0); skipped < n; {
-		p := buf[:min(n-skipped, 2048)*basic]
+	part := int64(16)
+	for skipped := int64(0); skipped < n; part = min(2*part, 2048) {
+		p := buf[:min(n-skipped, part)*basic]
 		if err := j.read(p, at+skipped); err != nil {
 			return n, err
 		}

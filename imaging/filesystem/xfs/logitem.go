@@ -26,10 +26,10 @@ const (
 
 const (
 	magicTrans = 0x5452414e // TRAN
-	// maxRegions and maxOpen bound what is held of transactions that have not
-	// ended: regions of one, bytes of all.
-	maxRegions = 1 << 20
-	maxOpen    = 1 << 30
+	// maxOpen bounds what is held of transactions that have not ended: bytes of
+	// all, with what each part costs besides.
+	maxOpen    = 2 << 30
+	regionCost = 48
 )
 
 // logItem is one changed thing: a description and what was changed.
@@ -46,13 +46,14 @@ type transaction struct {
 	started bool   // its beginning was seen
 	header  []byte // of the transaction, while it is incomplete
 	items   []logItem
-	regions int
 }
 
 // assembler joins the operations of records to transactions.
 type assembler struct {
 	open map[uint32]*transaction
 	held int
+	// dropped says that there was more than can be held.
+	dropped bool
 	// loose takes operations of transactions whose beginning is gone.
 	loose bool
 	use   func(*transaction) error
@@ -76,7 +77,7 @@ func (j *journal) records(ctx context.Context, from, end int64, skip bool, use f
 			return false, err
 		}
 		if !ok || r.units > left || r.sumBad {
-			if wasted += r.units; !skip || wasted > 4*j.size {
+			if wasted += max(r.units, 64); !skip || wasted > 4*j.size {
 				return false, nil
 			}
 			step, err := j.next((at+1)%j.size, left-1)
@@ -131,9 +132,9 @@ func (a *assembler) operation(r *logRecord, tid uint32, flags uint8, p []byte) e
 		t = &transaction{lsn: r.lsn, order: r.order}
 		a.open[tid] = t
 	}
-	if a.held += len(p); a.held > maxOpen {
+	if a.held += len(p) + regionCost; a.held > maxOpen {
 		clear(a.open)
-		a.held = 0
+		a.held, a.dropped = 0, true
 		return nil
 	}
 	if flags&opWasCont != 0 {
@@ -149,7 +150,7 @@ func (a *assembler) close(tid uint32) {
 	if t := a.open[tid]; t != nil {
 		for _, i := range t.items {
 			for _, r := range i.regions {
-				a.held -= len(r)
+				a.held -= len(r) + regionCost
 			}
 		}
 		delete(a.open, tid)
@@ -162,9 +163,6 @@ func (a *assembler) close(tid uint32) {
 func (t *transaction) region(p []byte) {
 	if t.started && len(t.items) == 0 && len(t.header) < 16 {
 		t.header = append(t.header, p...)
-		return
-	}
-	if t.regions++; t.regions > maxRegions {
 		return
 	}
 	if k := len(t.items) - 1; k >= 0 && len(t.items[k].regions) < t.items[k].want {

@@ -254,11 +254,7 @@ func (x *index) merge(f *found) {
 			}
 			continue
 		}
-		if e.flags != 0 {
-			x.addNew(e, own)
-		} else {
-			x.addName(e, own)
-		}
+		x.addName(e, own)
 	}
 }
 

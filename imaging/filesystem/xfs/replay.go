@@ -31,7 +31,8 @@ func (fs *FS) replay(ctx context.Context) error {
 	r := &replayer{fs: fs, cancelled: make(map[[2]int64]int), over: newOverlay(fs.src)}
 	read := func(use func(*transaction) error) (bool, error) {
 		a := &assembler{open: make(map[uint32]*transaction), use: use}
-		return j.records(ctx, tail, end, false, a.add)
+		done, err := j.records(ctx, tail, end, false, a.add)
+		return done && !a.dropped, err
 	}
 	if _, err := read(r.note); err != nil {
 		return fmt.Errorf("log: %w", err)
@@ -46,7 +47,7 @@ func (fs *FS) replay(ctx context.Context) error {
 	r.over.settle()
 	fs.note("needs log recovery: %d transactions of the log (%d changed units of 512 bytes) are not in their place and are shown as the kernel would replay them", r.count, len(r.over.order))
 	if !done {
-		fs.note("the log ends in damage: what stands behind it is not replayed")
+		fs.note("the log is damaged or holds more at once than XFS writes: not all of it is replayed")
 	}
 	if n := r.intents - r.done; n > 0 {
 		fs.note("%d changes were begun and not ended: the kernel would end them", n)

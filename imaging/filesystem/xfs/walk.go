@@ -56,6 +56,9 @@ func (fs *FS) walk(ctx context.Context, yield func(filesystem.Entry, error) bool
 	if err := w.lost(); err != nil {
 		return err
 	}
+	if x.past.full {
+		return errors.New("the log tells of more freed inodes than are kept: what some of them were is left out")
+	}
 	if x.names.full {
 		return errors.New("the volume has more than 4 GiB of names: the rest is left out")
 	}
