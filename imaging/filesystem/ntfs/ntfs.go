@@ -50,7 +50,7 @@
 // # Why not a library
 //
 // The one that exists in Go loses content without an error where a compressed
-// file has holes (181,956 of 3,000,004 bytes of one in the tests), where a
+// file has holes (it gave 181,956 of 3,000,004 bytes), where a
 // value has more than 20 parts and behind the initialised size, and its times
 // wrap outside of 1678 to 2262.
 //

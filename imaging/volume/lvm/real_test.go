@@ -103,7 +103,7 @@ func (l *tools) fill() {
 		if err != nil {
 			l.t.Fatal(err)
 		}
-		p := make([]byte, 63<<20)
+		p := make([]byte, 62<<20) // a second metadata area may lie behind
 		r := rand.NewChaCha8([32]byte{byte(i + 1)})
 		r.Read(p)
 		if _, err := f.WriteAt(p, 1<<20); err != nil {

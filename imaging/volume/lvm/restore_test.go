@@ -87,3 +87,68 @@ device_id = 1`) +
 		}
 	}
 }
+
+// TestToolsPlaceTheirAreas has members with two metadata areas, with none, and
+// with the label elsewhere.
+func TestToolsPlaceTheirAreas(t *testing.T) {
+	l := newTools(t, 3)
+	l.run("pvcreate", "--pvmetadatacopies", "2", "--metadatasize", "64k", l.devices[0])
+	l.run("pvcreate", "--pvmetadatacopies", "0", l.devices[1])
+	l.run("pvcreate", "--labelsector", "3", "--metadatasize", "64k", "--dataalignment", "1m", l.devices[2])
+	l.run("vgcreate", append([]string{"-s", "1M", "vg0"}, l.devices...)...)
+	create := func(args ...string) {
+		l.run("lvcreate", append([]string{"-an", "-Zn", "-Wn", "-y"}, args...)...)
+	}
+	create("-n", "a", "-L", "9M", "vg0", l.devices[1])
+	create("-n", "b", "-i", "3", "-I", "64k", "-L", "9M", "vg0")
+	l.fill()
+	var pvs []imaging.Source
+	for _, path := range l.images {
+		pvs = append(pvs, openFile(t, path))
+	}
+	g := group(t, 0, pvs...)
+	if want := strings.TrimSpace(l.run("vgs", "--noheadings", "-o", "vg_seqno", "vg0")); fmt.Sprint(g.Seqno) != want || g.Former {
+		t.Errorf("seqno %d, vgs says %s", g.Seqno, want)
+	}
+	for _, n := range g.Notes {
+		if !strings.Contains(n, "source 1: it has no metadata area") {
+			t.Errorf("note %q", n)
+		}
+	}
+	start := strings.Fields(l.run("pvs", "--noheadings", "--units", "b", "--nosuffix", "-o", "pe_start"))
+	for _, p := range g.PVs {
+		if fmt.Sprint(p.Start) != start[p.Source] || p.Damage != "" {
+			t.Errorf("%+v, pvs says %v", p, start)
+		}
+	}
+	for _, name := range []string{"a", "b"} {
+		l.compare(find(t, g.LVs, name), pvs, l.expect("vg0/"+name))
+	}
+}
+
+// TestToolsGoRound makes so many changes that the buffer goes round.
+func TestToolsGoRound(t *testing.T) {
+	l := newTools(t, 1)
+	l.run("pvcreate", "--metadatasize", "64k", "--dataalignment", "64k", l.devices[0])
+	l.run("vgcreate", "-s", "64k", "vg0", l.devices[0])
+	src := openFile(t, l.images[0])
+	before := 0
+	for i := range 40 {
+		l.run("lvcreate", "-an", "-Zn", "-Wn", "-y", "-n", fmt.Sprintf("x%d", i), "-l", "2", "vg0")
+		if i%3 == 0 {
+			l.run("lvremove", "-y", fmt.Sprintf("vg0/x%d", i))
+		}
+		g := group(t, 0, src)
+		want := strings.TrimSpace(l.run("vgs", "--noheadings", "-o", "vg_seqno", "vg0"))
+		if fmt.Sprint(g.Seqno) != want || g.Former || len(g.Notes) > 0 || len(g.LVs) != i-i/3 {
+			t.Fatalf("change %d: seqno %d, %d volumes, notes %q, vgs says %s", i, g.Seqno, len(g.LVs), g.Notes, want)
+		}
+		if len(g.History) < before {
+			t.Logf("change %d: the buffer has gone round, %d older texts", i, len(g.History))
+		}
+		before = len(g.History)
+	}
+	if before > 30 {
+		t.Errorf("the buffer never went round: %d older texts", before)
+	}
+}
