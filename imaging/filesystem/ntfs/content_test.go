@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"testing"
+
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem/fstest"
-	"testing"
 )
 
 // letters is a volume of clusters of 512 bytes, each full of one letter.
