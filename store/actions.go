@@ -110,7 +110,8 @@ func (c *Case) Extract(ctx context.Context, addresses []string, dir string) ([]E
 		}
 		x, err := c.extractOne(ctx, root, s, i+1)
 		if err != nil {
-			return all, fmt.Errorf("extract %s: %w", s, err)
+			// What was written before has its manifest all the same.
+			return all, errors.Join(fmt.Errorf("extract %s: %w", s, err), writeManifest(root, all))
 		}
 		if x.Damage != "" {
 			gap = evidence.ErrGaps

@@ -131,6 +131,14 @@ func (s *snapshot) exhibit(x int) string {
 	return exhibitID(x)
 }
 
+// known is an error for an exhibit that the index does not have; "" is all.
+func (s *snapshot) known(exhibit string) error {
+	if exhibit == "" || slices.Contains(s.exhibits, exhibit) {
+		return nil
+	}
+	return evidence.WithHint(fmt.Errorf("exhibit %q: %w", exhibit, evidence.ErrNotFound), "snapcase stats CASE lists the exhibits")
+}
+
 // spansOf are the spans of a table, all or of one exhibit.
 func (s *snapshot) spansOf(table, exhibit string) []span {
 	if exhibit == "" {

@@ -62,6 +62,9 @@ func (c *Case) eventListing(ctx context.Context, q EventQuery) (*question, *list
 	l := &listing{q: a}
 	w, err := a.eventConditions(ctx, q)
 	if err == nil {
+		err = a.known(q.Exhibit)
+	}
+	if err == nil {
 		for _, sp := range a.spansOf("events", q.Exhibit) {
 			l.streams = append(l.streams, newStream(sp, 0, "eid", w))
 		}

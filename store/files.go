@@ -109,6 +109,9 @@ func (c *Case) fileListing(ctx context.Context, q FileQuery) (*question, *fileLi
 }
 
 func (q *question) files(ctx context.Context, f FileQuery) (*fileListing, error) {
+	if err := q.known(f.Exhibit); err != nil {
+		return nil, err
+	}
 	l := &fileListing{listing: &listing{q: q}}
 	keep := matcher{q: q}
 	if f.Path != "" {

@@ -67,6 +67,9 @@ func (c *Case) flowListing(ctx context.Context, q FlowQuery) (*question, *listin
 }
 
 func (q *question) flowStreams(ctx context.Context, f FlowQuery) (*listing, error) {
+	if err := q.known(f.Exhibit); err != nil {
+		return nil, err
+	}
 	w, err := q.flowConditions(ctx, f, []string{"src", "dst", "psrc", "pdst"})
 	if err != nil {
 		return nil, err

@@ -203,7 +203,12 @@ func insert(set []string, s string) []string {
 	return set
 }
 
+// earliest and latest widen a span by a time of the index. The ends of what fits
+// into the index stand for times beyond it, and are no times themselves.
 func earliest(t imaging.Time, ns sql.NullInt64) imaging.Time {
+	if ns.Int64 == minNano || ns.Int64 == maxNano {
+		return t
+	}
 	if u := ofNano(ns.Int64); ns.Valid && (!t.Set || u.Compare(t) < 0) {
 		return u
 	}
@@ -211,6 +216,9 @@ func earliest(t imaging.Time, ns sql.NullInt64) imaging.Time {
 }
 
 func latest(t imaging.Time, ns sql.NullInt64) imaging.Time {
+	if ns.Int64 == minNano || ns.Int64 == maxNano {
+		return t
+	}
 	if u := ofNano(ns.Int64); ns.Valid && (!t.Set || u.Compare(t) > 0) {
 		return u
 	}

@@ -291,8 +291,9 @@ func (l *listing) ends(ctx context.Context) (from, to imaging.Time, err error) {
 			if err != nil {
 				return from, to, err
 			}
-			at := sql.NullInt64{Int64: ts, Valid: ok}
-			from, to = earliest(from, at), latest(to, at)
+			if at := ofNano(ts); ok { // the ends of what fits stand for times beyond
+				from, to = minTime(from, at), maxTime(to, at)
+			}
 		}
 	}
 	return from, to, nil

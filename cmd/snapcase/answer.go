@@ -69,7 +69,10 @@ func (e *edge) answer(ctx context.Context, path string) error {
 	if err := e.answerCustody(ctx, w, cs); err != nil {
 		return err
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return e.gaps(ctx, cs, "")
 }
 
 func (e *edge) answerKey(ctx context.Context, w io.Writer, cs *store.Case, k evidence.Key, t evidence.Trace) error {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -38,21 +37,20 @@ func (e *edge) access(c *cobra.Command, path string) (*store.Case, error) {
 }
 
 func (e *edge) cat(c *cobra.Command, cs *store.Case, address string) error {
-	if strings.Contains(address, "#") {
-		if rec, err := evidence.ParseRecord(address); err == nil {
-			raw, err := cs.Raw(c.Context(), rec)
-			if err != nil {
-				return err
-			}
-			_, err = e.stdout.Write(raw)
-			return err
-		}
-	}
+	rec, noRecord := evidence.ParseRecord(address)
 	a, err := evidence.ParseAddress(address)
+	if err != nil && noRecord == nil {
+		return e.catRecord(c, cs, rec)
+	}
 	if err != nil {
 		return err
 	}
 	src, entry, err := cs.OpenEntry(c.Context(), a)
+	if errors.Is(err, evidence.ErrNotFound) && noRecord == nil { // a record of a file whose folder looks like an inode
+		if e.catRecord(c, cs, rec) == nil {
+			return nil
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -63,6 +61,15 @@ func (e *edge) cat(c *cobra.Command, cs *store.Case, address string) error {
 		return fmt.Errorf("cat %s: %w", address, err)
 	}
 	return e.partial(entry)
+}
+
+func (e *edge) catRecord(c *cobra.Command, cs *store.Case, rec evidence.Record) error {
+	raw, err := cs.Raw(c.Context(), rec)
+	if err != nil {
+		return err
+	}
+	_, err = e.stdout.Write(raw)
+	return err
 }
 
 // partial is evidence.ErrGaps for an entry whose content is not whole.

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"snapcase/evidence"
+	"snapcase/evidence/visible"
 	"snapcase/store"
 )
 
@@ -80,6 +81,9 @@ func (e *edge) events(c *cobra.Command, cs *store.Case, q store.EventQuery, raw 
 			}
 			if b, err = oneLine(b); err != nil {
 				return fmt.Errorf("events: %s: %w", ev.Record, err)
+			}
+			if e.terminal() {
+				b = []byte(visible.Escape(string(b)).String())
 			}
 			if _, err := w.Write(append(b, '\n')); err != nil {
 				return err

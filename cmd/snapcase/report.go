@@ -107,15 +107,16 @@ func (e *edge) reportInput(ctx context.Context, cs *store.Case) (report.Input, e
 		}
 		in.Traces = append(in.Traces, t)
 	}
-	in.Timeline, err = aroundFindings(ctx, cs, in.Findings)
+	in.Timeline, in.Cut, err = aroundFindings(ctx, cs, in.Findings)
 	return in, err
 }
 
 // aroundFindings is the part of the timeline that a reader of the report
 // needs: what happened from an hour before the first finding to an hour after
-// the last, at most reportMoments lines without flows.
-func aroundFindings(ctx context.Context, cs *store.Case, findings []evidence.Finding) ([]evidence.Moment, error) {
-	const reportMoments, hour = 500, 3600
+// the last, without flows: at most reportMoments lines; cut says that there are
+// more.
+func aroundFindings(ctx context.Context, cs *store.Case, findings []evidence.Finding) (out []evidence.Moment, cut bool, err error) {
+	const reportMoments, hour = 50_000, 3600
 	q := store.TimelineQuery{Sources: []string{"fs", "cloudtrail", "host"}}
 	for _, f := range findings {
 		if f.First.Set && (!q.From.Set || f.First.Compare(q.From) < 0) {
@@ -131,14 +132,14 @@ func aroundFindings(ctx context.Context, cs *store.Case, findings []evidence.Fin
 	if q.To.Set {
 		q.To.Sec += hour
 	}
-	var out []evidence.Moment
 	for m, err := range cs.Timeline(ctx, q) {
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		if out = append(out, m); len(out) == reportMoments {
-			break
+		if len(out) == reportMoments {
+			return out, true, nil
 		}
+		out = append(out, m)
 	}
-	return out, nil
+	return out, false, nil
 }

@@ -48,6 +48,13 @@ func timelineCommand(e *edge) *cobra.Command {
 			if err := e.timelineTo(c, cs, q, format, out); err != nil {
 				return err
 			}
+			h, err := cs.Histogram(c.Context(), q, 1)
+			if err != nil {
+				return err
+			}
+			if h.Untimed > 0 {
+				e.say("warning: %d records have no time and are not on the timeline (snapcase events and flows list them)", h.Untimed)
+			}
 			return e.gaps(c.Context(), cs, "")
 		},
 	}
@@ -64,6 +71,11 @@ func timelineCommand(e *edge) *cobra.Command {
 
 func (e *edge) timelineTo(c *cobra.Command, cs *store.Case, q store.TimelineQuery, format, out string) (err error) {
 	w := e.stdout
+	if out == "" && e.terminal() && format != "" {
+		lines := &harmless{w: w}
+		defer func() { err = errors.Join(err, lines.flush()) }()
+		w = lines
+	}
 	if out != "" {
 		f, err := os.OpenFile(out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 		if err != nil {
