@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -239,5 +242,59 @@ func TestRebuildIsTheSame(t *testing.T) {
 	must(t, c.Index(t.Context(), IndexOptions{Exhibit: "EX-001", Rebuild: true}, nil))
 	if again := answers(); again != grown {
 		t.Error("an exhibit that was derived again answers otherwise")
+	}
+}
+
+// TestUnknownExhibit: a question about an exhibit that is not there is an
+// error, not an answer without rows.
+func TestUnknownExhibit(t *testing.T) {
+	c := newTestCase(t)
+	bring(t, c, evidence.KindCloudTrail, map[string]string{"a.json": trail(t, map[string]any{"eventID": "1", "eventName": "A"})})
+	for _, err := range []error{
+		firstError(c.Events(t.Context(), EventQuery{Exhibit: "EX-999"})), firstError(c.Files(t.Context(), FileQuery{Exhibit: "EX-999"})), firstError(c.Flows(t.Context(), FlowQuery{Exhibit: "EX-999"})),
+	} {
+		if !errors.Is(err, evidence.ErrNotFound) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+func firstError[T any](seq func(func(T, error) bool)) error {
+	for _, err := range seq {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestTimesThatNoIndexHolds: a span never shows the end of what fits as if it
+// were a time of the evidence.
+func TestTimesThatNoIndexHolds(t *testing.T) {
+	c := newTestCase(t)
+	bring(t, c, evidence.KindCloudTrail, map[string]string{"a.json": trail(t,
+		map[string]any{"eventID": "1", "eventName": "A", "eventTime": "0001-01-01T00:00:00Z", "userIdentity": map[string]any{"accessKeyId": "AKIA0000000000000001"}},
+		map[string]any{"eventID": "2", "eventName": "A", "eventTime": "2026-01-01T00:00:00Z", "userIdentity": map[string]any{"accessKeyId": "AKIA0000000000000001"}},
+	)})
+	tr, err := c.Trace(t.Context(), "AKIA0000000000000001")
+	must(t, err)
+	if tr.Events != 2 || strings.HasPrefix(tr.First.String(), "1677") || tr.Last != sec(0) {
+		t.Errorf("%d events, %s to %s", tr.Events, tr.First, tr.Last)
+	}
+}
+
+// TestAlteredExhibit: what was changed since it was sealed gives no answers.
+func TestAlteredExhibit(t *testing.T) {
+	c := newTestCase(t)
+	id := bring(t, c, evidence.KindCloudTrail, map[string]string{"a.json": trail(t, map[string]any{"eventID": "1", "eventName": "A"})})
+	path := filepath.Join(c.Folder().Files(id), "a.json")
+	must(t, os.Chmod(path, 0o644))
+	must(t, os.WriteFile(path, []byte(trail(t, map[string]any{"eventID": "2", "eventName": "B"})), 0o644))
+	err := c.Index(t.Context(), IndexOptions{Rebuild: true}, nil)
+	if !errors.Is(err, evidence.ErrBroken) || !strings.Contains(err.Error(), "a.json") {
+		t.Errorf("an altered exhibit is indexed: %v", err)
+	}
+	if all := collect(t, c.Events(t.Context(), EventQuery{})); len(all) != 1 || all[0].EventID != "1" {
+		t.Errorf("the index that was is gone: %+v", all)
 	}
 }

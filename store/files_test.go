@@ -184,7 +184,6 @@ func TestFileQueries(t *testing.T) {
 	for _, q := range []FileQuery{
 		{},
 		{Exhibit: "EX-001"},
-		{Exhibit: "EX-002"},
 		{Volume: "p0"},
 		{Volume: "p9"},
 		{Dir: "/"},

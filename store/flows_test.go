@@ -93,7 +93,6 @@ func TestFlows(t *testing.T) {
 		{FlowQuery{Port: port(443)}, 2},
 		{FlowQuery{Port: port(0)}, 1},
 		{FlowQuery{Action: "REJECT"}, 1},
-		{FlowQuery{Exhibit: "EX-002"}, 0},
 		{FlowQuery{From: at(t, "2026-01-01T00:01:00Z")}, 3},
 		{FlowQuery{To: at(t, "2026-01-01T00:00:50Z")}, 2},
 	} {

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -124,7 +125,9 @@ func TestHitsOfFolders(t *testing.T) {
 		addImage(t, f, id, kind, blob, []credential.Hit{h})
 		must(t, os.MkdirAll(filepath.Join(f.Files(id), "dir"), 0o755))
 		must(t, os.WriteFile(filepath.Join(f.Files(id), "dir/name"), []byte("x"), 0o644))
-		must(t, os.WriteFile(filepath.Join(f.Exhibit(id), "manifest-sha256.txt"), []byte(strings.Repeat("0", 64)+"  dir/name\n"), 0o644))
+		manifest := fmt.Sprintf("%x  dir/name\n", sha256.Sum256([]byte("x")))
+		must(t, os.WriteFile(filepath.Join(f.Exhibit(id), "manifest-sha256.txt"), []byte(manifest), 0o644))
+		writeJSON(t, f.Acquisition(id), evidence.Acquisition{Exhibit: id, Kind: kind, SHA256: sha256.Sum256([]byte(manifest))})
 	}
 	c, err := Open(context.Background(), string(f), Options{Bundle: true, Index: filepath.Join(t.TempDir(), "index.db")})
 	must(t, err)

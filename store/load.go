@@ -217,6 +217,9 @@ func (l *load) run(ctx context.Context) error {
 			break
 		}
 		l.stats.Files = int64(len(l.files))
+		if err = acquire.Check(l.c.folder, a); err != nil {
+			return err // no answer from what was changed since
+		}
 		if err = l.folder(ctx); err == nil {
 			err = l.folderHits(ctx)
 		}

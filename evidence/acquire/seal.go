@@ -287,6 +287,21 @@ func (x *exhibit) sealedDigest(a *evidence.Acquisition) (evidence.Digest, error)
 	return fileDigest(x.path(manifestName))
 }
 
+// Check reads a sealed exhibit again and compares it with the digests it was
+// sealed with: every file and the manifest of a folder, all of an image. What
+// does not hold is evidence.ErrBroken, with the file's name.
+func Check(f evidence.Folder, a evidence.Acquisition) error {
+	x := &exhibit{Job: &Job{Folder: f}, id: a.Exhibit}
+	sum, err := x.sealedDigest(&a)
+	if err == nil && sum != a.SHA256 {
+		err = fmt.Errorf("it has SHA-256 %s and was sealed with %s: %w", sum, a.SHA256, evidence.ErrBroken)
+	}
+	if err != nil {
+		return evidence.WithHint(fmt.Errorf("%s is not what was sealed: %w", a.Exhibit, err), "run snapcase verify: it names every change; nothing of this exhibit was indexed")
+	}
+	return nil
+}
+
 func fileDigest(path string) (evidence.Digest, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"testing"
 
+	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
 )
 
@@ -19,10 +20,15 @@ func benchImage(b *testing.B) string {
 	return p
 }
 
-func BenchmarkWalk(b *testing.B) {
+func BenchmarkWalk(b *testing.B) { benchmarkWalk(b, Open) }
+
+// BenchmarkDeep reads all free space too.
+func BenchmarkDeep(b *testing.B) { benchmarkWalk(b, OpenDeep) }
+
+func benchmarkWalk(b *testing.B, open func(imaging.Source) (*FS, error)) {
 	src := openDisk(b, benchImage(b))
 	for b.Loop() {
-		x, err := Open(src)
+		x, err := open(src)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -53,6 +53,9 @@ type volume struct {
 
 func needKernel(t testing.TB) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("makes and mounts volumes: not with -short")
+	}
 	if os.Getuid() != 0 {
 		t.Skip("needs root to mount")
 	}
