@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"snapcase/evidence"
+	"snapcase/evidence/custody"
 	"snapcase/store"
 )
 
@@ -70,7 +73,7 @@ func (e *edge) acquireAll(ctx context.Context, cs *store.Case, sources []string,
 		if err != nil && !errors.Is(err, evidence.ErrGaps) {
 			return err
 		}
-		if err := e.acquired(a); err != nil {
+		if err := e.acquired(cs, a); err != nil {
 			return err
 		}
 		if err != nil {
@@ -82,7 +85,25 @@ func (e *edge) acquireAll(ctx context.Context, cs *store.Case, sources []string,
 	return gap
 }
 
-func (e *edge) acquired(a evidence.Acquisition) error {
+// ownDigest is the SHA-256 that sha256sum gives for the source: of one file its
+// own, not that of the manifest that the exhibit keeps of it.
+func ownDigest(cs *store.Case, a evidence.Acquisition) (evidence.Digest, error) {
+	if a.Kind.Image() || a.API != "file" {
+		return a.SHA256, nil
+	}
+	b, err := os.ReadFile(filepath.Join(cs.Folder().Exhibit(a.Exhibit), "manifest-sha256.txt"))
+	if err != nil {
+		return a.SHA256, fmt.Errorf("acquire %s: %w", a.Exhibit, err)
+	}
+	sum, _, _ := custody.ParseManifestLine(strings.TrimSuffix(string(b), "\n"))
+	return evidence.ParseDigest(sum)
+}
+
+func (e *edge) acquired(cs *store.Case, a evidence.Acquisition) error {
+	sum, err := ownDigest(cs, a)
+	if err != nil {
+		return err
+	}
 	if a.ReadErrors == nil {
 		a.ReadErrors = []evidence.ReadError{}
 	}
@@ -97,10 +118,10 @@ func (e *edge) acquired(a evidence.Acquisition) error {
 			ReadErrors  []evidence.ReadError `json:"read_errors"`
 			ResumedFrom int64                `json:"resumed_from"`
 			Files       int64                `json:"files"`
-		}{a.Exhibit, a.Kind, a.Source, a.Bytes, a.SHA256, a.Hashes, a.ReadErrors, a.ResumedFrom, a.Files})
+		}{a.Exhibit, a.Kind, a.Source, a.Bytes, sum, a.Hashes, a.ReadErrors, a.ResumedFrom, a.Files})
 	}
 	w := e.out()
-	row(w, a.Exhibit, string(a.Kind), size(a.Bytes), "sha256 "+a.SHA256.String(), a.Source)
+	row(w, a.Exhibit, string(a.Kind), size(a.Bytes), "sha256 "+sum.String(), a.Source)
 	for _, r := range a.ReadErrors {
 		row(w, "", "unreadable", fmt.Sprintf("offset %d", r.Offset), fmt.Sprintf("%d bytes", r.Length), r.Error)
 	}
