@@ -27,6 +27,8 @@ type FS struct {
 	info   filesystem.Info
 	deep   bool           // walks read the free space
 	raw    imaging.Source // without what the log would change
+	// freeing has by group the extents that the log says were to be freed.
+	freeing map[uint32][]extentOf
 
 	tableMutex sync.Mutex
 	tableKept  *chunkTable
