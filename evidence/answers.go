@@ -35,6 +35,17 @@ type FileEntry struct {
 	Damage     *string      `json:"damage"`
 	From       string       `json:"from,omitempty"` // how a recovered entry was found
 	SHA256     string       `json:"sha256,omitempty"`
+	Attributes []Attribute  `json:"attributes,omitempty"` // where they were asked for
+}
+
+// Attribute is an extended attribute of a file-system entry.
+type Attribute struct {
+	Name     string  `json:"name"`
+	NameB64  []byte  `json:"name_b64,omitempty"`
+	Value    *string `json:"value"` // null where it is not UTF-8
+	ValueB64 []byte  `json:"value_b64,omitempty"`
+	Text     string  `json:"text,omitempty"` // the meaning of an access control list or of capabilities
+	Damage   string  `json:"damage,omitempty"`
 }
 
 // Place is where a credential was found.

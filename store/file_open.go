@@ -13,7 +13,8 @@ import (
 
 // OpenEntry gives the content of the entry that a names, from the sealed
 // image, and what the index says of it. Damage of the entry is what the index
-// says or, where that is silent, what reading the content found. The path of a
+// says or, where that is silent, what reading the content found; the entry has
+// its extended attributes. The path of a
 // may be missing: then the first name of that inode and generation counts,
 // those in use before deleted ones. The source is valid until Close.
 func (c *Case) OpenEntry(ctx context.Context, a evidence.Address) (imaging.Source, evidence.FileEntry, error) {
@@ -33,7 +34,11 @@ func (c *Case) OpenEntry(ctx context.Context, a evidence.Address) (imaging.Sourc
 		return nil, e.FileEntry, fmt.Errorf("open %s: %w", a, err)
 	}
 	e.damaged(damageOf(src))
-	return src, e.FileEntry, nil
+	one := []entryRow{e}
+	if err := c.readAttributes(ctx, one); err != nil {
+		return nil, e.FileEntry, fmt.Errorf("open %s: %w", a, err)
+	}
+	return src, one[0].FileEntry, nil
 }
 
 // OpenImage gives the sealed image of a disk or memory exhibit. The source is

@@ -137,6 +137,19 @@ func (g *guard) Open(ref filesystem.Ref) (src imaging.Source, err error) {
 	return &content{src: src, name: g.name, size: src.Size()}, nil
 }
 
+// Attributes gives none where the reader knows of none.
+func (g *guard) Attributes(ref filesystem.Ref) (list []filesystem.Attribute, damage string, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			list, damage, err = nil, "", crashed(g.name, r)
+		}
+	}()
+	if a, ok := g.fs.(filesystem.Attributer); ok {
+		return a.Attributes(ref)
+	}
+	return nil, "", nil
+}
+
 // content is the content of a file, guarded.
 type content struct {
 	src  imaging.Source

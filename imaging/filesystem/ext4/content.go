@@ -29,32 +29,40 @@ var _ imaging.Source = (*Content)(nil)
 // inode was reused, or its generation is not the inode's, the error is
 // ErrReused.
 func (fs *FS) Open(ref filesystem.Ref) (imaging.Source, error) {
+	in, err := fs.inodeOf(ref)
+	if err != nil {
+		return nil, fmt.Errorf("open inode %d: %w", ref.Inode, err)
+	}
+	c, err := fs.content(uint32(ref.Inode), in)
+	if err != nil {
+		return nil, fmt.Errorf("open inode %d: %w", ref.Inode, err)
+	}
+	return c, nil
+}
+
+// inodeOf reads the inode that ref names.
+func (fs *FS) inodeOf(ref filesystem.Ref) (inode, error) {
 	if ref.Inode == 0 || ref.Inode > uint64(fs.sb.maxInode()) {
-		return nil, fmt.Errorf("open inode %d: the file system has inodes 1 to %d", ref.Inode, fs.sb.maxInode())
+		return nil, fmt.Errorf("the file system has inodes 1 to %d", fs.sb.maxInode())
 	}
 	ino := uint32(ref.Inode)
 	if ref.Stream == reallocated {
-		return nil, fmt.Errorf("open inode %d: %w", ino, ErrReused)
+		return nil, ErrReused
 	}
 	if ref.Stream != "" {
-		return nil, fmt.Errorf("open inode %d: no stream %q: ext4 has none", ino, ref.Stream)
+		return nil, fmt.Errorf("no stream %q: ext4 has none", ref.Stream)
 	}
 	in, ok, err := fs.readInode(ino)
 	if err != nil {
-		return nil, fmt.Errorf("open inode %d: %w", ino, err)
+		return nil, err
 	}
 	if !ok {
-		return nil, fmt.Errorf("open inode %d: %w", ino,
-			&imaging.FormatError{Format: "ext4", Offset: fs.src.Size(), Reason: "the inode lies outside the image"})
+		return nil, &imaging.FormatError{Format: "ext4", Offset: fs.src.Size(), Reason: "the inode lies outside the image"}
 	}
 	if g := in.generation(); g != ref.Generation {
-		return nil, fmt.Errorf("open inode %d: generation is %d, asked for %d: %w", ino, g, ref.Generation, ErrReused)
+		return nil, fmt.Errorf("generation is %d, asked for %d: %w", g, ref.Generation, ErrReused)
 	}
-	c, err := fs.content(ino, in)
-	if err != nil {
-		return nil, fmt.Errorf("open inode %d: %w", ino, err)
-	}
-	return c, nil
+	return in, nil
 }
 
 // content maps an inode, live or not.

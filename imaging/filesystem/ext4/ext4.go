@@ -43,8 +43,8 @@
 //
 // It does not replay the journal and does not look into it: Info.State says
 // when it should have been. It does not decrypt (names and targets of
-// encrypted directories are given as stored), lists no extended attributes and
-// does not read an external journal. Blocks of deleted inodes are found only
+// encrypted directories are given as stored) and does not read an external
+// journal. Blocks of deleted inodes are found only
 // where the inode still names them, which current kernels clear.
 package ext4
 
@@ -77,6 +77,7 @@ type FS struct {
 var (
 	_ filesystem.FileSystem = (*FS)(nil)
 	_ filesystem.Mapper     = (*FS)(nil)
+	_ filesystem.Attributer = (*FS)(nil)
 )
 
 // Open reads the superblock and the group descriptors. Where the primary

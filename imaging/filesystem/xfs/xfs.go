@@ -39,6 +39,7 @@ type FS struct {
 var (
 	_ filesystem.FileSystem = (*FS)(nil)
 	_ filesystem.Mapper     = (*FS)(nil)
+	_ filesystem.Attributer = (*FS)(nil)
 )
 
 // Open reads the superblock, what the log says that is not in its place, and
