@@ -7,8 +7,8 @@ import (
 
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
-	"snapcase/imaging/filesystem/ext4"
 	"snapcase/imaging/filesystem/exfat"
+	"snapcase/imaging/filesystem/ext4"
 	"snapcase/imaging/filesystem/fat"
 	"snapcase/imaging/filesystem/iso9660"
 	"snapcase/imaging/filesystem/ntfs"

@@ -111,7 +111,7 @@ func (set *volumeSet) info(source int64) filesystem.Info {
 	b := set.primary
 	block, _ := parsePrimary(b)
 	blocks := int64(le.Uint32(b[80:]))
-	i := filesystem.Info{Type: "iso9660", Label: strings.TrimRight(string(b[40:72]), " \x00"), UUID: stampID(b), BlockSize: block}
+	i := filesystem.Info{Type: "iso9660", Label: set.label(), UUID: stampID(b), BlockSize: block}
 	if other := int64(be.Uint32(b[84:])); other != blocks {
 		i.State = append(i.State, fmt.Sprintf("the two copies of its size differ: %d and %d blocks", blocks, other))
 		blocks = max(blocks, other)
@@ -134,6 +134,29 @@ func (set *volumeSet) info(source int64) filesystem.Info {
 		i.State = append(i.State, fmt.Sprintf("the image is cut: the file system has %d bytes, the image %d", i.Size, source))
 	}
 	return i
+}
+
+// label is the name of the volume as blkid(8) gives it. Joliet has it in 16
+// characters, the primary descriptor in 32 bytes: where the first is full and
+// the second goes on with the same, they are joined.
+func (set *volumeSet) label() string {
+	long := strings.TrimRight(string(set.primary[40:72]), " \x00")
+	if set.joliet == nil {
+		return long
+	}
+	short := []rune(strings.TrimRight(plainName(string(set.joliet[40:72]), joliet), " \x00"))
+	if len(short) == 0 {
+		return long
+	}
+	if len(short) < 16 || len(long) <= len(short) {
+		return string(short)
+	}
+	for i, c := range short {
+		if c < 0x80 && !strings.EqualFold(string(c), long[i:i+1]) && long[i] != '_' {
+			return string(short)
+		}
+	}
+	return string(short) + long[len(short):]
 }
 
 // stampID is when the volume was changed, else made, which serves as its UUID:
