@@ -7,8 +7,10 @@ import (
 
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
+	"snapcase/imaging/filesystem/exfat"
 	"snapcase/imaging/filesystem/ext4"
 	"snapcase/imaging/filesystem/fat"
+	"snapcase/imaging/filesystem/iso9660"
 	"snapcase/imaging/filesystem/ntfs"
 	"snapcase/imaging/filesystem/xfs"
 )
@@ -28,6 +30,8 @@ func drivers() []driver {
 		{"ext4", ext4.Probe, opened(ext4.Open)},
 		{"ntfs", ntfs.Probe, opened(ntfs.Open)},
 		{"fat", fat.Probe, opened(fat.Open)},
+		{"exfat", exfat.Probe, opened(exfat.Open)},
+		{"iso9660", iso9660.Probe, opened(iso9660.Open)},
 	}
 }
 
