@@ -66,6 +66,10 @@ func (fs *FS) overlay(a *activeLog) error {
 	if wrong != "" {
 		fs.note("range: the superblock in the journal is not used: %s", wrong)
 	}
+	if a.count == 0 && a.damage == "" {
+		fs.note("needs journal recovery, but the journal holds no whole transaction: nothing is to be replayed")
+		return fs.fastCommits(a)
+	}
 	fs.note("needs journal recovery: %d transactions of the journal (%d changed blocks) are not in their place and are shown as the kernel would replay them", a.count, len(blocks))
 	for _, n := range []struct {
 		count int
