@@ -24,9 +24,10 @@ var _ imaging.Source = (*Content)(nil)
 // Open gives the content of an inode: of a file its bytes, of a directory its
 // blocks, of a symbolic link its target, nothing for the other types. Blocks
 // that lie outside the volume or the image read as zeros, and Damage says so.
-// For a deleted inode it is what the inode still names, although a block may
-// hold something newer: Damage says that too. Where ref is of a name whose
-// inode was reused, or its generation is not the inode's, the error is
+// For a deleted inode it is what the inode still names or what the journal says
+// that it named, although a block may hold something newer: Damage says that
+// too. Where ref is of a name whose inode was reused, or the inode has another
+// generation and the journal knows nothing of that of ref, the error is
 // ErrReused.
 func (fs *FS) Open(ref filesystem.Ref) (imaging.Source, error) {
 	if ref.Inode == 0 || ref.Inode > uint64(fs.sb.maxInode()) {
@@ -47,18 +48,32 @@ func (fs *FS) Open(ref filesystem.Ref) (imaging.Source, error) {
 		return nil, fmt.Errorf("open inode %d: %w", ino,
 			&imaging.FormatError{Format: "ext4", Offset: fs.src.Size(), Reason: "the inode lies outside the image"})
 	}
-	if g := in.generation(); g != ref.Generation {
-		return nil, fmt.Errorf("open inode %d: generation is %d, asked for %d: %w", ino, g, ref.Generation, ErrReused)
+	var c *Content
+	if in.generation() == ref.Generation {
+		c, err = fs.content(ino, in)
+	} else {
+		c, err = fs.earlier(ino, ref.Generation)
 	}
-	c, err := fs.content(ino, in)
 	if err != nil {
 		return nil, fmt.Errorf("open inode %d: %w", ino, err)
+	}
+	if c == nil {
+		return nil, fmt.Errorf("open inode %d: generation is %d, asked for %d: %w", ino, in.generation(), ref.Generation, ErrReused)
 	}
 	return c, nil
 }
 
 // content maps an inode, live or not.
 func (fs *FS) content(ino uint32, in inode) (*Content, error) {
+	if !in.live() {
+		used, err := fs.inodeUsed(ino)
+		if err != nil {
+			return nil, err
+		}
+		if !used {
+			return fs.residue(ino, in)
+		}
+	}
 	stored, size := fs.size(in)
 	c := &Content{fs: fs, size: size}
 	switch {
@@ -78,15 +93,6 @@ func (fs *FS) content(ino uint32, in inode) (*Content, error) {
 	c.damage = m.damage
 	if uint64(size) < stored && c.damage == "" {
 		c.damage = sizeDamage(stored)
-	}
-	used, err := fs.inodeUsed(ino)
-	if err != nil {
-		return nil, err
-	}
-	if !used && !in.live() {
-		if c.size, c.damage, err = fs.residual(ino, in, &m, fs.newBitmaps()); err != nil {
-			return nil, err
-		}
 	}
 	c.runs = m.runs
 	return c, nil
@@ -152,11 +158,26 @@ func (c *Content) ReadAt(p []byte, off int64) (int, error) {
 		n := min(int64(len(rest)), end-pos)
 		if r.unwritten() {
 			clear(rest[:n])
-		} else if _, err := c.fs.read(rest[:n], int64(r.phys)*bs+pos-start); err != nil {
+		} else if err := c.readRun(rest[:n], r, pos-start); err != nil {
 			return done, err
 		}
 		done += int(n)
 		i++
 	}
 	return len(p), eof
+}
+
+// readRun reads from byte off of a run on.
+func (c *Content) readRun(p []byte, r run, off int64) error {
+	src := c.fs.src
+	if r.journaled() {
+		src = c.fs.raw
+	}
+	if _, err := readZero(src, p, int64(r.block())*c.fs.sb.blockSize+off); err != nil {
+		return err
+	}
+	if r.phys&escapedBit != 0 && off < 4 {
+		copy(p, be.AppendUint32(nil, journalMagic)[off:])
+	}
+	return nil
 }

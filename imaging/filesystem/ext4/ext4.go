@@ -53,6 +53,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
@@ -77,6 +78,9 @@ type FS struct {
 	seed   uint32   // of the crc32c checksums
 	log    *journal // nil when there is none that can be read
 	logEnd uint32   // the first transaction that src does not show
+
+	pastMutex sync.Mutex
+	pastKept  *history
 }
 
 var (

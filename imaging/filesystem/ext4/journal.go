@@ -50,15 +50,15 @@ type journal struct {
 	fs       *FS
 	runs     []run
 	own      []blockRange // the same by their place
-	blocks   uint32 // with the superblock and fast commits
-	first    uint32 // of the log
-	end      uint32 // of the log: what follows are fast commits
-	sequence uint32 // of the transaction at start, or of the next one to come
-	start    uint32 // where what is to be replayed begins; 0: nothing is
+	blocks   uint32       // with the superblock and fast commits
+	first    uint32       // of the log
+	end      uint32       // of the log: what follows are fast commits
+	sequence uint32       // of the transaction at start, or of the next one to come
+	start    uint32       // where what is to be replayed begins; 0: nothing is
 	tagSize  int
-	wide     bool // block numbers have 64 bits
-	sums     bool // blocks carry a crc32c, of which tags hold
-	sum32    bool // all of it, not half
+	wide     bool         // block numbers have 64 bits
+	sums     bool         // blocks carry a crc32c, of which tags hold
+	sum32    bool         // all of it, not half
 	sumV1    *[256]uint32 // the table of the crc32 that commits carry, if they do
 	async    bool
 	seed     uint32

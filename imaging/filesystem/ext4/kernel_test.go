@@ -48,6 +48,7 @@ type volume struct {
 	image, dir string
 	mounted    bool
 	open       *os.File // held while the volume stops
+	once       bool     // it was mounted: then it must mount again
 }
 
 func needKernel(t testing.TB) {
@@ -89,9 +90,12 @@ func newVolume(t testing.TB, size int64, options, mount string) *volume {
 func (v *volume) mount(options string) {
 	v.t.Helper()
 	if out, err := exec.Command("mount", "-t", "ext4", "-o", "loop,"+strings.TrimSuffix(options, ","), v.image, v.dir).CombinedOutput(); err != nil {
+		if v.once {
+			v.t.Fatalf("mount: %s", out)
+		}
 		v.t.Skipf("mount: %s", out)
 	}
-	v.mounted = true
+	v.mounted, v.once = true, true
 	v.t.Cleanup(v.unmount)
 }
 

@@ -49,7 +49,7 @@ func TestReplay(t *testing.T) {
 				if s := strings.Join(x.Info().State, "\n"); !strings.Contains(s, "are shown as the kernel would replay them") {
 					t.Errorf("state is %q", s)
 				}
-				v.mount("ro,noatime")
+				v.mount("rw,noatime")
 				v.compare(x)
 				orphans := 0
 				for _, e := range all(t, x) {
