@@ -356,3 +356,21 @@ func (d *Disk) others() []*Disk {
 	}
 	return slices.DeleteFunc(slices.Clone(d.set.disks), func(o *Disk) bool { return o == d })
 }
+
+// Assembly tells how the volumes of the disk are put together, those too that
+// are listed under another disk and have bytes here: two texts that are equal
+// mean that the same bytes are read in the same way.
+func (d *Disk) Assembly() string {
+	var b strings.Builder
+	for _, v := range append(slices.Clone(d.Volumes), d.Foreign()...) {
+		fmt.Fprintf(&b, "%q %q %q %q %d %t", v.Image, v.ID, v.Type, v.FSType, v.Size, v.FS != nil)
+		if v.made != nil {
+			fmt.Fprintf(&b, " %q %q", v.UUID, v.Damage)
+			for _, i := range v.on {
+				fmt.Fprintf(&b, " %q", d.set.disks[i].Name)
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
