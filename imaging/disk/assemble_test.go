@@ -17,6 +17,7 @@ import (
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
 	"snapcase/imaging/filesystem/fstest"
+	"snapcase/imaging/volume/lvm"
 )
 
 const mdChunk = 64 << 10
@@ -411,4 +412,52 @@ func TestLoop(t *testing.T) {
 			t.Errorf("%d volumes", n)
 		}
 	}
+}
+
+// TestKindsThatAreNotRead names snapshots, thin volumes and parity for what
+// they are.
+func TestKindsThatAreNotRead(t *testing.T) {
+	g := &lvm.Group{Name: "vg", UUID: "a"}
+	for _, kind := range []string{"snapshot", "thin", "thin-pool", "raid5"} {
+		v := logicalVolume(g, &lvm.LV{Name: "x", Kind: kind, Reason: "it is not read"}, nil, false)
+		if v.ID != "vg-x" || v.Type != kind || v.Err == nil {
+			t.Errorf("%+v", v)
+		}
+	}
+	if v := logicalVolume(g, &lvm.LV{Name: "x", Kind: "thin", Reason: "it is not read", Seqno: 3}, nil, true); v.ID != "vg-x@3" || v.Type != removed || v.Notes[len(v.Notes)-1] != "it was of kind thin" {
+		t.Errorf("%+v", v)
+	}
+}
+
+// FuzzAssemble opens two images that are the members of an array, or are not.
+func FuzzAssemble(f *testing.F) {
+	small := make([]byte, 256<<10)
+	copy(small, "LABELONE")
+	for _, version := range []string{"1.0", "1.2"} {
+		for _, level := range []int32{-1, 0, 1, 5} {
+			a, b := raidMember(version, 1, level, 2, 0, small), raidMember(version, 1, level, 2, 1, small)
+			f.Add(a[:4096+512], a[len(a)-8192:], b[:4096+512], b[len(b)-8192:], uint32(len(small)))
+		}
+	}
+	f.Fuzz(func(t *testing.T, head1, tail1, head2, tail2 []byte, size uint32) {
+		image := func(head, tail []byte) []byte {
+			b := make([]byte, size%(2<<20))
+			copy(b, head)
+			copy(b[max(0, len(b)-len(tail)):], tail)
+			return b
+		}
+		for _, d := range openThese(image(head1, tail1), image(head2, tail2)) {
+			_ = d.Assembly()
+			if _, err := d.Owners(t.Context(), []int64{0, 4096, d.Size() - 1}); err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range d.Volumes {
+				p := make([]byte, 512)
+				if n, err := v.Source.ReadAt(p, v.Source.Size()/2); err == nil && n != len(p) {
+					t.Fatalf("%s: %d bytes and no error", v.ID, n)
+				}
+				imaging.FirstHole(v.Source, 0, v.Source.Size())
+			}
+		}
+	})
 }

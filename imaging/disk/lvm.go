@@ -177,6 +177,9 @@ func logicalVolume(g *lvm.Group, lv *lvm.LV, pvs []*Volume, gone bool) *Volume {
 			}
 		}
 	}
+	if k := plainName(lv.Kind); k != "" {
+		v.Type = k
+	}
 	if gone {
 		v.Type = removed
 		v.note("it was removed: this is where it lay when change %d of the group was written; the bytes may belong to others now", lv.Seqno)
@@ -194,6 +197,9 @@ func logicalVolume(g *lvm.Group, lv *lvm.LV, pvs []*Volume, gone bool) *Volume {
 	}
 	if v.Source == nil {
 		v.Err = errors.New(lv.Reason)
+	}
+	if gone && lv.Kind != "" {
+		v.note("it was of kind %s", lv.Kind)
 	}
 	return v
 }
