@@ -419,18 +419,21 @@ type ExhibitStats struct {
 
 // VolumeStats describes one volume of a disk exhibit.
 type VolumeStats struct {
-	ID      string   `json:"id"`
-	Type    string   `json:"type"` // of the partition: linux, efi, unallocated, …
-	FS      string   `json:"fs"`   // by signature; "" when none is known
-	Label   string   `json:"label"`
-	UUID    string   `json:"uuid"`
-	Start   int64    `json:"start"`
-	Size    int64    `json:"size"`
-	Entries int64    `json:"entries"`
-	Deleted int64    `json:"deleted"`
-	Damaged int64    `json:"damaged"`
-	State   []string `json:"state,omitempty"`
-	Error   *string  `json:"error"`
+	ID    string `json:"id"`
+	Type  string `json:"type"` // of the partition: linux, efi, unallocated, …
+	FS    string `json:"fs"`   // by signature; "" when none is known
+	Label string `json:"label"`
+	UUID  string `json:"uuid"`
+	Start int64  `json:"start"`
+	Size  int64  `json:"size"`
+	// Exhibits are those that hold its bytes, where there are several: it is
+	// listed under the first.
+	Exhibits []string `json:"exhibits,omitempty"`
+	Entries  int64    `json:"entries"`
+	Deleted  int64    `json:"deleted"`
+	Damaged  int64    `json:"damaged"`
+	State    []string `json:"state,omitempty"`
+	Error    *string  `json:"error"`
 }
 
 // Gap is one thing that could not be read or decoded, with its place.

@@ -160,11 +160,14 @@ func (l *load) memoryHits(ctx context.Context) error {
 // the disk.
 const ownersAtOnce = 1 << 18
 
-// ownerKey names who owns bytes of a disk.
+// ownerKey names who owns bytes of a disk; image is the exhibit that the volume
+// is listed under.
 type ownerKey struct {
-	volume string
-	ref    filesystem.Ref
+	image, volume string
+	ref           filesystem.Ref
 }
+
+func keyOf(o *disk.Owner) ownerKey { return ownerKey{o.Image, o.Volume, o.Ref} }
 
 // ownerName is the entry by which an owner is shown: the first one in the
 // order of the listing, allocated ones first.
@@ -195,7 +198,7 @@ func (l *imageLoad) ownHits(ctx context.Context) error {
 				o = own[i]
 			}
 			if o.Ref != (filesystem.Ref{}) {
-				l.wanted[ownerKey{o.Volume, o.Ref}] = &ownerName{}
+				l.wanted[keyOf(&o)] = &ownerName{}
 			}
 			l.owners = append(l.owners, o)
 		}
@@ -220,7 +223,7 @@ func (l *imageLoad) owns(volume string, e *filesystem.Entry) {
 	if len(l.wanted) == 0 {
 		return
 	}
-	n := l.wanted[ownerKey{volume, e.Ref}]
+	n := l.wanted[ownerKey{l.disk.Name, volume, e.Ref}]
 	if n == nil {
 		return
 	}
@@ -274,11 +277,11 @@ func (l *imageLoad) placeOf(o *disk.Owner) hitPlace {
 	if o.Claims > 1 && p.area == nil {
 		p.area = areaContested
 	}
-	name := l.wanted[ownerKey{o.Volume, o.Ref}]
+	name := l.wanted[keyOf(o)]
 	if o.Ref.Inode == 0 || name == nil || !name.found && o.Kind != filesystem.OwnContent && o.Kind != filesystem.OwnDir {
 		return p // the journal's inode has no name
 	}
-	p.address = evidence.Address{Exhibit: l.acq.Exhibit, Volume: o.Volume, Inode: o.Ref.Inode, Generation: o.Ref.Generation, Path: name.path}.String()
+	p.address = evidence.Address{Exhibit: o.Image, Volume: o.Volume, Inode: o.Ref.Inode, Generation: o.Ref.Generation, Path: name.path}.String()
 	switch {
 	case o.Slack:
 		p.status = hitSlack
@@ -298,7 +301,7 @@ func (l *imageLoad) placeOf(o *disk.Owner) hitPlace {
 // lies in a gap between partitions; the table it is a part of; the format of a
 // volume that is not read; otherwise nobody knows.
 func (l *imageLoad) areaOf(o *disk.Owner) driver.Value {
-	v := l.disk.Volume(o.Volume)
+	v := l.volumeOf(o)
 	switch {
 	case o.Region != "":
 		return o.Region

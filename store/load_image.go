@@ -22,7 +22,7 @@ type imageLoad struct {
 	disk    *disk.Disk
 	owners  []disk.Owner // of the hits, by number
 	wanted  map[ownerKey]*ownerName
-	unread  map[ownerKey]int64 // whose bytes could not be read, and the first place
+	unread  map[ownerKey]string // whose bytes could not be read, and where the first of them lies
 	rows    *entryRows
 	moments *sorter
 }
@@ -33,11 +33,6 @@ func (l *load) image(ctx context.Context) (err error) {
 	if l.acq.Kind == evidence.KindMemory {
 		return l.memoryHits(ctx)
 	}
-	src, err := openSealed(l.c.folder, l.acq.Exhibit)
-	if err != nil {
-		return err
-	}
-	defer src.Close() //nolint:errcheck // read-only
 	il := &imageLoad{load: l, moments: newSorter(l.c.spillDir())}
 	il.moments.limit = spillBuffer / 2
 	thrift, err := l.thrift(ctx)
@@ -46,9 +41,11 @@ func (l *load) image(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, thrift()) }()
 	defer func() { err = errors.Join(err, il.moments.close()) }()
-	if il.disk, err = disk.Open(src); err != nil {
+	if il.disk, err = l.disks.disk(l.acq.Exhibit); il.disk == nil {
+		return err
+	}
+	if err != nil {
 		l.gap(l.acq.Exhibit, 0, fmt.Sprintf("the disk could not be read: %v", err))
-		il.disk = &disk.Disk{}
 	}
 	if err := il.ownHits(ctx); err != nil {
 		return err
@@ -74,6 +71,9 @@ func (l *load) image(ctx context.Context) (err error) {
 		return err
 	}
 	if err := il.insertMoments(ctx); err != nil {
+		return err
+	}
+	if err := il.nameForeign(ctx); err != nil {
 		return err
 	}
 	return il.insertHits(ctx)
@@ -122,31 +122,35 @@ func (l *load) gap(place string, offset int64, reason string) {
 func Volumes(d *disk.Disk) []evidence.VolumeStats {
 	all := make([]evidence.VolumeStats, 0, len(d.Volumes))
 	for _, v := range d.Volumes {
-		s := evidence.VolumeStats{ID: v.ID, Type: v.Type, FS: v.FSType, Label: v.FSLabel, UUID: v.FSUUID, Start: v.Start, Size: v.Size}
-		if s.Label == "" {
-			s.Label = v.Label
-		}
-		if s.UUID == "" {
-			s.UUID = v.UUID
-		}
-		s.State = slices.Clone(v.Notes)
-		if v.Damage != "" && !slices.Contains(s.State, v.Damage) {
-			s.State = append(s.State, v.Damage)
-		}
-		if v.FS != nil {
-			for _, n := range v.FS.Info().State {
-				if !slices.Contains(s.State, n) {
-					s.State = append(s.State, n)
-				}
-			}
-		}
-		if v.Err != nil {
-			text := v.Err.Error()
-			s.Error = &text
-		}
-		all = append(all, s)
+		all = append(all, volumeStats(v))
 	}
 	return all
+}
+
+func volumeStats(v *disk.Volume) evidence.VolumeStats {
+	s := evidence.VolumeStats{ID: v.ID, Type: v.Type, FS: v.FSType, Label: v.FSLabel, UUID: v.FSUUID, Start: v.Start, Size: v.Size, Exhibits: v.Images}
+	if s.Label == "" {
+		s.Label = v.Label
+	}
+	if s.UUID == "" {
+		s.UUID = v.UUID
+	}
+	s.State = slices.Clone(v.Notes)
+	if v.Damage != "" && !slices.Contains(s.State, v.Damage) {
+		s.State = append(s.State, v.Damage)
+	}
+	if v.FS != nil {
+		for _, n := range v.FS.Info().State {
+			if !slices.Contains(s.State, n) {
+				s.State = append(s.State, n)
+			}
+		}
+	}
+	if v.Err != nil {
+		text := v.Err.Error()
+		s.Error = &text
+	}
+	return s
 }
 
 // volume walks one file system and writes its entries.
@@ -157,6 +161,9 @@ func (l *imageLoad) volume(ctx context.Context, v *disk.Volume, n int64, stats *
 	s := newSorter(l.c.spillDir())
 	defer func() { err = errors.Join(err, s.close()) }()
 	w := volumeWalk{l: l, v: v, stats: stats, sorter: s}
+	if err := w.holes(ctx); err != nil {
+		return err
+	}
 	if err := w.walk(ctx); err != nil {
 		return err
 	}
@@ -172,6 +179,7 @@ type volumeWalk struct {
 	v          *disk.Volume
 	stats      *evidence.VolumeStats
 	sorter     *sorter
+	missing    map[filesystem.Ref]imaging.Hole // of the volume: files that lie there
 	value, key []byte
 }
 
@@ -191,6 +199,9 @@ func (w *volumeWalk) walk(ctx context.Context) error {
 		}
 		if len(w.l.unread) > 0 {
 			w.l.markUnread(w.v.ID, &e)
+		}
+		if h, ok := w.missing[e.Ref]; ok {
+			e.Damage = alsoDamaged(e.Damage, fmt.Sprintf("partial: byte %d of the volume is not here: %s: zeros stand there", h.Offset, h.Reason))
 		}
 		w.count(&e, err != nil)
 		if !strings.HasPrefix(e.Path, "/") {
