@@ -23,6 +23,7 @@ type imageLoad struct {
 	owners  []disk.Owner // of the hits, by number
 	wanted  map[ownerKey]*ownerName
 	unread  map[ownerKey]int64 // whose bytes could not be read, and the first place
+	inside  *insideScan
 	rows    *entryRows
 	moments *sorter
 }
@@ -54,6 +55,9 @@ func (l *load) image(ctx context.Context) (err error) {
 		return err
 	}
 	if err := il.ownUnread(ctx); err != nil {
+		return err
+	}
+	if il.inside, err = l.newInside(src.Size()); err != nil {
 		return err
 	}
 	if il.rows, err = newEntryRows(ctx, il); err != nil {
@@ -156,10 +160,12 @@ func (l *imageLoad) volume(ctx context.Context, v *disk.Volume, n int64, stats *
 	}
 	s := newSorter(l.c.spillDir())
 	defer func() { err = errors.Join(err, s.close()) }()
-	w := volumeWalk{l: l, v: v, stats: stats, sorter: s}
-	if err := w.walk(ctx); err != nil {
+	w := volumeWalk{l: l, v: v, stats: stats, sorter: s, inside: l.inside.volume(ctx, v)}
+	err = w.walk(ctx)
+	if err := errors.Join(err, w.inside.done()); err != nil {
 		return err
 	}
+	l.insideWanted()
 	if stats.Entries > 1<<19 {
 		debug.FreeOSMemory() // of the walk, before the database needs some
 	}
@@ -172,6 +178,7 @@ type volumeWalk struct {
 	v          *disk.Volume
 	stats      *evidence.VolumeStats
 	sorter     *sorter
+	inside     *insideVolume
 	value, key []byte
 }
 
@@ -193,6 +200,7 @@ func (w *volumeWalk) walk(ctx context.Context) error {
 			w.l.markUnread(w.v.ID, &e)
 		}
 		w.count(&e, err != nil)
+		w.inside.add(&e)
 		if !strings.HasPrefix(e.Path, "/") {
 			e.Path = "/" + e.Path
 		}

@@ -48,6 +48,9 @@
 // the windows above, and a database inside a container, which is held up to
 // 32 MiB. A decoder that panics has failed on that stream alone.
 //
+// Where xz, bzip2 or lz4 are cut off or damaged, what was decoded of the last
+// block (xz: of up to 2 MiB) is lost with the rest.
+//
 // What it does not do: decrypt, read 7z, rar, cabinets, cpio and packages (a
 // compressed cpio is given as one stream), legacy lz4 and lzma, base64 for
 // URLs, a zip behind a program, deflate64 and other methods of zip, and a

@@ -143,7 +143,7 @@ func TestTools(t *testing.T) {
 			packed := run(t, tarOf("a", short, "dir/b", long), tool[0], tool[1:]...)
 			walk(t, []byte(packed)).want(map[string]string{"!a": short, "!dir/b": long})
 			k := walk(t, []byte(a[:len(a)*2/3]))
-			if len(k.damage) == 0 || !strings.HasPrefix(long, k.streams["!"]) || len(k.streams["!"]) == 0 && tool[0] != "bzip2" && tool[0] != "lz4" {
+			if len(k.damage) == 0 || !strings.HasPrefix(long, k.streams["!"]) || len(k.streams["!"]) == 0 && (tool[0] == "gzip" || tool[0] == "zstd") {
 				t.Errorf("cut: %d bytes, damage %q", len(k.streams["!"]), k.damage)
 			}
 		})
@@ -357,8 +357,8 @@ func TestSQLite(t *testing.T) {
 					}
 				}
 			}
-			if n < 60 || len(k.damage) > 0 {
-				t.Errorf("page size %d: %d of 40 payloads and their 40 in the index, damage %q", page, n, k.damage)
+			if n < 50 || len(k.damage) > 0 {
+				t.Errorf("page size %d: %d payloads of table and index, damage %q", page, n, k.damage)
 			}
 		}
 	}
