@@ -50,14 +50,20 @@ type Attribute struct {
 
 // Place is where a credential was found.
 type Place struct {
-	Exhibit     string  `json:"exhibit"`
-	Address     *string `json:"address"` // null where no entry owns the bytes; a record address for logs
-	Offset      int64   `json:"offset"`  // bytes in the exhibit's image; of the record's text for logs
-	Status      string  `json:"status"`  // allocated, deleted, slack, unallocated, memory, log
-	Secret      bool    `json:"secret"`
-	Fingerprint string  `json:"secret_fingerprint,omitempty"`
-	FileOffset  *int64  `json:"file_offset,omitempty"` // bytes in the entry's content, where one owns it
-	Area        string  `json:"area,omitempty"`        // what the bytes are where that is not plain content: journal, metadata, xattr, directory, contested, unknown, a table or format
+	Exhibit string  `json:"exhibit"`
+	Address *string `json:"address"` // null where no entry owns the bytes; a record address for logs
+	// Offset is in bytes in the exhibit's image; of the record's text for logs.
+	// Of what was decoded out of a file it is where that file's content starts,
+	// -1 where no such place is known.
+	Offset int64 `json:"offset"`
+	// InnerOffset is set where the key was found in what a file hides: bytes in
+	// the decoded stream that Address names behind the "!".
+	InnerOffset *int64 `json:"inner_offset,omitempty"`
+	Status      string `json:"status"` // allocated, deleted, slack, unallocated, memory, log
+	Secret      bool   `json:"secret"`
+	Fingerprint string `json:"secret_fingerprint,omitempty"`
+	FileOffset  *int64 `json:"file_offset,omitempty"` // bytes in the entry's content, where one owns it
+	Area        string `json:"area,omitempty"`        // what the bytes are where that is not plain content: journal, metadata, xattr, directory, contested, unknown, a table or format
 }
 
 // Key is one access key id with where it was found and how it was used.

@@ -36,6 +36,7 @@ type hitPlace struct {
 	status     string
 	fileOffset driver.Value
 	area       driver.Value
+	inner      driver.Value // offset in the decoded stream that address names
 }
 
 // eachHit calls f for every hit that acquire found. What could not be kept or
@@ -87,8 +88,8 @@ func (l *load) hitGaps() error {
 }
 
 // writeHits writes every hit of the exhibit, each with the place that where
-// gives it.
-func (l *load) writeHits(ctx context.Context, where func(n int, h *credential.Hit) hitPlace) error {
+// gives it, and then those inside files.
+func (l *load) writeHits(ctx context.Context, where func(n int, h *credential.Hit) hitPlace, inside ...insideHit) error {
 	if err := l.hitGaps(); err != nil {
 		return err
 	}
@@ -96,19 +97,27 @@ func (l *load) writeHits(ctx context.Context, where func(n int, h *credential.Hi
 	if err := l.t.conn.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM hits").Scan(&id); err != nil {
 		return err
 	}
-	b, err := newBulk(l.t, "hits", "id,x,key,kind,off,file,address,status,file_offset,secret,fingerprint,doc,area")
+	b, err := newBulk(l.t, "hits", "id,x,key,kind,off,file,address,status,file_offset,secret,fingerprint,doc,area,inner_offset")
 	if err != nil {
 		return err
+	}
+	add := func(h *credential.Hit, p hitPlace) error {
+		id++
+		return b.add(ctx, id, int64(l.x), l.dict.id(h.KeyID, colOther), h.Kind, h.Offset, p.file, p.address, p.status, p.fileOffset,
+			flag(h.Secret), nullText(h.Fingerprint), flag(h.Documentation), p.area, p.inner)
 	}
 	err = l.eachHit(func(n int, h *credential.Hit) error {
 		if n%4096 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		id++
-		p := where(n, h)
-		return b.add(ctx, id, int64(l.x), l.dict.id(h.KeyID, colOther), h.Kind, h.Offset, p.file, p.address, p.status, p.fileOffset,
-			flag(h.Secret), nullText(h.Fingerprint), flag(h.Documentation), p.area)
+		return add(h, where(n, h))
 	})
+	for i := range inside {
+		if err != nil {
+			break
+		}
+		err = add(&inside[i].Hit, inside[i].place)
+	}
 	return errors.Join(err, b.end(ctx))
 }
 
@@ -141,13 +150,17 @@ func (l *load) folderHits(ctx context.Context) error {
 	for i, f := range l.files {
 		ids[f.name] = l.fileIDs[i]
 	}
+	more, err := l.folderInside(ctx, ids, status)
+	if err != nil {
+		return err
+	}
 	return l.writeHits(ctx, func(_ int, h *credential.Hit) hitPlace {
 		name := h.File
 		if h.FileB64 != nil {
 			name = string(h.FileB64)
 		}
 		return hitPlace{file: null(ids[name]), address: l.acq.Exhibit + "/" + name, status: status}
-	})
+	}, more...)
 }
 
 // memoryHits writes the hits of a memory image: nothing is known of what owns
@@ -243,7 +256,7 @@ func (l *imageLoad) insertHits(ctx context.Context) error {
 			return hitPlace{status: hitUnallocated, area: areaUnknown}
 		}
 		return l.placeOf(&l.owners[n])
-	})
+	}, l.insideHits()...)
 }
 
 // The words of evidence.Place.Area that are not a kind of owner.

@@ -23,6 +23,7 @@ type imageLoad struct {
 	owners  []disk.Owner // of the hits, by number
 	wanted  map[ownerKey]*ownerName
 	unread  map[ownerKey]string // whose bytes could not be read, and where the first of them lies
+	inside  *insideScan
 	rows    *entryRows
 	moments *sorter
 }
@@ -51,6 +52,9 @@ func (l *load) image(ctx context.Context) (err error) {
 		return err
 	}
 	if err := il.ownUnread(ctx); err != nil {
+		return err
+	}
+	if il.inside, err = l.newInside(il.disk.Size()); err != nil {
 		return err
 	}
 	if il.rows, err = newEntryRows(ctx, il); err != nil {
@@ -160,13 +164,14 @@ func (l *imageLoad) volume(ctx context.Context, v *disk.Volume, n int64, stats *
 	}
 	s := newSorter(l.c.spillDir())
 	defer func() { err = errors.Join(err, s.close()) }()
-	w := volumeWalk{l: l, v: v, stats: stats, sorter: s}
-	if err := w.holes(ctx); err != nil {
+	w := volumeWalk{l: l, v: v, stats: stats, sorter: s, inside: l.inside.volume(ctx, v)}
+	if err = w.holes(ctx); err == nil {
+		err = w.walk(ctx)
+	}
+	if err := errors.Join(err, w.inside.done()); err != nil {
 		return err
 	}
-	if err := w.walk(ctx); err != nil {
-		return err
-	}
+	l.insideWanted()
 	if stats.Entries > 1<<19 {
 		debug.FreeOSMemory() // of the walk, before the database needs some
 	}
@@ -180,6 +185,7 @@ type volumeWalk struct {
 	stats      *evidence.VolumeStats
 	sorter     *sorter
 	missing    map[filesystem.Ref]imaging.Hole // of the volume: files that lie there
+	inside     *insideVolume
 	value, key []byte
 }
 
@@ -204,6 +210,7 @@ func (w *volumeWalk) walk(ctx context.Context) error {
 			e.Damage = alsoDamaged(e.Damage, fmt.Sprintf("partial: byte %d of the volume is not here: %s: zeros stand there", h.Offset, h.Reason))
 		}
 		w.count(&e, err != nil)
+		w.inside.add(&e)
 		if !strings.HasPrefix(e.Path, "/") {
 			e.Path = "/" + e.Path
 		}
