@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"snapcase/evidence"
 	"snapcase/imaging/disk"
-	"snapcase/imaging/image"
 )
 
 // diskCache keeps the images that were opened, until the case is closed. It is
@@ -21,7 +21,7 @@ type diskCache struct {
 
 // openImage is a sealed image; its disk is read when it is asked for.
 type openImage struct {
-	*image.File
+	*sealedImage
 	once sync.Once
 	disk *disk.Disk
 	err  error
@@ -58,12 +58,38 @@ func (d *diskCache) image(f evidence.Folder, exhibit string) (*openImage, error)
 	if d.images == nil {
 		d.images = map[string]*openImage{}
 	}
-	d.images[exhibit] = &openImage{File: src}
+	d.images[exhibit] = &openImage{sealedImage: src}
 	return d.images[exhibit], nil
 }
 
 // volume is a volume of an exhibit's image, with a file system.
 func (c *Case) volume(ctx context.Context, exhibit, id string) (*disk.Volume, error) {
+	v, err := c.anyVolume(ctx, exhibit, id)
+	if err == nil && v.FS == nil {
+		return nil, fmt.Errorf("volume %s of %s: no file system is read there", id, exhibit)
+	}
+	return v, err
+}
+
+// anyVolume is a volume of an exhibit's image, whatever it holds.
+func (c *Case) anyVolume(ctx context.Context, exhibit, id string) (*disk.Volume, error) {
+	d, err := c.openDisk(ctx, exhibit)
+	if err != nil {
+		return nil, err
+	}
+	v := d.Volume(id)
+	if v == nil {
+		var have []string
+		for _, v := range d.Volumes {
+			have = append(have, v.ID)
+		}
+		return nil, evidence.WithHint(fmt.Errorf("volume %s of %s: %w", id, exhibit, evidence.ErrNotFound), "%s has %s", exhibit, strings.Join(have, ", "))
+	}
+	return v, nil
+}
+
+// openDisk is the disk that an exhibit's image holds.
+func (c *Case) openDisk(ctx context.Context, exhibit string) (*disk.Disk, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -71,16 +97,9 @@ func (c *Case) volume(ctx context.Context, exhibit, id string) (*disk.Volume, er
 	if err != nil {
 		return nil, err
 	}
-	i.once.Do(func() { i.disk, i.err = disk.Open(i.File) })
-	if i.err != nil {
-		return nil, i.err
+	i.once.Do(func() { i.disk, i.err = disk.Open(i.sealedImage) })
+	if err := i.failed(); err != nil {
+		return nil, err
 	}
-	v := i.disk.Volume(id)
-	if v == nil {
-		return nil, evidence.WithHint(fmt.Errorf("volume %s of %s: %w", id, exhibit, evidence.ErrNotFound), "snapcase stats CASE lists the volumes")
-	}
-	if v.FS == nil {
-		return nil, fmt.Errorf("volume %s of %s: no file system is read there", id, exhibit)
-	}
-	return v, nil
+	return i.disk, i.err
 }

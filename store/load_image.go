@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"snapcase/imaging"
 	"snapcase/imaging/disk"
 	"snapcase/imaging/filesystem"
-	"snapcase/imaging/image"
 )
 
 // imageLoad loads one disk exhibit.
@@ -46,9 +44,12 @@ func (l *load) image(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, thrift()) }()
 	defer func() { err = errors.Join(err, il.moments.close()) }()
-	if il.disk, err = disk.Open(src); err != nil {
+	if il.disk, err = disk.Open(src); err != nil && src.failed() == nil {
 		l.gap(l.acq.Exhibit, 0, fmt.Sprintf("the disk could not be read: %v", err))
 		il.disk = &disk.Disk{}
+	}
+	if err := src.failed(); err != nil {
+		return err
 	}
 	if err := il.ownHits(ctx); err != nil {
 		return err
@@ -69,6 +70,9 @@ func (l *load) image(ctx context.Context) (err error) {
 		if err := il.volume(ctx, v, int64(i), &l.stats.Volumes[i]); err != nil {
 			return err
 		}
+	}
+	if err := src.failed(); err != nil {
+		return err // a reader took it for damage
 	}
 	if err := il.rows.end(ctx); err != nil {
 		return err
@@ -96,15 +100,6 @@ func (l *load) thrift(ctx context.Context) (func() error, error) {
 		debug.SetGCPercent(percent)
 		return l.t.exec(context.WithoutCancel(ctx), fmt.Sprintf("PRAGMA cache_size = %d", size))
 	}, nil
-}
-
-// openSealed opens the sealed image of an exhibit, read-only.
-func openSealed(f evidence.Folder, exhibit string) (*image.File, error) {
-	src, err := image.Open(f.Image(exhibit))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, evidence.WithHint(fmt.Errorf("open image of %s: %w", exhibit, err), "the exhibit is not complete: run snapcase verify CASE")
-	}
-	return src, err
 }
 
 // gap notes something that could not be read and counts it.
