@@ -36,6 +36,7 @@ func (l *load) image(ctx context.Context) (err error) {
 		return err
 	}
 	defer src.Close() //nolint:errcheck // read-only
+	src.checkLater()
 	il := &imageLoad{load: l, moments: newSorter(l.c.spillDir())}
 	il.moments.limit = spillBuffer / 2
 	thrift, err := l.thrift(ctx)
@@ -71,8 +72,8 @@ func (l *load) image(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := src.failed(); err != nil {
-		return err // a reader took it for damage
+	if err := src.settle(); err != nil {
+		return err // a reader may have taken it for damage
 	}
 	if err := il.rows.end(ctx); err != nil {
 		return err

@@ -32,17 +32,29 @@ const blocksFile = "blocks-sha256.txt"
 // no list (its ledger names none) bytes are given as they are.
 //
 // It is safe for concurrent use.
+//
+// With checkLater blocks are hashed beside the reading, on another core; what
+// was read counts only when settle says so.
 type sealedImage struct {
 	*image.File
 	exhibit string
 	length  int64 // of a block, bytes; 0 without a list
 	sums    []evidence.Digest
-	state   []atomic.Bool // by block: it has its digest
+	state   []atomic.Uint32 // by block: blockUnknown, …
 	locks   [16]sync.Mutex
+	later   chan int64 // blocks that were given and are still to be hashed; nil where none is given before
+	pending sync.WaitGroup
 	buffers sync.Pool
 	zeros   evidence.Digest // of a whole block of zeros
 	broken  atomic.Pointer[error]
 }
+
+// The states of a block.
+const (
+	blockUnknown = iota
+	blockQueued  // it will be hashed
+	blockGood    // it has its digest
+)
 
 // openSealed opens the sealed image of an exhibit, read-only.
 func openSealed(f evidence.Folder, exhibit string) (*sealedImage, error) {
@@ -143,7 +155,7 @@ func (s *sealedImage) parseList(in io.Reader) error {
 	if s.length > 0 {
 		s.zeros = sha256.Sum256(make([]byte, s.length))
 	}
-	s.state = make([]atomic.Bool, len(s.sums))
+	s.state = make([]atomic.Uint32, len(s.sums))
 	return nil
 }
 
@@ -155,7 +167,11 @@ func (s *sealedImage) ReadAt(p []byte, off int64) (int, error) {
 	if off >= 0 && off < s.Size() && s.length > 0 && len(p) > 0 {
 		last := min(off+int64(len(p)), s.Size()) - 1
 		for i := off / s.length; i <= last/s.length; i++ {
-			if s.state[i].Load() {
+			if s.state[i].Load() != blockUnknown {
+				continue
+			}
+			if s.later != nil {
+				s.queue(i)
 				continue
 			}
 			if err := s.check(i); err != nil {
@@ -171,7 +187,7 @@ func (s *sealedImage) check(i int64) error {
 	lock := &s.locks[i%int64(len(s.locks))]
 	lock.Lock()
 	defer lock.Unlock()
-	if s.state[i].Load() {
+	if s.state[i].Load() == blockGood {
 		return nil
 	}
 	buf, ok := s.buffers.Get().(*[]byte)
@@ -194,8 +210,52 @@ func (s *sealedImage) check(i int64) error {
 		s.broken.CompareAndSwap(nil, &err)
 		return err
 	}
-	s.state[i].Store(true)
+	s.state[i].Store(blockGood)
 	return nil
+}
+
+// checkLater lets blocks be given before they are hashed. It must be called
+// before the first read.
+func (s *sealedImage) checkLater() {
+	if s.length == 0 {
+		return
+	}
+	s.later = make(chan int64, 64)
+	go func() {
+		for i := range s.later {
+			if s.failed() == nil {
+				if err := s.check(i); err != nil {
+					s.broken.CompareAndSwap(nil, &err) // or it could not be read again
+				}
+			}
+			s.pending.Done()
+		}
+	}()
+}
+
+// queue has block i hashed, once.
+func (s *sealedImage) queue(i int64) {
+	if s.state[i].CompareAndSwap(blockUnknown, blockQueued) {
+		s.pending.Add(1)
+		s.later <- i
+	}
+}
+
+// settle waits until every block that was given is hashed; then it is failed.
+// Nothing may be read meanwhile.
+func (s *sealedImage) settle() error {
+	s.pending.Wait()
+	return s.failed()
+}
+
+// Close closes the image.
+func (s *sealedImage) Close() error {
+	s.pending.Wait()
+	if s.later != nil {
+		close(s.later)
+		s.later = nil
+	}
+	return s.File.Close()
 }
 
 // failed is the first block that did not have its digest, as an error. A reader
