@@ -12,7 +12,6 @@ import (
 
 	"snapcase/evidence"
 	"snapcase/imaging/disk"
-	"snapcase/imaging/image"
 )
 
 // diskSet is the disks of a case that were opened together, so that volumes
@@ -20,26 +19,26 @@ import (
 type diskSet struct {
 	exhibits map[string]evidence.Acquisition
 	disks    map[string]*disk.Disk
+	images   map[string]*sealedImage
 	failed   map[string]error // why an image could not be opened
-	files    []*image.File
 }
 
 // openDisks opens the disks among the exhibits. One whose image cannot be
 // opened is left out: who asks for it gets the error.
-func openDisks(f evidence.Folder, all []evidence.Acquisition) *diskSet {
-	s := &diskSet{exhibits: map[string]evidence.Acquisition{}, disks: map[string]*disk.Disk{}, failed: map[string]error{}}
+func openDisks(all []evidence.Acquisition, open func(exhibit string) (*sealedImage, error)) *diskSet {
+	s := &diskSet{exhibits: map[string]evidence.Acquisition{}, disks: map[string]*disk.Disk{}, images: map[string]*sealedImage{}, failed: map[string]error{}}
 	var images []disk.Image
 	for _, a := range all {
 		if a.Kind != evidence.KindDisk {
 			continue
 		}
-		src, err := openSealed(f, a.Exhibit)
+		src, err := open(a.Exhibit)
 		if err != nil {
 			s.failed[a.Exhibit] = err
 			continue
 		}
 		s.exhibits[a.Exhibit] = a
-		s.files = append(s.files, src)
+		s.images[a.Exhibit] = src
 		images = append(images, disk.Image{Name: a.Exhibit, Source: src})
 	}
 	for _, d := range disk.OpenAll(images) {
@@ -53,7 +52,7 @@ func (s *diskSet) close() error {
 		return nil
 	}
 	var errs []error
-	for _, f := range s.files {
+	for _, f := range s.images {
 		errs = append(errs, f.Close())
 	}
 	return errors.Join(errs...)
@@ -68,6 +67,42 @@ func (s *diskSet) disk(exhibit string) (*disk.Disk, error) {
 		return nil, err
 	}
 	return nil, fmt.Errorf("disk of %s: %w", exhibit, evidence.ErrNotFound)
+}
+
+// under gives the images that the volumes of an exhibit lie on.
+func (s *diskSet) under(exhibit string) (all []*sealedImage) {
+	d := s.disks[exhibit]
+	if d == nil {
+		return nil
+	}
+	for _, o := range append([]*disk.Disk{d}, d.Reaches()...) {
+		if i := s.images[o.Name]; i != nil {
+			all = append(all, i)
+		}
+	}
+	return all
+}
+
+// broken is the breach of an image that volumes of the exhibit lie on, as an
+// error; nil for none.
+func (s *diskSet) broken(exhibit string) error {
+	for _, i := range s.under(exhibit) {
+		if err := i.failed(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle waits until all that was read of those images is hashed; then it is
+// broken.
+func (s *diskSet) settle(exhibit string) error {
+	for _, i := range s.under(exhibit) {
+		if err := i.settle(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // shape is a digest of how the volumes of an exhibit are put together, of those
@@ -90,11 +125,10 @@ func (s *diskSet) shape(exhibit string) string {
 type diskCache struct {
 	mu         sync.Mutex
 	closed     bool
-	images     map[string]*image.File
-	set        *diskSet
-	key        string     // the exhibits of the set
-	generation int64      // of the index that the set was opened for
-	old        []*diskSet // whose contents may still be read
+	images     map[string]*sealedImage
+	set        *diskSet // of some of the images
+	key        string   // the exhibits of the set
+	generation int64    // of the index that the set was opened for
 }
 
 var errClosed = errors.New("the case is closed")
@@ -103,24 +137,25 @@ func (d *diskCache) close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = true
-	errs := []error{d.set.close()}
+	var errs []error
 	for _, i := range d.images {
 		errs = append(errs, i.Close())
 	}
-	for _, s := range d.old {
-		errs = append(errs, s.close())
-	}
-	d.images, d.set, d.old = nil, nil, nil
+	d.images, d.set = nil, nil
 	return errors.Join(errs...)
 }
 
 // image is the sealed image of an exhibit, opened at most once.
-func (d *diskCache) image(f evidence.Folder, exhibit string) (*image.File, error) {
+func (d *diskCache) image(f evidence.Folder, exhibit string) (*sealedImage, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
 		return nil, errClosed
 	}
+	return d.open(f, exhibit)
+}
+
+func (d *diskCache) open(f evidence.Folder, exhibit string) (*sealedImage, error) {
 	if i := d.images[exhibit]; i != nil {
 		return i, nil
 	}
@@ -129,10 +164,20 @@ func (d *diskCache) image(f evidence.Folder, exhibit string) (*image.File, error
 		return nil, err
 	}
 	if d.images == nil {
-		d.images = map[string]*image.File{}
+		d.images = map[string]*sealedImage{}
 	}
 	d.images[exhibit] = src
 	return src, nil
+}
+
+// broken is that of the disks which are open.
+func (d *diskCache) broken(exhibit string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.set == nil {
+		return nil
+	}
+	return d.set.broken(exhibit)
 }
 
 // opened gives the disks of the exhibits that a snapshot of the index has.
@@ -158,40 +203,74 @@ func (d *diskCache) opened(f evidence.Folder, s *snapshot) (*diskSet, error) {
 	if d.set != nil && d.key == key.String() {
 		return d.set, nil
 	}
-	if d.set != nil {
-		d.old = append(d.old, d.set)
-	}
-	d.set, d.key = openDisks(f, all), key.String()
+	d.set, d.key = openDisks(all, func(exhibit string) (*sealedImage, error) { return d.open(f, exhibit) }), key.String()
 	return d.set, nil
 }
 
 // volume is a volume of an exhibit's image, with a file system.
 func (c *Case) volume(ctx context.Context, exhibit, id string) (*disk.Volume, error) {
-	if err := ctx.Err(); err != nil {
+	v, err := c.anyVolume(ctx, exhibit, id)
+	if err == nil && v.FS == nil {
+		return nil, fmt.Errorf("volume %s of %s: no file system is read there", id, exhibit)
+	}
+	return v, err
+}
+
+// anyVolume is a volume of an exhibit's image, whatever it holds.
+func (c *Case) anyVolume(ctx context.Context, exhibit, id string) (*disk.Volume, error) {
+	d, err := c.openDisk(ctx, exhibit)
+	if err != nil {
 		return nil, err
 	}
-	c.mu.Lock()
-	snap := c.snap
-	c.mu.Unlock()
-	if snap == nil {
-		return nil, fmt.Errorf("volume %s of %s: no question was asked of the index", id, exhibit)
+	v := d.Volume(id)
+	if v == nil {
+		var have []string
+		for _, v := range d.Volumes {
+			have = append(have, v.ID)
+		}
+		return nil, evidence.WithHint(fmt.Errorf("volume %s of %s: %w", id, exhibit, evidence.ErrNotFound), "%s has %s", exhibit, strings.Join(have, ", "))
+	}
+	return v, nil
+}
+
+// openDisk is the disk that an exhibit's image holds, with the volumes that lie
+// on it and on others.
+func (c *Case) openDisk(ctx context.Context, exhibit string) (*disk.Disk, error) {
+	snap, err := c.current(ctx)
+	if err != nil {
+		return nil, err
 	}
 	set, err := c.disks.opened(c.folder, snap)
 	if err != nil {
 		return nil, err
 	}
 	d, err := set.disk(exhibit)
+	if broken := set.broken(exhibit); broken != nil {
+		return nil, broken // a reader may have taken it for damage
+	}
 	if err != nil {
 		return nil, err
 	}
-	v := d.Volume(id)
-	if v == nil {
-		return nil, evidence.WithHint(fmt.Errorf("volume %s of %s: %w", id, exhibit, evidence.ErrNotFound), "snapcase stats CASE lists the volumes")
+	return d, c.sameShape(set, snap, exhibit)
+}
+
+// current is what is known of the index since the last question, or now where
+// none was asked.
+func (c *Case) current(ctx context.Context) (*snapshot, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
-	if v.FS == nil {
-		return nil, fmt.Errorf("volume %s of %s: no file system is read there", id, exhibit)
+	c.mu.Lock()
+	snap := c.snap
+	c.mu.Unlock()
+	if snap != nil {
+		return snap, nil
 	}
-	return v, c.sameShape(set, snap, exhibit)
+	q, err := c.ask(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return q.snapshot, q.end()
 }
 
 // sameShape refuses to read an exhibit whose volumes are not put together as

@@ -109,7 +109,13 @@ func (c *Case) planDisks(ctx context.Context, db queryer, all, plan []evidence.A
 			disks = append(disks, a)
 		}
 	}
-	s := openDisks(c.folder, disks)
+	s := openDisks(disks, func(exhibit string) (*sealedImage, error) {
+		i, err := openSealed(c.folder, exhibit)
+		if err == nil {
+			i.checkLater()
+		}
+		return i, err
+	})
 	for _, a := range disks {
 		if !planned[a.Exhibit] && s.disks[a.Exhibit] != nil && s.shape(a.Exhibit) != was[a.Exhibit] {
 			plan = append(plan, a)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"snapcase/imaging"
 	"snapcase/imaging/disk"
 	"snapcase/imaging/filesystem"
-	"snapcase/imaging/image"
 )
 
 // imageLoad loads one disk exhibit.
@@ -43,6 +41,9 @@ func (l *load) image(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, thrift()) }()
 	defer func() { err = errors.Join(err, il.moments.close()) }()
 	if il.disk, err = l.disks.disk(l.acq.Exhibit); il.disk == nil {
+		return err
+	}
+	if err := l.disks.broken(l.acq.Exhibit); err != nil {
 		return err
 	}
 	if err != nil {
@@ -80,6 +81,9 @@ func (l *load) image(ctx context.Context) (err error) {
 	if err := il.nameForeign(ctx); err != nil {
 		return err
 	}
+	if err := l.disks.settle(l.acq.Exhibit); err != nil {
+		return err // a reader may have taken it for damage
+	}
 	return il.insertHits(ctx)
 }
 
@@ -100,15 +104,6 @@ func (l *load) thrift(ctx context.Context) (func() error, error) {
 		debug.SetGCPercent(percent)
 		return l.t.exec(context.WithoutCancel(ctx), fmt.Sprintf("PRAGMA cache_size = %d", size))
 	}, nil
-}
-
-// openSealed opens the sealed image of an exhibit, read-only.
-func openSealed(f evidence.Folder, exhibit string) (*image.File, error) {
-	src, err := image.Open(f.Image(exhibit))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, evidence.WithHint(fmt.Errorf("open image of %s: %w", exhibit, err), "the exhibit is not complete: run snapcase verify CASE")
-	}
-	return src, err
 }
 
 // gap notes something that could not be read and counts it.

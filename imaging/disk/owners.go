@@ -93,6 +93,24 @@ func (d *Disk) Owners(ctx context.Context, offsets []int64) ([]Owner, error) {
 	return answers, nil
 }
 
+// Owners says of each offset of the volume, in bytes, who owns it by this
+// volume's own map; else it is as Disk.Owners.
+func (v *Volume) Owners(ctx context.Context, offsets []int64) ([]Owner, error) {
+	answers := make([]Owner, len(offsets))
+	list := make([]query, 0, len(offsets))
+	for i, at := range offsets {
+		answers[i].Volume = v.ID
+		if v.FS != nil && at >= v.FS.Info().Size {
+			answers[i].Region = volumeSlack
+		}
+		list = append(list, query{at: at, index: i})
+	}
+	if err := v.owners(ctx, list, answers); err != nil {
+		return nil, fmt.Errorf("owners in %s: %w", v.ID, err)
+	}
+	return answers, nil
+}
+
 // owners reads the owner map of one volume and improves the answers.
 func (v *Volume) owners(ctx context.Context, list []query, answers []Owner) error {
 	m, ok := v.FS.(filesystem.Mapper)
