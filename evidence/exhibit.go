@@ -58,6 +58,43 @@ type Acquisition struct {
 	Method      string            `json:"method"`
 	// Container says in what the source's disk lay; nil where it lay bare.
 	Container *Container `json:"container,omitempty"`
+	// Origin says where a source that is not on this host came from; nil else.
+	Origin *Origin `json:"origin,omitempty"`
+}
+
+// Origin is a source in a cloud account: a snapshot, a volume, or the objects
+// of a bucket. What is not known is empty.
+type Origin struct {
+	Service       string `json:"service"` // "ebs", "ec2", "s3"
+	Region        string `json:"region"`
+	Caller        string `json:"caller,omitempty"` // ARN of who read it
+	CallerAccount string `json:"caller_account,omitempty"`
+	Owner         string `json:"owner,omitempty"` // account that owns it
+
+	Snapshot    string       `json:"snapshot,omitempty"`
+	Volume      string       `json:"volume,omitempty"`
+	Description string       `json:"description,omitempty"`
+	Taken       imaging.Time `json:"taken"` // when the snapshot was begun
+	Encrypted   bool         `json:"encrypted,omitempty"`
+	KMSKey      string       `json:"kms_key,omitempty"`
+	BlockSize   int64        `json:"block_size,omitempty"` // bytes
+	Blocks      int64        `json:"blocks,omitempty"`     // of the volume
+	Listed      int64        `json:"listed,omitempty"`     // of those, with data; the others read as zeros
+	// LinearSHA256 is SHA-256 over the binary digests of the listed blocks in
+	// the order of their indexes: the service's own LINEAR aggregate.
+	LinearSHA256 string `json:"linear_sha256,omitempty"`
+
+	Bucket     string `json:"bucket,omitempty"`
+	Prefix     string `json:"prefix,omitempty"`
+	Versioning string `json:"versioning,omitempty"`
+	ObjectLock string `json:"object_lock,omitempty"`
+	Device     string `json:"device,omitempty"` // under which a volume was attached
+
+	Lists    int64    `json:"lists,omitempty"`   // calls that listed, in the last run
+	Reads    int64    `json:"reads,omitempty"`   // calls that read
+	Retries  int64    `json:"retries,omitempty"` // of all calls
+	Requests []string `json:"requests,omitempty"`
+	Notes    []string `json:"notes,omitempty"`
 }
 
 // Container is an image container that a disk was read out of: image.raw holds

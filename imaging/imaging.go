@@ -6,6 +6,7 @@
 package imaging
 
 import (
+	"errors"
 	"fmt"
 	"io"
 )
@@ -61,3 +62,22 @@ func (s *section) ReadAt(p []byte, off int64) (int, error) {
 	}
 	return s.src.ReadAt(p, s.off+off)
 }
+
+// ErrGone says, wrapped, that a whole source cannot be read any more: reading
+// other parts of it is pointless, and nothing follows about the bytes there.
+var ErrGone = errors.New("the source is out of reach")
+
+// RangeError says that a source has lost the Length bytes from Offset for good:
+// it was tried as often as makes sense, in the only pieces there are. Bytes
+// beside it can be read.
+type RangeError struct {
+	Offset, Length int64
+	Tries          int // how often it was tried
+	Err            error
+}
+
+func (e *RangeError) Error() string {
+	return fmt.Sprintf("%d bytes at %d, tried %d times: %v", e.Length, e.Offset, e.Tries, e.Err)
+}
+
+func (e *RangeError) Unwrap() error { return e.Err }

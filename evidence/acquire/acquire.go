@@ -37,7 +37,15 @@
 // in use. It is removed when the ledger holds the end of the acquisition; Recover
 // writes that record where a crash came between the sealing and it.
 //
-// What it does not do: read from AWS (package aws), split images into segments,
+// # Snapshots
+//
+// A Job with a Remote reads a service that gives blocks on request (package aws
+// makes it). Its blocks take the place of those of 4 MiB; many are asked for at
+// once, come in any order, and are written and told to the journal as they come;
+// only the hash of the whole takes them in order. What the service says was never
+// written is hashed as zeros, and left out of the copy, without being asked for.
+//
+// What it does not do: speak to AWS (package aws), split images into segments,
 // read the image again after writing it (reread is "skipped"), or unpack.
 package acquire
 
@@ -76,6 +84,9 @@ type Job struct {
 	// Open opens an image source; nil for files and block devices by path.
 	// Tests give one that fails.
 	Open func(path string) (Input, error)
+	// Remote is the source where it is none that a path names; Source is then
+	// what it is called.
+	Remote *Remote
 }
 
 // Run acquires the source of j, or goes on with an acquisition of it that was
@@ -117,7 +128,7 @@ func run(ctx context.Context, j *Job) (evidence.Acquisition, error) {
 	a, err := x.acquire(ctx)
 	if err != nil {
 		a = evidence.Acquisition{Exhibit: x.id, Kind: x.head.Kind, Source: j.Source}
-		return a, errors.Join(err, x.recordError(ctx, err))
+		return a, errors.Join(x.withKept(err), x.recordError(ctx, err))
 	}
 	return a, gaps(&a)
 }
@@ -141,6 +152,9 @@ func (j *Job) check() error {
 	j.Hashes = slices.Compact(j.Hashes)
 	if j.Ledger == nil || j.Now == nil {
 		return fmt.Errorf("a ledger and a clock are needed: %w", evidence.ErrUsage)
+	}
+	if j.Remote != nil {
+		return nil
 	}
 	path, err := filepath.Abs(j.Source)
 	if err != nil {

@@ -281,6 +281,7 @@ func FuzzDetect(f *testing.F) {
 
 func FuzzJournal(f *testing.F) {
 	f.Add([]byte(`{"header":{"v":1,"source":"x","kind":"disk","identity":{"api":"file","size":4194305}}}` + "\n" + `{"block":{"n":0,"length":4194304,"sha256":"` + strings.Repeat("0", 64) + `"}}` + "\n"))
+	f.Add([]byte(`{"header":{"v":1,"source":"x","kind":"disk","identity":{"api":"file","size":8388613}}}` + "\n" + `{"block":{"n":0,"length":8388608,"sha256":"` + strings.Repeat("0", 64) + `","zeros":2}}` + "\n" + `{"drop":1}` + "\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		path := filepath.Join(t.TempDir(), journalName)
 		must(t, os.WriteFile(path, b, 0o600))
@@ -288,10 +289,22 @@ func FuzzJournal(f *testing.F) {
 		must(t, err)
 		defer l.close() //nolint:errcheck // a test
 		x := &exhibit{log: l}
-		k, err := x.keptBlocks(2*blockSize + 5)
+		k, err := x.keptBlocks(2*blockSize+5, blockSize)
 		must(t, err)
-		if n := k.bytes(); n > 2*blockSize+5 || k.cutAt > int64(len(b)) {
-			t.Fatal(n, k.cutAt)
+		defer k.stop()
+		if k.end < 0 || k.end > 2*blockSize+5 || k.cutAt > int64(len(b)) {
+			t.Fatal(k.end, k.cutAt)
+		}
+		var next int64
+		err = k.all(func(off, length int64, _ evidence.Digest, _ bool) error {
+			if off != next || length <= 0 {
+				t.Fatal(off, length)
+			}
+			next += length
+			return nil
+		})
+		if err == nil && next != 2*blockSize+5 {
+			t.Fatal(next)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 
 const (
 	blockSize = 4 << 20
-	inFlight  = 12       // blocks in memory: 32 MiB
+	inFlight  = 12       // blocks in memory: 48 MiB
 	syncEvery = 64 << 20 // bytes between two syncs of the copy; what a kill may lose
 	partName  = "image.part"
 	imageName = "image.raw"
@@ -26,16 +27,21 @@ const (
 
 // block is a part of the image on its way.
 type block struct {
-	n    int64
-	off  int64
-	data []byte // of the buffer, as long as the block is
-	buf  []byte
-	errs []errorLine
-	runs [][2]int // of data that are no holes
-	sum  evidence.Digest
-	kept bool // it was on disk already, and sum is known
-	left atomic.Int32
+	n     int64
+	off   int64
+	data  []byte // of the buffer, as long as the block is
+	buf   []byte
+	zeros int64 // so many blocks of zeros instead of data
+	errs  []errorLine
+	runs  [][2]int // of data that are no holes
+	sum   evidence.Digest
+	kept  bool // it was on disk already, and sum is known
+	over  bool // the copy may have bytes at its place
+	left  atomic.Int32
 }
+
+// length is how many bytes of the image it stands for.
+func (b *block) length() int64 { return int64(len(b.data)) * max(1, b.zeros) }
 
 // counts of an image; data, holes and unreadable bytes make its size.
 type counts struct{ data, holes, unreadable int64 }
@@ -55,23 +61,50 @@ type imaged struct {
 	resumedFrom int64
 }
 
-// imager copies an image: one goroutine reads, one for each hash takes the
+// imager copies an image: readers read, one goroutine for each hash takes the
 // blocks in order, workers digest, scan and write them, one tells the journal
 // what is on disk.
 type imager struct {
 	x       *exhibit
 	size    int64
+	pace    // how it is read
 	src     Input
 	out     *imageFile
 	kept    *keptBlocks
 	free    chan *block
 	work    chan *block
 	ordered []chan *block
-	ready   chan *block
+	ready   chan finished
 	scanner *credential.Scanner
 	sha     hash.Hash
 	hashes  map[string]hash.Hash
-	result  imaged // of the goroutine that keeps the journal
+	noSum   evidence.Digest // of a block of zeros
+	// unsaid holds a token for each block that was asked of a service and is not
+	// in the journal yet, so that a kill loses no more; nil for what is on this host.
+	unsaid chan struct{}
+	result imaged // of the goroutine that keeps the journal
+
+	turn  sync.Mutex
+	early map[int64]*block // read before their turn at the hashes
+	next  int64
+}
+
+// pace is how an image is read: in blocks of so many bytes, so many of them in
+// memory and being read at once, and how much is copied between two syncs.
+type pace struct {
+	block     int64
+	buffers   int
+	readers   int
+	syncBytes int64
+}
+
+// pace is that of the exhibit's source.
+func (x *exhibit) pace() pace {
+	if r := x.Remote; r != nil {
+		b := int64(r.Block)
+		return pace{block: b, buffers: int(max(4, remoteBuffers/b)), readers: r.Readers, syncBytes: remoteSync * b}
+	}
+	return pace{block: blockSize, buffers: inFlight, readers: 1, syncBytes: syncEvery}
 }
 
 func (x *exhibit) image(ctx context.Context) (*imaged, error) {
@@ -80,30 +113,38 @@ func (x *exhibit) image(ctx context.Context) (*imaged, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer src.Close() //nolint:errcheck // read-only
+	if x.Remote == nil {
+		defer src.Close() //nolint:errcheck // read-only
+	}
 	if src.Size() != size {
 		return nil, fmt.Errorf("the source has %d bytes, %d were expected", src.Size(), size)
 	}
 	if err := x.unseal(); err != nil {
 		return nil, err
 	}
-	kept, err := x.keptBlocks(size)
+	p := x.pace()
+	kept, err := x.keptBlocks(size, p.block)
 	if err != nil {
 		return nil, err
 	}
-	out, err := openImage(x.path(partName), size, kept.bytes())
+	defer kept.stop()
+	out, err := openImage(x.path(partName), size, kept.end)
 	if err != nil {
 		return nil, err
 	}
-	buffers, release, err := alignedBlocks(inFlight, blockSize)
+	buffers, release, err := alignedBlocks(p.buffers, int(p.block))
 	if err != nil {
 		return nil, errors.Join(err, out.close())
 	}
 	defer release()
 	m := &imager{
-		x: x, size: size, src: src, out: out, kept: kept,
-		free: make(chan *block, inFlight), work: make(chan *block, inFlight), ready: make(chan *block, inFlight),
+		x: x, size: size, pace: p, src: src, out: out, kept: kept, early: map[int64]*block{},
+		free: make(chan *block, p.buffers), work: make(chan *block, p.buffers), ready: make(chan finished, p.buffers),
 		scanner: credential.NewScanner(x.CaseKey), sha: sha256.New(), hashes: map[string]hash.Hash{},
+	}
+	if x.Remote != nil {
+		m.unsaid = make(chan struct{}, remoteUnsaid)
+		m.noSum = sha256.Sum256(make([]byte, p.block))
 	}
 	for _, b := range buffers {
 		m.free <- &block{buf: b}
@@ -158,9 +199,9 @@ func (m *imager) run(ctx context.Context) error {
 		all = append(all, m.hashes[name])
 	}
 	for _, h := range all {
-		in := make(chan *block, inFlight)
+		in := make(chan *block, m.buffers)
 		m.ordered = append(m.ordered, in)
-		g.Go(func() error { return m.each(stages, in, func(b *block) error { h.Write(b.data); return nil }) })
+		g.Go(func() error { return m.each(stages, in, func(b *block) error { hashBlock(h, b); return nil }) })
 	}
 	for range workers {
 		g.Go(func() error { return m.each(stages, m.work, m.digest) })
@@ -197,81 +238,81 @@ func (m *imager) each(ctx context.Context, in <-chan *block, f func(*block) erro
 				return err
 			}
 			if b.left.Add(-1) == 0 {
-				// ready has room for every block there is.
-				m.ready <- b
+				// free has room for every block there is.
+				m.free <- b
 			}
 		}
 	}
 }
 
-// read reads all blocks in order: those that are on disk already from there,
-// the others from the source.
-func (m *imager) read(ctx context.Context) error {
-	defer func() {
-		close(m.work)
-		for _, c := range m.ordered {
-			close(c)
-		}
-	}()
-	d := &damage{src: m.src}
-	for n, off := int64(0), int64(0); off < m.size; n, off = n+1, off+blockSize {
-		var b *block
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case b = <-m.free:
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-		}
-		b.n, b.off, b.data, b.errs = n, off, b.buf[:min(blockSize, m.size-off)], nil
-		var err error
-		if b.kept, err = m.kept.load(m.out, m.x.log, b); err != nil {
-			return err
-		}
-		if !b.kept {
-			d.errors = nil
-			if err := d.read(ctx, b.data, off); err != nil {
-				return err
-			}
-			b.errs = append(d.errors, gapsIn(m.src, off, int64(len(b.data)))...)
-		}
-		b.left.Store(int32(1 + len(m.ordered))) //nolint:gosec // a handful
-		m.work <- b                             // has room for every block there is, as the others
-		for _, c := range m.ordered {
-			c <- b
-		}
+// zeros are what blocks of zeros are hashed and scanned as.
+var zeros [1 << 20]byte
+
+// eachZero calls f with pieces of the zeros that b stands for.
+func (b *block) eachZero(f func(p []byte, off int64)) {
+	for done := int64(0); done < b.length(); {
+		p := zeros[:min(int64(len(zeros)), b.length()-done)]
+		f(p, b.off+done)
+		done += int64(len(p))
 	}
-	return nil
+}
+
+func hashBlock(h hash.Hash, b *block) {
+	if b.zeros == 0 {
+		h.Write(b.data)
+		return
+	}
+	b.eachZero(func(p []byte, _ int64) { h.Write(p) })
 }
 
 // digest is the work on a block that needs no order.
 func (m *imager) digest(b *block) error {
-	m.scanner.Scan(b.data, b.off)
-	b.runs = dataRuns(b.data)
-	if b.kept {
-		return nil
+	f := finished{blockLine: blockLine{N: b.n, Length: b.length(), Zeros: b.zeros}, errs: b.errs, kept: b.kept}
+	if b.zeros > 0 {
+		b.eachZero(m.scanner.Scan)
+		f.SHA256, f.counts = m.noSum, counts{holes: f.Length}
+		if b.over && !m.out.isHole(b.off, f.Length) {
+			return fmt.Errorf("block %d: %w", b.n, errNotZero)
+		}
+	} else {
+		m.scanner.Scan(b.data, b.off)
+		b.runs = dataRuns(b.data)
+		if !b.kept {
+			b.sum = sha256.Sum256(b.data)
+			if err := m.write(b); err != nil {
+				return fmt.Errorf("write block %d: %w", b.n, err)
+			}
+		}
+		f.SHA256, f.counts = b.sum, countBlock(b)
 	}
-	b.sum = sha256.Sum256(b.data)
-	if err := m.out.writeRuns(b.data, b.off, b.runs); err != nil {
-		return fmt.Errorf("write block %d: %w", b.n, err)
-	}
+	m.ready <- f
 	return nil
 }
 
-// keeper puts finished blocks in order and tells the journal what is on disk.
+// write writes a block: all of it where the copy may have other bytes, else
+// only what is no hole.
+func (m *imager) write(b *block) error {
+	if b.over {
+		return m.out.writeRuns(b.data, b.off, [][2]int{{0, len(b.data)}})
+	}
+	return m.out.writeRuns(b.data, b.off, b.runs)
+}
+
+// keeper tells the journal what is on disk, and puts finished blocks in order.
 type keeper struct {
 	*imager
 	waiting  map[int64]finished
-	next     int64
+	turn     int64
 	lines    []entry
 	unsynced int64
+	asked    int // of the blocks in lines: how many hold a token of unsaid
 	last     time.Time
 }
 
-// finished is what is left of a block when its buffer goes on.
+// finished is what is left of a block that is in the copy.
 type finished struct {
 	blockLine
+	counts
 	errs []errorLine
 	kept bool
 }
@@ -281,12 +322,12 @@ type finished struct {
 func (m *imager) keep(stop func()) error {
 	k := &keeper{imager: m, waiting: map[int64]finished{}, last: m.x.Now()}
 	var failed error
-	for b := range m.ready {
-		k.waiting[b.n] = finished{blockLine{N: b.n, Length: int64(len(b.data)), SHA256: b.sum}, b.errs, b.kept}
-		m.result.add(countBlock(b))
-		m.free <- b
+	for f := range m.ready {
+		m.result.add(f.counts)
+		k.line(f)
+		k.waiting[f.N] = f
 		k.order()
-		if failed == nil && (k.unsynced >= syncEvery || k.unsynced > 0 && m.x.Now().Sub(k.last) >= 2*time.Second) {
+		if failed == nil && (k.unsynced >= m.syncBytes || len(k.lines) > 0 && m.x.Now().Sub(k.last) >= 2*time.Second) {
 			if failed = k.sync(); failed != nil {
 				stop()
 			}
@@ -298,24 +339,33 @@ func (m *imager) keep(stop func()) error {
 	return failed
 }
 
+// line makes the lines of the journal of a block, its errors first.
+func (k *keeper) line(f finished) {
+	if f.kept {
+		return
+	}
+	for i := range f.errs {
+		k.lines = append(k.lines, entry{Error: &f.errs[i]})
+	}
+	k.lines = append(k.lines, entry{Block: &f.blockLine})
+	if f.Zeros == 0 {
+		k.unsynced += f.Length
+		k.asked++
+	}
+}
+
 // order takes the blocks whose turn it is.
 func (k *keeper) order() {
-	for f, ok := k.waiting[k.next]; ok; f, ok = k.waiting[k.next] {
-		delete(k.waiting, k.next)
-		k.next++
+	for f, ok := k.waiting[k.turn]; ok; f, ok = k.waiting[k.turn] {
+		delete(k.waiting, k.turn)
+		k.turn += f.count()
 		for i := range f.errs {
 			k.result.errors = appendError(k.result.errors, f.errs[i])
-			if !f.kept {
-				k.lines = append(k.lines, entry{Error: &f.errs[i]})
-			}
 		}
 		if f.kept {
 			k.result.resumedFrom += f.Length
-		} else {
-			k.lines = append(k.lines, entry{Block: &f.blockLine})
-			k.unsynced += f.Length
 		}
-		k.x.Progress.Report(evidence.Step{What: "acquire " + k.x.id, Done: min(k.next*blockSize, k.size), Total: k.size, Unit: "B"})
+		k.x.Progress.Report(evidence.Step{What: "acquire " + k.x.id, Done: min(k.turn*k.block, k.size), Total: k.size, Unit: "B"})
 	}
 }
 
@@ -327,9 +377,16 @@ func (k *keeper) sync() error {
 	if err := k.out.sync(); err != nil {
 		return fmt.Errorf("sync the copy: %w", err)
 	}
-	err := k.x.log.append(k.lines...)
-	k.lines, k.unsynced, k.last = k.lines[:0], 0, k.x.Now()
-	return err
+	if err := k.x.log.append(k.lines...); err != nil {
+		return err
+	}
+	if k.unsaid != nil {
+		for range k.asked {
+			<-k.unsaid
+		}
+	}
+	k.lines, k.unsynced, k.asked, k.last = k.lines[:0], 0, 0, k.x.Now()
+	return nil
 }
 
 // countBlock tells data from holes and from what could not be read.

@@ -76,6 +76,12 @@ func (m *imageFile) writeRuns(b []byte, off int64, runs [][2]int) error {
 	return nil
 }
 
+// isHole says that n bytes from off hold no data: they read as zeros.
+func (m *imageFile) isHole(off, n int64) bool {
+	at, err := unix.Seek(int(m.plain.Fd()), off, unix.SEEK_DATA)
+	return errors.Is(err, unix.ENXIO) || err == nil && at >= off+n
+}
+
 // dataRuns are the parts of a block that are not holes: holes are runs of whole
 // zero pages of minHole and more, or shorter ones at the borders of the block,
 // where they may go on.

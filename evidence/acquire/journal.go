@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"snapcase/evidence"
 	"snapcase/imaging"
@@ -36,11 +37,15 @@ type header struct {
 	Container *evidence.Container `json:"container,omitempty"`
 }
 
-// blockLine says that a block of an image is on disk. Blocks come in order.
+// blockLine says that a block of an image is on disk. Blocks come nearly in
+// order: at most lookahead lines lie between where one is and where it would be.
 type blockLine struct {
 	N      int64           `json:"n"`
 	Length int64           `json:"length"`
 	SHA256 evidence.Digest `json:"sha256"`
+	// Zeros, where it is not 0, is how many blocks of zeros the line stands for;
+	// SHA256 is that of one of them, Length that of all.
+	Zeros int64 `json:"zeros,omitempty"`
 }
 
 // errorLine is an unreadable range; it comes before the line of its block.
@@ -55,11 +60,14 @@ type entry struct {
 	Block  *blockLine `json:"block,omitempty"`
 	Error  *errorLine `json:"error,omitempty"`
 	File   *fileLine  `json:"file,omitempty"`
+	// Drop says that lines before it of blocks from this number on count no more.
+	Drop *int64 `json:"drop,omitempty"`
 }
 
-// journal is an open, locked journal. Append is not safe for concurrent use.
+// journal is an open, locked journal. Its methods are safe for concurrent use.
 type journal struct {
-	f *os.File
+	f  *os.File
+	mu sync.Mutex // of appends
 }
 
 var errBusy = errors.New("another process is acquiring it")
@@ -90,6 +98,8 @@ func (l *journal) append(entries ...entry) error {
 			return fmt.Errorf("write journal: %w", err)
 		}
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if _, err := l.f.Write(b.Bytes()); err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}

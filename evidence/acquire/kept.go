@@ -4,78 +4,188 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"iter"
 
 	"snapcase/evidence"
 )
 
-// keptBlocks are the blocks that the journal says are on disk.
+const (
+	lookahead = 1024 // lines of a journal between where one is and where it would be
+	mostDrops = 4096 // one for each resume that found damage
+	// runBytes is how many bytes of zeros one line of a journal stands for at most.
+	runBytes = 64 << 20
+)
+
+// keptBlocks are the blocks that the journal says are on disk. It reads the
+// journal along with those who ask, in constant memory.
 type keptBlocks struct {
-	blocks []keptBlock
-	cutAt  int64 // of the journal: what lies behind is not believed
-	ended  bool
+	size, block int64
+	log         *journal
+	cutAt       int64 // of the journal: what lies behind is not believed
+	drops       []drop
+	end         int64 // of the copy: no kept block lies behind
+	ended       bool
+
+	next  func() (keptBlock, bool)
+	stop  func()
+	ahead map[int64]keptBlock // read before their turn
+	done  int64               // blocks before it were asked for
+	twice int64               // lines of blocks that another line had, or whose turn was over
+	err   error               // of reading the journal
 }
+
+// drop says that what the journal has of blocks from n on, before at, is void.
+type drop struct{ n, at int64 }
 
 type keptBlock struct {
-	sum    evidence.Digest
-	length int64
-	errs   []errorLine
-	at     int64 // of the journal: where its lines begin
+	blockLine
+	errs []errorLine
 }
 
-func (k *keptBlocks) bytes() int64 {
-	var n int64
-	for i := range k.blocks {
-		n += k.blocks[i].length
-	}
-	return n
-}
+// count is how many blocks a line stands for.
+func (b *blockLine) count() int64 { return max(1, b.Zeros) }
 
-// keptBlocks reads the journal of an image of size bytes.
-func (x *exhibit) keptBlocks(size int64) (*keptBlocks, error) {
-	k := &keptBlocks{}
-	var errs []errorLine
-	var off int64
+// keptBlocks reads the journal of an image once, to find where it is torn and
+// what was dropped.
+func (x *exhibit) keptBlocks(size, block int64) (*keptBlocks, error) {
+	k := &keptBlocks{size: size, block: block, log: x.log, ahead: map[int64]keptBlock{}}
 	err := x.log.read(func(e entry, end int64) bool {
 		switch {
 		case k.cutAt == 0:
 			k.cutAt = end
 			return e.Header != nil
-		case e.Error != nil:
-			errs = append(errs, *e.Error)
+		case e.Error != nil: // believed with its block
 			return true
-		case e.Block == nil || e.Block.N != int64(len(k.blocks)) || off >= size || e.Block.Length != min(blockSize, size-off):
+		case e.Drop != nil && *e.Drop >= 0 && len(k.drops) < mostDrops:
+			k.drops = append(k.drops, drop{*e.Drop, end})
+			k.end = min(k.end, *e.Drop*block)
+		case e.Block != nil && k.sane(e.Block):
+			k.end = max(k.end, e.Block.N*block+e.Block.Length)
+		default:
 			return false
 		}
-		k.blocks = append(k.blocks, keptBlock{e.Block.SHA256, e.Block.Length, errs, k.cutAt})
-		off, k.cutAt, errs = off+e.Block.Length, end, nil
+		k.cutAt = end
 		return true
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = x.log.cut(k.cutAt)
 	}
-	return k, x.log.cut(k.cutAt)
+	k.next, k.stop = iter.Pull(k.lines)
+	return k, err
+}
+
+// sane says whether a line is of a block that the image has.
+func (k *keptBlocks) sane(b *blockLine) bool {
+	if b.N < 0 || b.N > (k.size-1)/k.block || b.Zeros < 0 || b.Zeros > max(1, runBytes/k.block) {
+		return false
+	}
+	if b.Zeros > 0 {
+		return b.Length == b.Zeros*k.block && b.Length <= k.size-b.N*k.block
+	}
+	return b.Length == min(k.block, k.size-b.N*k.block)
+}
+
+// lines yields the lines that count, as they lie.
+func (k *keptBlocks) lines(yield func(keptBlock) bool) {
+	var errs []errorLine
+	k.err = k.log.read(func(e entry, end int64) bool {
+		if end > k.cutAt {
+			return false
+		}
+		if e.Error != nil {
+			errs = append(errs, *e.Error)
+			return true
+		}
+		if e.Block == nil {
+			return true
+		}
+		b := keptBlock{*e.Block, errs}
+		errs = nil
+		for _, d := range k.drops {
+			if d.at > end && b.N+b.count() > d.n {
+				return true
+			}
+		}
+		return yield(b)
+	})
+}
+
+// take gives what the journal has of block n. Blocks are asked for in order.
+func (k *keptBlocks) take(n int64) (keptBlock, bool) {
+	k.done = n
+	for len(k.ahead) < lookahead {
+		if b, ok := k.ahead[n]; ok {
+			delete(k.ahead, n)
+			return b, true
+		}
+		b, ok := k.next()
+		if !ok {
+			return b, false
+		}
+		if _, known := k.ahead[b.N]; known || b.N < k.done {
+			k.twice++
+		}
+		if b.N >= k.done {
+			k.ahead[b.N] = b
+		}
+	}
+	b, ok := k.ahead[n]
+	delete(k.ahead, n)
+	return b, ok
 }
 
 // load reads block b from the copy, if the journal has it and its bytes have
 // their digest. The first that does not ends what is kept: it and all behind it
 // are dropped from copy and journal, to be read from the source again.
-func (k *keptBlocks) load(out *imageFile, l *journal, b *block) (bool, error) {
-	if k.ended || b.n >= int64(len(k.blocks)) {
+func (k *keptBlocks) load(out *imageFile, b *block) (bool, error) {
+	if k.ended {
 		return false, nil
 	}
-	want := &k.blocks[b.n]
-	if n, _ := out.plain.ReadAt(b.data, b.off); n == len(b.data) && sha256.Sum256(b.data) == want.sum {
-		b.sum, b.errs = want.sum, want.errs
+	want, ok := k.take(b.n)
+	if !ok {
+		return false, k.err
+	}
+	if b.zeros > 0 || want.Zeros > 0 {
+		if b.zeros == want.Zeros && out.isHole(b.off, b.length()) {
+			return true, nil
+		}
+	} else if n, _ := out.plain.ReadAt(b.data, b.off); n == len(b.data) && sha256.Sum256(b.data) == want.SHA256 {
+		b.sum, b.errs = want.SHA256, want.errs
 		return true, nil
 	}
-	k.ended = true
+	k.ended, k.end = true, b.off
 	st, err := out.plain.Stat()
 	if err == nil {
-		// Nobody writes now: blocks before this one were kept.
-		err = errors.Join(out.plain.Truncate(b.off), out.plain.Truncate(st.Size()), l.cut(want.at))
+		// Nobody writes behind here: blocks come in order.
+		n := b.n
+		err = errors.Join(out.plain.Truncate(b.off), out.plain.Truncate(st.Size()), k.log.append(entry{Drop: &n}))
 	}
 	if err != nil {
 		return false, fmt.Errorf("drop what is damaged of the copy: %w", err)
 	}
 	return false, nil
+}
+
+// all yields every block of a finished image in order, zeros one by one; stored
+// says whether the source had bytes for it. Each must be there once.
+func (k *keptBlocks) all(yield func(off, length int64, sum evidence.Digest, stored bool) error) error {
+	var off int64
+	for n := int64(0); off < k.size; {
+		b, ok := k.take(n)
+		if !ok || k.twice > 0 {
+			return errors.Join(k.err, fmt.Errorf("the journal has block %d not at all or twice", n))
+		}
+		for range b.count() {
+			length := min(k.block, k.size-off)
+			if err := yield(off, length, b.SHA256, b.Zeros == 0); err != nil {
+				return err
+			}
+			off += length
+		}
+		n += b.count()
+	}
+	if _, more := k.next(); more || len(k.ahead) > 0 {
+		return errors.New("the journal has more blocks than the image")
+	}
+	return k.err
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -35,6 +36,10 @@ func (x *exhibit) recordStart(ctx context.Context) error {
 	if h.Detected != "" {
 		data["detected"] = h.Detected
 	}
+	if x.Remote != nil {
+		o := x.Remote.Origin()
+		data["origin"] = originData(&o)
+	}
 	return x.Ledger.Append(ctx, custody.Record{Type: "evidence.acquire.start", Exhibit: x.id, Data: data})
 }
 
@@ -42,23 +47,54 @@ func (x *exhibit) recordStart(ctx context.Context) error {
 // also when the context is done.
 func (x *exhibit) recordError(ctx context.Context, err error) error {
 	data := x.source(map[string]any{"error": strings.ToValidUTF8(err.Error(), "\ufffd"), "resumable": true})
-	var kept int64
-	var files int64
-	if x.log != nil {
-		// What cannot be counted is not counted: the error itself is told.
-		_ = x.log.read(func(e entry, _ int64) bool {
-			switch {
-			case e.Block != nil:
-				kept += e.Block.Length
-			case e.File != nil:
-				files++
-				kept += e.File.Size
-			}
-			return true
-		})
-	}
+	kept, files := x.soFar()
 	data["bytes"], data["files"] = decimal(kept), decimal(files)
 	return x.Ledger.Append(context.WithoutCancel(ctx), custody.Record{Type: "evidence.acquire.error", Exhibit: x.id, Result: "failed", Data: data})
+}
+
+// soFar is what the journal says is kept of an unfinished acquisition.
+func (x *exhibit) soFar() (kept, files int64) {
+	if x.log == nil {
+		return 0, 0
+	}
+	// What cannot be counted is not counted: the error itself is told.
+	_ = x.log.read(func(e entry, _ int64) bool {
+		switch {
+		case e.Block != nil:
+			kept += e.Block.Length
+		case e.Drop != nil:
+			kept = min(kept, *e.Drop*x.pace().block)
+		case e.File != nil:
+			files++
+			kept += e.File.Size
+		}
+		return true
+	})
+	return kept, files
+}
+
+// withKept tells, beside why a service could not be read on, what was.
+func (x *exhibit) withKept(err error) error {
+	if x.Remote == nil || evidence.Canceled(err) {
+		return err
+	}
+	kept, _ := x.soFar()
+	return fmt.Errorf("%w; %d of %d bytes are on disk and are kept", err, kept, x.head.Identity.Size)
+}
+
+// originData is where a source in a cloud account came from, for the ledger.
+func originData(o *evidence.Origin) map[string]any {
+	data := map[string]any{}
+	for k, v := range map[string]string{
+		"service": o.Service, "region": o.Region, "caller": o.Caller, "owner": o.Owner, "snapshot": o.Snapshot, "volume": o.Volume,
+		"kms_key": o.KMSKey, "taken": o.Taken.String(), "linear_sha256": o.LinearSHA256, "bucket": o.Bucket, "prefix": o.Prefix,
+		"versioning": o.Versioning, "object_lock": o.ObjectLock, "device": o.Device,
+	} {
+		if v != "" {
+			data[k] = strings.ToValidUTF8(v, "\ufffd")
+		}
+	}
+	return data
 }
 
 // recordEnd makes the record from what lies in the exhibit's folder, so that it
@@ -92,6 +128,9 @@ func (x *exhibit) recordEnd(ctx context.Context, a *evidence.Acquisition) error 
 		"data_bytes": decimal(a.DataBytes), "hole_bytes": decimal(a.HoleBytes), "unreadable_bytes": decimal(a.Bytes - a.DataBytes - a.HoleBytes),
 		"api": a.API, "reread": "skipped", "method": a.Method, "files_sha256": files,
 	})
+	if a.Origin != nil {
+		data["origin"] = originData(a.Origin)
+	}
 	if a.Kind.Image() {
 		data["sectors"] = decimal((a.Bytes + sector - 1) / sector)
 		data["block_list_sha256"] = files[blocksName]

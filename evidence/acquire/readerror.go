@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"snapcase/evidence"
+	"snapcase/imaging"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,6 +35,13 @@ func (d *damage) read(ctx context.Context, p []byte, off int64) error {
 	if gone(err) {
 		return wentAway(off, err)
 	}
+	if evidence.Canceled(err) && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var r *imaging.RangeError
+	if errors.As(err, &r) {
+		return d.skip(ctx, p[n:], off+int64(n), r)
+	}
 	if errors.Is(err, io.EOF) {
 		// Once more: a short read is not the end.
 		m, _ := d.src.ReadAt(p[n:], off+int64(n))
@@ -46,8 +54,24 @@ func (d *damage) read(ctx context.Context, p []byte, off int64) error {
 	return d.narrow(ctx, p[n:], off+int64(n))
 }
 
+// skip records what a source says it has lost, and reads what lies behind it.
+func (d *damage) skip(ctx context.Context, p []byte, off int64, r *imaging.RangeError) error {
+	n := min(int64(len(p)), r.Offset+r.Length-off)
+	if r.Offset > off || n <= 0 {
+		return d.narrow(ctx, p, off) // it speaks of another place
+	}
+	d.lost(p[:n], off, r.Err, r.Tries-1)
+	if n == int64(len(p)) {
+		return nil
+	}
+	return d.read(ctx, p[n:], off+n)
+}
+
 // gone says whether the whole source is lost, and not a part of it.
 func gone(err error) bool {
+	if errors.Is(err, imaging.ErrGone) {
+		return true
+	}
 	for _, no := range []syscall.Errno{unix.ENXIO, unix.ENODEV, unix.ENOMEDIUM, unix.ESTALE, unix.ENOTCONN, unix.ESHUTDOWN} {
 		if errors.Is(err, no) {
 			return true
@@ -57,6 +81,10 @@ func gone(err error) bool {
 }
 
 func wentAway(off int64, err error) error {
+	var told evidence.Hinted
+	if errors.As(err, &told) {
+		return err
+	}
 	return evidence.WithHint(fmt.Errorf("read at %d: %w", off, err), "the source went away; bring it back and run the same command again: it resumes")
 }
 

@@ -66,6 +66,9 @@ func (x *exhibit) acquireImage(ctx context.Context) (evidence.Acquisition, error
 	}
 	m.errors = append(m.errors, x.changed()...)
 	method := "one read in blocks of 4 MiB, SHA-256, runs of zeros as holes"
+	if x.Remote != nil {
+		method = x.Remote.method()
+	}
 	if c := x.head.Container; c != nil {
 		what, errs := compareStored(c, m.hashes)
 		method, m.errors = method+"; "+what, append(m.errors, errs...)
@@ -74,8 +77,16 @@ func (x *exhibit) acquireImage(ctx context.Context) (evidence.Acquisition, error
 	a.Container = x.head.Container
 	a.Bytes, a.SHA256, a.Hashes, a.Files = x.head.Identity.Size, m.sha256, m.hashes, 1
 	a.DataBytes, a.HoleBytes, a.ResumedFrom = m.data, m.holes, m.resumedFrom
-	return a, errors.Join(
-		x.writeNew(blocksName, x.writeBlocks),
+	linear := sha256.New()
+	err = x.writeNew(blocksName, func(w io.Writer) error { return x.writeBlocks(w, linear) })
+	if x.Remote != nil {
+		o := x.Remote.Origin()
+		if len(m.errors) == 0 { // else it would be that of no snapshot
+			o.LinearSHA256 = evidence.Digest(linear.Sum(nil)).String()
+		}
+		a.Origin = &o
+	}
+	return a, errors.Join(err,
 		x.writeNew(hitsName, func(w io.Writer) error { return credential.WriteHits(w, m.hits, m.omitted) }),
 		x.writeReadErrors(m.errors),
 		x.writeNew(manifestName, func(w io.Writer) error {
@@ -101,6 +112,9 @@ func (x *exhibit) acquisition(method string, errs []errorLine) evidence.Acquisit
 
 // changed says whether the source was written to while it was read.
 func (x *exhibit) changed() []errorLine {
+	if x.Remote != nil {
+		return nil // a snapshot never changes
+	}
 	is, _, err := identify(x.Source)
 	if err == nil && x.head.Identity.API == apiContainer && is.API == apiFile {
 		is.API, is.Packed, is.Size = apiContainer, is.Size, x.head.Identity.Size
@@ -114,21 +128,23 @@ func (x *exhibit) changed() []errorLine {
 	return []errorLine{{ReadError: evidence.ReadError{Error: "changed while it was read: " + strings.ToValidUTF8(err.Error(), "\ufffd")}}}
 }
 
-// writeBlocks writes the list of blocks from the journal.
-func (x *exhibit) writeBlocks(w io.Writer) error {
-	var off int64
-	var failed error
-	err := x.log.read(func(e entry, _ int64) bool {
-		if e.Block != nil {
-			_, failed = fmt.Fprintf(w, "%s  %d %d\n", e.Block.SHA256, off, e.Block.Length)
-			off += e.Block.Length
-		}
-		return failed == nil
-	})
-	if err == nil && failed == nil && off != x.head.Identity.Size {
-		err = fmt.Errorf("the journal has %d of %d bytes", off, x.head.Identity.Size)
+// writeBlocks writes the list of blocks from the journal. linear gets the binary
+// digests of those that the source had bytes for.
+func (x *exhibit) writeBlocks(w io.Writer, linear io.Writer) error {
+	k, err := x.keptBlocks(x.head.Identity.Size, x.pace().block)
+	if err != nil {
+		return err
 	}
-	return errors.Join(err, failed)
+	defer k.stop()
+	return k.all(func(off, length int64, sum evidence.Digest, stored bool) error {
+		if stored {
+			if _, err := linear.Write(sum[:]); err != nil {
+				return err
+			}
+		}
+		_, err := fmt.Fprintf(w, "%s  %d %d\n", sum, off, length)
+		return err
+	})
 }
 
 func (x *exhibit) writeReadErrors(errs []errorLine) error {

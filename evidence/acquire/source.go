@@ -39,6 +39,10 @@ type identity struct {
 	// Packed is the size of a container's own first file; Size is that of the
 	// disk in it.
 	Packed int64 `json:"packed,omitempty"`
+	// ID names a source that is no file of this host; Block is the length of
+	// its blocks.
+	ID    string `json:"id,omitempty"`
+	Block int64  `json:"block,omitempty"`
 }
 
 // look finds out what the source is.
@@ -46,6 +50,9 @@ func (j *Job) look() (header, error) {
 	h := header{V: journalVersion, Source: strings.ToValidUTF8(j.Source, "\ufffd"), Kind: j.Kind, Label: j.Label, Hashes: j.Hashes, Started: imaging.TimeOf(j.Now())}
 	if h.Source != j.Source {
 		h.SourceB64 = []byte(j.Source)
+	}
+	if j.Remote != nil {
+		return h, j.lookRemote(&h)
 	}
 	id, blocks, err := identify(j.Source)
 	if err != nil {
@@ -140,6 +147,9 @@ func (f *fileInput) Size() int64 { return f.size }
 
 // openInput opens an image source of which id is known.
 func (j *Job) openInput(id identity) (Input, error) {
+	if j.Remote != nil {
+		return j.Remote.Input, nil
+	}
 	if j.Open != nil {
 		return j.Open(j.Source)
 	}
@@ -202,6 +212,10 @@ func sameSource(was, is identity) error {
 	switch {
 	case was.API != is.API:
 		return fmt.Errorf("the source was a %s and is a %s", was.API, is.API)
+	case was.ID != is.ID:
+		return fmt.Errorf("the source was %s and is %s", was.ID, is.ID)
+	case was.Block != is.Block:
+		return fmt.Errorf("the source had blocks of %d bytes and has of %d", was.Block, is.Block)
 	case was.Size != is.Size:
 		return fmt.Errorf("the source had %d bytes and has %d", was.Size, is.Size)
 	case was.Packed != is.Packed:

@@ -1,0 +1,69 @@
+package aws
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// What the rate of one snapshot's requests is kept between, in requests a
+// second; the service allows 1000.
+const (
+	rateStart = 900
+	rateLeast = 20
+	rateMost  = 950
+	rateUp    = 20                    // for each second without a refusal
+	rateDown  = 0.7                   // for a refusal
+	slack     = 50 * time.Millisecond // that may be made up for in a burst
+)
+
+// bucket spaces requests. When the service asks to slow down the rate falls at
+// once, and then rises slowly. It is safe for concurrent use.
+type bucket struct {
+	now   func() time.Time
+	sleep func(context.Context, time.Duration) error
+
+	mu      sync.Mutex
+	rate    float64
+	next    time.Time // of the next request
+	changed time.Time // when the rate last fell or rose
+	fell    time.Time
+}
+
+func newBucket(a *Account, rate float64) *bucket {
+	t := a.now()
+	return &bucket{now: a.now, sleep: a.sleep, rate: rate, next: t, changed: t}
+}
+
+// wait returns when the next request may go, with the time it goes at.
+func (b *bucket) wait(ctx context.Context) (time.Time, error) {
+	b.mu.Lock()
+	now := b.now()
+	if whole := now.Sub(b.changed) / time.Second; whole > 0 {
+		b.rate = min(rateMost, b.rate+rateUp*float64(whole))
+		b.changed = b.changed.Add(whole * time.Second)
+	}
+	if behind := now.Add(-slack); b.next.Before(behind) {
+		b.next = behind
+	}
+	at := b.next
+	b.next = at.Add(time.Duration(float64(time.Second) / b.rate))
+	b.mu.Unlock()
+	if d := at.Sub(now); d > 0 {
+		return at, b.sleep(ctx, d)
+	}
+	return now, ctx.Err()
+}
+
+// slow says that a request that went at that time was refused. Those that went
+// before the last fall were refused for the same reason, and count once.
+func (b *bucket) slow(at time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if at.Before(b.fell) {
+		return
+	}
+	now := b.now()
+	b.rate = max(rateLeast, b.rate*rateDown)
+	b.fell, b.changed = now, now
+}
