@@ -15,11 +15,10 @@ import (
 // runner carries a plan out.
 type runner struct {
 	engine
-	plan   *Plan
-	checks []string // of the step under way, as they held
-	files  map[string]any
-	exhibit,
-	result string
+	plan    *Plan
+	checks  []string // of the step under way, as they held
+	files   map[string]any
+	exhibit string
 }
 
 // Run carries a plan out, or goes on with one that was interrupted. The error is

@@ -28,8 +28,6 @@ const (
 	caseID   = "urn:uuid:6f1f7ad2-4a1e-4c1b-9d55-1f2f7c1f0a11"
 )
 
-var errKilled = fmt.Errorf("killed")
-
 // world is an account with a compromised instance, and a case.
 type world struct {
 	t      testing.TB
@@ -140,7 +138,11 @@ func (w *world) open(c *clock) {
 		t.Fatal(err)
 	}
 	began := c.at
-	boot := func() (string, int64) { c.mu.Lock(); defer c.mu.Unlock(); return "boot", c.at.Sub(began).Nanoseconds() + 1 }
+	boot := func() (string, int64) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return "boot", c.at.Sub(began).Nanoseconds() + 1
+	}
 	w.ledger, err = custody.Create(w.folder, caseID, custody.Options{Actor: "alice", Signer: signer, Tool: custody.Tool{Args: []string{}, Name: "snapcase", SHA256: strings.Repeat("0", 64), Version: "t"}, Host: "h", Now: c.now, Boot: boot})
 	if err != nil {
 		t.Fatal(err)

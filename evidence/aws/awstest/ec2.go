@@ -128,7 +128,7 @@ func (e *EC2) Action(r *Request) (string, bool) {
 func (e *EC2) Fail(w http.ResponseWriter, r *Request, x *Error) {
 	w.Header().Set("Content-Type", "text/xml;charset=UTF-8")
 	w.WriteHeader(x.Status)
-	fmt.Fprintf(w, `<?xml version="1.0" encoding="UTF-8"?><Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors><RequestID>%s</RequestID></Response>`, x.Code, html.EscapeString(x.Message), r.ID)
+	_, _ = fmt.Fprintf(w, `<?xml version="1.0" encoding="UTF-8"?><Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors><RequestID>%s</RequestID></Response>`, x.Code, html.EscapeString(x.Message), r.ID)
 }
 
 func bad(code, format string, args ...any) *Error {

@@ -38,7 +38,7 @@ func (i *IAM) Fail(w http.ResponseWriter, r *Request, x *Error) { failQuery(w, r
 func failQuery(w http.ResponseWriter, r *Request, x *Error) {
 	w.Header().Set("Content-Type", "text/xml")
 	w.WriteHeader(x.Status)
-	fmt.Fprintf(w, `<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>%s</RequestId></ErrorResponse>`, x.Code, html.EscapeString(x.Message), r.ID)
+	_, _ = fmt.Fprintf(w, `<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>%s</RequestId></ErrorResponse>`, x.Code, html.EscapeString(x.Message), r.ID)
 }
 
 func answerQuery(w http.ResponseWriter, r *Request, body string) error {
