@@ -18,7 +18,7 @@ func (fs *FS) Extents(ctx context.Context) iter.Seq2[filesystem.Extent, error] {
 	return func(yield func(filesystem.Extent, error) bool) {
 		o := &owners{fs: fs, yield: yield, given: map[uint64]bool{}}
 		w := fs.walker(ctx)
-		w.give, w.fail = o.entry, func(filesystem.Entry, error) error { return nil } // the walk tells
+		w.give = o.entry
 		if err := o.run(w); err != nil && !errors.Is(err, errEnough) {
 			yield(filesystem.Extent{}, fmt.Errorf("extents of squashfs: %w", err))
 		}

@@ -41,7 +41,6 @@
 package squashfs
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -231,12 +230,4 @@ func also(a, b string) string {
 		return a + b
 	}
 	return a + "; " + b
-}
-
-// done gives the error of a context now and then.
-func done(ctx context.Context, n int) error {
-	if n%256 == 0 {
-		return ctx.Err()
-	}
-	return nil
 }

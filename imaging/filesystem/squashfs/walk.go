@@ -28,12 +28,6 @@ func (fs *FS) Walk(ctx context.Context) iter.Seq2[filesystem.Entry, error] {
 			}
 			return nil
 		}
-		w.fail = func(e filesystem.Entry, err error) error {
-			if !yield(e, err) {
-				return errEnough
-			}
-			return nil
-		}
 		if err := w.run(); err != nil && !errors.Is(err, errEnough) {
 			yield(filesystem.Entry{}, fmt.Errorf("walk squashfs: %w", err))
 		}
@@ -50,7 +44,6 @@ type walker struct {
 	path  []byte
 	count int
 	give  func(filesystem.Entry, *inode) error
-	fail  func(filesystem.Entry, error) error // a directory of which not all can be read
 }
 
 func (fs *FS) walker(ctx context.Context) *walker {
@@ -82,12 +75,15 @@ func (w *walker) run() error {
 			return err
 		}
 	default:
-		enter, why := w.enters(root, "/")
+		enter, why, err := w.enters(root, "/")
+		if err != nil {
+			return err
+		}
 		if err := w.entry(root, 0, "/", also(root.damage, why)); err != nil {
 			return err
 		}
 		if enter {
-			w.push(root, 0)
+			w.stack = append(w.stack, w.level(root, 0))
 			if err := w.descend(); err != nil {
 				return err
 			}
@@ -96,10 +92,10 @@ func (w *walker) run() error {
 	return w.orphans()
 }
 
-func (w *walker) push(in *inode, path int) {
+func (w *walker) level(in *inode, path int) *level {
 	l := &level{number: uint64(in.number), path: path, left: int64(in.size) - 3}
 	l.list = w.fs.cursor(w.fs.sb.dirTable, w.dirEnd(), in.start, int(in.offset))
-	w.stack = append(w.stack, l)
+	return l
 }
 
 // dirEnd is where the table of directories ends: at the next one.
@@ -113,19 +109,35 @@ func (w *walker) dirEnd() uint64 {
 	return end
 }
 
-// enters says whether what a directory lists is to be read.
-func (w *walker) enters(in *inode, path string) (enter bool, why string) {
+// enters says whether what a directory lists is to be read, and what is wrong
+// with the list. An error is a failure of the source.
+func (w *walker) enters(in *inode, path string) (enter bool, why string, err error) {
 	place := in.start<<16 | uint64(in.offset)
 	switch {
 	case in.kind != filesystem.TypeDir || in.size <= 3:
-		return false, ""
+		return false, "", nil
 	case w.lists[place]:
-		return false, "loop: its list was read already, as that of another directory"
+		return false, "loop: its list was read already, as that of another directory", nil
 	case len(path) > maxPath:
-		return false, "range: its path is too long: what lies in it is not listed"
+		return false, "range: its path is too long: what lies in it is not listed", nil
 	}
 	w.lists[place] = true
-	return true, ""
+	for l, n := w.level(in, 0), 0; ; n++ {
+		if n%256 == 0 && w.ctx.Err() != nil {
+			return false, "", w.ctx.Err()
+		}
+		name, _, _, err := w.next(l)
+		switch {
+		case err != nil && !isDamage(err):
+			return false, "", err
+		case err != nil:
+			return true, fmt.Sprintf("%s: its list ends behind %d entries", reason(err), n), nil
+		case name == "" && (l.left < 0 || l.run > 0):
+			return true, "range: the entries of its list are longer than its size", nil
+		case name == "":
+			return true, "", nil
+		}
+	}
 }
 
 // descend empties the stack.
@@ -140,14 +152,7 @@ func (w *walker) descend() error {
 		switch {
 		case err != nil && !isDamage(err):
 			return err
-		case err != nil:
-			l.left, l.run = 0, 0
-			e := filesystem.Entry{Ref: filesystem.Ref{Inode: l.number}, Path: "/" + strings.TrimPrefix(string(w.path), "/"), First: -1}
-			if err := w.fail(e, fmt.Errorf("the list of a directory ends: %w", err)); err != nil {
-				return err
-			}
-			continue
-		case name == "":
+		case err != nil || name == "": // of damage the entry of the directory tells
 			w.stack = w.stack[:len(w.stack)-1]
 			continue
 		}
@@ -161,10 +166,10 @@ func (w *walker) descend() error {
 // next gives the next entry of a directory; the name is empty at its end.
 func (w *walker) next(l *level) (name string, ref uint64, number uint32, err error) {
 	h := make([]byte, 12)
+	if l.left <= 0 {
+		return "", 0, 0, nil
+	}
 	if l.run == 0 {
-		if l.left <= 0 {
-			return "", 0, 0, nil
-		}
 		if err := l.list.read(h); err != nil {
 			return "", 0, 0, err
 		}
@@ -186,10 +191,7 @@ func (w *walker) next(l *level) (name string, ref uint64, number uint32, err err
 		return "", 0, 0, err
 	}
 	l.run--
-	l.left -= int64(8 + len(b))
-	if l.left < 0 {
-		return "", 0, 0, bad(l.list.at, "its entries are longer than its size")
-	}
+	l.left -= int64(8 + len(b)) // the last one may go over the size, as in the kernel
 	number = l.base + uint32(int32(int16(le.Uint16(h[2:])))) //nolint:gosec // the format's own sign
 	return string(b), uint64(l.piece)<<16 | uint64(le.Uint16(h)), number, nil
 }
@@ -211,12 +213,15 @@ func (w *walker) visit(l *level, name string, ref uint64, number uint32) error {
 	if in.number != number {
 		damage = also(damage, fmt.Sprintf("range: its directory says that its inode is %d", number))
 	}
-	enter, why := w.enters(in, path)
+	enter, why, err := w.enters(in, path)
+	if err != nil {
+		return err
+	}
 	if err := w.entry(in, l.number, path, also(damage, why)); err != nil || !enter {
 		return err
 	}
 	w.path = append(w.path[:l.path], path[l.path:]...)
-	w.push(in, len(w.path))
+	w.stack = append(w.stack, w.level(in, len(w.path)))
 	return nil
 }
 
