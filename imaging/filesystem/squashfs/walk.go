@@ -191,7 +191,7 @@ func (w *walker) next(l *level) (name string, ref uint64, number uint32, err err
 		return "", 0, 0, err
 	}
 	l.run--
-	l.left -= int64(8 + len(b)) // the last one may go over the size, as in the kernel
+	l.left -= int64(8 + len(b))                              // the last one may go over the size, as in the kernel
 	number = l.base + uint32(int32(int16(le.Uint16(h[2:])))) //nolint:gosec // the format's own sign
 	return string(b), uint64(l.piece)<<16 | uint64(le.Uint16(h)), number, nil
 }
