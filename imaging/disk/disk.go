@@ -32,6 +32,9 @@
 //
 // A driver that panics has failed on that volume; the others are not touched.
 //
+// An ISO 9660 image with a partition table, as installers are distributed, is a
+// volume p0 beside its partitions.
+//
 // Physical volumes of LVM2 on the disk are put together: their logical volumes
 // are volumes too, named vg-lv, and vg-lv@seqno where they were removed.
 //
@@ -105,6 +108,7 @@ func open(src imaging.Source, list []driver) (*Disk, error) {
 		v.detect(list)
 		d.Volumes = append(d.Volumes, v)
 	}
+	d.hybrid(src, list)
 	if err := d.assemble(list); err != nil {
 		return nil, fmt.Errorf("open disk: %w", err)
 	}
