@@ -20,7 +20,7 @@ const (
 	typeSocket
 	extended = 7 // added to the type of one with more fields
 
-	linkMost = 65536
+	linkMost = 4096 // bytes of a link target, as in the kernel
 	// scanMost bounds how much of the table of inodes is unpacked to find one.
 	scanMost = 1 << 30
 )

@@ -5,7 +5,10 @@ import (
 	"sync"
 )
 
-const pieceSize = 8192
+const (
+	pieceSize = 8192
+	indexSize = 8 // of an entry of the index of a table
+)
 
 // cache keeps what was unpacked last, up to most bytes. It is safe for
 // concurrent use. What it gives is not to be changed.
@@ -164,16 +167,20 @@ func (c *cursor) place(table uint64) (ref uint64, err error) {
 // index of its pieces. It never crosses a piece.
 func (fs *FS) tableEntry(table, i uint64, b []byte) error {
 	each := uint64(pieceSize / len(b))
-	at := int64(min(table, 1<<61) + i/each*8)
-	p := make([]byte, 8)
-	n, err := readAll(fs.src, p, at)
-	if err != nil {
-		return err
+	at := int64(min(table, 1<<61) + i/each*indexSize)
+	p, ok := fs.pieces.get(key{at, indexSize})
+	if !ok {
+		p.data = make([]byte, indexSize)
+		n, err := readAll(fs.src, p.data, at)
+		if err != nil {
+			return err
+		}
+		if n < indexSize || uint64(at)+indexSize > fs.sb.used {
+			return bad(at, "the index of a table lies past the end of the image")
+		}
+		fs.pieces.put(key{at, indexSize}, p)
 	}
-	if n < 8 || uint64(at)+8 > fs.sb.used {
-		return bad(at, "the index of a table lies past the end of the image")
-	}
-	start := le.Uint64(p)
+	start := le.Uint64(p.data)
 	if start >= fs.sb.used {
 		return bad(at, "a table has a piece at byte %d of %d", start, fs.sb.used)
 	}

@@ -28,7 +28,7 @@ func (fs *FS) Walk(ctx context.Context) iter.Seq2[filesystem.Entry, error] {
 			}
 			return nil
 		}
-		if err := w.run(); err != nil && !errors.Is(err, errEnough) {
+		if err := w.run(); err != nil && !errors.Is(err, errEnough) { // damage too: it ended the search for orphans
 			yield(filesystem.Entry{}, fmt.Errorf("walk squashfs: %w", err))
 		}
 	}
@@ -272,7 +272,7 @@ func (w *walker) place(e *filesystem.Entry, in *inode) error {
 }
 
 // orphans gives the inodes of the table that nothing led to. Damage ends the
-// search: behind it the table cannot be followed.
+// search, since the table cannot be followed behind it, and is the error.
 func (w *walker) orphans() error {
 	err := w.fs.scanInodes(func(in *inode) error {
 		if w.count++; w.count%256 == 0 && w.ctx.Err() != nil {
@@ -292,10 +292,10 @@ func (w *walker) orphans() error {
 		}
 		return w.give(e, in)
 	})
-	if err != nil && !isDamage(err) {
-		return err
+	if isDamage(err) {
+		return fmt.Errorf("inodes that no directory leads to were searched up to here: %w", err)
 	}
-	return nil
+	return err
 }
 
 // strange says what a name has that no system writes.
