@@ -95,7 +95,7 @@ type FS struct {
 	info    filesystem.Info
 	used    *set // nil: there is no bitmap
 	bitmap  []run
-	upcase  []run
+	tables  []run // of upper case, and the bitmap that is not followed
 	scanned bool // whether free clusters are searched for directories
 }
 

@@ -322,7 +322,7 @@ type key [16]byte
 
 func keyOf(format string, args ...any) (k key) {
 	h := sha256.New()
-	fmt.Fprintf(h, format, args...)
+	_, _ = fmt.Fprintf(h, format, args...)
 	copy(k[:], h.Sum(nil))
 	return k
 }

@@ -109,7 +109,7 @@ func (c *Content) missing() string {
 // block unpacks a block, which must give want bytes or, of a fragment (want
 // negative), any number.
 func (fs *FS) block(s stored, want int) ([]byte, error) {
-	if u, ok := fs.blocks.get(key{s.at, s.size}); ok && (want < 0 || len(u.data) == want) {
+	if u, ok := fs.blocks.get(key(s)); ok && (want < 0 || len(u.data) == want) {
 		return u.data, nil
 	}
 	size := s.length()
@@ -135,7 +135,7 @@ func (fs *FS) block(s stored, want int) ([]byte, error) {
 	if want >= 0 && len(b) != want {
 		return nil, bad(s.at, "a block gives %d bytes, and its file needs %d", len(b), want)
 	}
-	fs.blocks.put(key{s.at, s.size}, unpacked{data: b})
+	fs.blocks.put(key(s), unpacked{data: b})
 	return b, nil
 }
 
