@@ -96,7 +96,7 @@ type FS struct {
 	used    *set // nil: there is no bitmap
 	bitmap  []run
 	tables  []run // of upper case, and the bitmap that is not followed
-	scanned bool // whether free clusters are searched for directories
+	scanned bool  // whether free clusters are searched for directories
 }
 
 var (
