@@ -62,10 +62,13 @@ func residue(in inode) bool {
 	return false
 }
 
+// cleared is the damage of a freed inode that says nothing of its content.
+const cleared = "partial: size and place of the content were cleared"
+
 // still takes what a freed inode says itself.
 func (fs *FS) still(r *record, ino uint32, in inode, m *blockMap, used *bitmaps) error {
 	off, _ := fs.inodeOffset(ino)
-	if fs.within(r, in, off) || !mapped(in) {
+	if r.e.Size > 0 && fs.within(r, in, off) || !mapped(in) {
 		return nil
 	}
 	err := m.load(ino, in)
@@ -75,6 +78,9 @@ func (fs *FS) still(r *record, ino uint32, in inode, m *blockMap, used *bitmaps)
 	var damage string
 	if r.e.Size, damage, err = fs.residual(in, m, used); err != nil {
 		return err
+	}
+	if r.e.Size == 0 && len(m.runs) == 0 {
+		damage = cleared
 	}
 	addDamage(&r.e, damage)
 	return fs.mappedContent(r, m)
