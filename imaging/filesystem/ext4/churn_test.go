@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
 	"testing"
 
 	"snapcase/imaging/filesystem"
@@ -182,6 +183,14 @@ func (m *model) check(x *FS) {
 	t.Logf("%d files deleted: %d lives with a name, %d with their content; %d entries, %d damaged", gone, len(named), len(content), known, damaged)
 }
 
+// seeds is how many rounds each kind has: EXT4_CHURN, or few.
+func seeds() uint64 {
+	if n, err := strconv.ParseUint(os.Getenv("EXT4_CHURN"), 10, 64); err == nil {
+		return n
+	}
+	return 3
+}
+
 // TestChurn works on small volumes, where inodes and blocks are used again and
 // again and the journal wraps, and demands that nothing is said of a deleted
 // file that was not so.
@@ -197,7 +206,7 @@ func TestChurn(t *testing.T) {
 		{"inline", "-t ext4 -b 1024 -J size=2 -N 2000 -O inline_data", ""},
 		{"bigalloc", "-t ext4 -J size=4 -N 2000 -O bigalloc", ""},
 	} {
-		for seed := range uint64(3) {
+		for seed := range seeds() {
 			t.Run(fmt.Sprintf("%s %d", k.name, seed), func(t *testing.T) {
 				v := newVolume(t, 24<<20, k.options, k.mount)
 				m := &model{v: v, r: rand.New(rand.NewPCG(seed, 11)), lives: map[filesystem.Ref]*truthOf{}, files: map[string]filesystem.Ref{}}

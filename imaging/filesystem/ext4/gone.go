@@ -69,7 +69,7 @@ func (x *index) addResidue(r run, dir uint32, when int32) error {
 		return nil
 	}
 	n, err := x.past.reuse.taken(r.block(), uint64(r.n), when)
-	if err != nil || n > 0 {
+	if err != nil || n > 0 || x.past.reuse.left < 0 {
 		return err
 	}
 	x.runs = append(x.runs, dirRun{phys: r.block(), n: r.n, at: r.at, dir: dir})

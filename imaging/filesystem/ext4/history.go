@@ -199,10 +199,18 @@ func (h *history) sort() {
 
 // of gives the copies of a block, the oldest first.
 func (h *history) of(block uint64) []blockCopy {
-	find := func(c blockCopy, at uint64) int { return cmp.Compare(c.block, at) }
-	i, _ := slices.BinarySearchFunc(h.copies, block, find)
-	n, _ := slices.BinarySearchFunc(h.copies[i:], block+1, find)
-	return h.copies[i : i+n]
+	i := h.first(block)
+	n := i
+	for n < len(h.copies) && h.copies[n].block == block {
+		n++
+	}
+	return h.copies[i:n]
+}
+
+// first is the number of the first copy of a block, or of one behind it.
+func (h *history) first(block uint64) int {
+	i, _ := slices.BinarySearchFunc(h.copies, block, func(c blockCopy, at uint64) int { return cmp.Compare(c.block, at) })
+	return i
 }
 
 // revokedBetween says that a block was freed in one of some transactions.
