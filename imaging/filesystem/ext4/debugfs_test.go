@@ -50,7 +50,7 @@ func writeJournal(t *testing.T, options, open string) (image string) {
 	r := rand.New(rand.NewPCG(1, uint64(len(options+open))))
 	commands := []string{"journal_open " + open}
 	for i := range 60 {
-		var blocks, data = []string{}, []byte{}
+		blocks, data := []string{}, []byte{}
 		for range 1 + r.IntN(180) {
 			blocks = append(blocks, fmt.Sprint(12000+r.IntN(900)))
 			b := randomBytes(r, 1024)

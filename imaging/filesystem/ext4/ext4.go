@@ -35,10 +35,11 @@
 // A name in a directory whose inode has a link count above zero is allocated,
 // as the kernel would see it; the inode bitmap is asked only for what no live
 // name leads to. A name from slack whose inode is free shows what the freed
-// inode still says. A name from slack whose inode is in use (the file was
-// renamed, or the inode was freed and taken again) is "reallocated": it has no
-// sizes and no times, since they would be another file's, and its Ref carries
-// the stream "reallocated", which Open refuses with ErrReused.
+// inode was, with the damage "partial": only the journal can say that the inode
+// was not used again in between. A name from slack whose inode is in use (the
+// file was renamed, or the inode was freed and taken again) is "reallocated":
+// it has no sizes and no times, since they would be another file's, and its Ref
+// carries the stream "reallocated", which Open refuses with ErrReused.
 //
 // # The journal
 //

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
 )
 
@@ -272,8 +273,7 @@ func (x *index) addOld(e foundName, text []byte) error {
 // lifeAt says which life an inode had at the end of a transaction, and which
 // generation it has now. A block of a directory and the inode that it names are
 // changed by the same transaction, so that the newest copy of the inode that is
-// not newer than the block is exact. Without one, the state before the first
-// change is that of the first copy, unless that was born later.
+// not newer than the block is exact.
 func (x *index) lifeAt(ino uint32, when int32) (l logName, now uint32, err error) {
 	l.when = when
 	in, ok, err := x.fs.readInode(ino)
@@ -297,19 +297,35 @@ func (x *index) lifeAt(ino uint32, when int32) (l logName, now uint32, err error
 		}
 	}
 	l.gen = in.generation()
-	var times filesystem.Entry
-	in.times(&times)
-	born, sec := times.Born, h.committed(when)
-	switch {
-	case in.live() && (n > 0 || len(copies) == 0): // it did not change since
-		l.sure = true
-	case in.mode() == 0:
-		l.other = true
-	case !born.Set || sec == 0:
-	case born.Sec > sec:
-		l.other = true
-	default:
-		l.sure = true
+	if n > 0 || len(copies) == 0 {
+		l.sure = in.live() // else a name of what is no file any more
+		return l, now, nil
 	}
+	l.sure, l.other = h.bornBefore(in, when)
 	return l, now, nil
+}
+
+// bornBefore judges the first copy that there is of an inode, which is newer
+// than a transaction: whether the inode had the same life then, or another one,
+// or neither is certain. A transaction ends when the one before is committed or
+// later, and before it is committed itself.
+func (h *history) bornBefore(in inode, when int32) (same, other bool) {
+	var e filesystem.Entry
+	if in.times(&e); in.mode() == 0 {
+		return false, true
+	}
+	before, ok := h.committed(when - 1)
+	after, known := h.committed(when)
+	switch {
+	case !e.Born.Set || !h.steady:
+	case known && later(e.Born, after):
+		return false, true
+	case ok && later(before, e.Born):
+		return true, false
+	}
+	return false, false
+}
+
+func later(a, b imaging.Time) bool {
+	return cmp.Or(cmp.Compare(a.Sec, b.Sec), cmp.Compare(a.Nsec, b.Nsec)) > 0
 }
