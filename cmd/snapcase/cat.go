@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -51,6 +52,9 @@ func (e *edge) cat(c *cobra.Command, cs *store.Case, address string) error {
 			return nil
 		}
 	}
+	if errors.Is(err, evidence.ErrNotFound) && strings.Contains(a.Path, "!") {
+		return e.catInside(c, cs, a)
+	}
 	if err != nil {
 		return err
 	}
@@ -59,6 +63,18 @@ func (e *edge) cat(c *cobra.Command, cs *store.Case, address string) error {
 	}
 	if _, err := io.Copy(e.stdout, io.NewSectionReader(src, 0, src.Size())); err != nil {
 		return fmt.Errorf("cat %s: %w", address, err)
+	}
+	return e.partial(entry)
+}
+
+// catInside prints what a file hides, as keys names it.
+func (e *edge) catInside(c *cobra.Command, cs *store.Case, a evidence.Address) error {
+	if err := cs.Accessed(c.Context(), a.Exhibit, "cat "+a.String()); err != nil {
+		return err
+	}
+	entry, err := cs.CopyInside(c.Context(), a, e.stdout)
+	if err != nil {
+		return err
 	}
 	return e.partial(entry)
 }
