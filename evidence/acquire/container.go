@@ -98,7 +98,7 @@ func gapsIn(src Input, off, n int64) []errorLine {
 // compareStored says which hash that the container holds is not that of what
 // was read out of it.
 func compareStored(c *evidence.Container, hashes map[string]string) (method string, errs []errorLine) {
-	method = "the disk in " + c.Format
+	method = "what lies in " + c.Format
 	for _, name := range hashNames {
 		want, ok := c.Stored[name]
 		got := hashes[name]
