@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,7 +55,11 @@ func (e *edge) snapshot(ctx context.Context, a *account, r *store.AcquireRequest
 		return func() {}, err
 	}
 	dollars, seconds := s.Price()
-	e.say("%s: %s of data in a volume of %s; about $%.2f, and %s at least", s.ID, size(s.DataBytes()), size(s.Size()), dollars, (time.Duration(seconds) * time.Second).String())
+	price := fmt.Sprintf("about $%.2f", dollars)
+	if dollars < 0.01 {
+		price = "less than $0.01"
+	}
+	e.say("%s: %s of data in a volume of %s; it costs %s and takes %s at least", s.ID, size(s.DataBytes()), size(s.Size()), price, time.Duration(math.Ceil(seconds))*time.Second)
 	r.Remote = &acquire.Remote{ID: s.ID, Input: s, Block: s.BlockSize(), Readers: s.Workers(), Data: s.DataBytes(), Origin: s.Origin}
 	return func() { s.Close() }, nil //nolint:errcheck,gosec // it only ends reads
 }
