@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -119,6 +121,12 @@ func (c *Calls) Change(ctx context.Context, call evidence.CloudCall) (evidence.C
 		return evidence.CloudAnswer{}, fmt.Errorf("%s: this call is not made here", call.Name())
 	}
 	return c.do(ctx, f, call.Name(), call.Params)
+}
+
+// Names lists the calls that are made here, sorted: those that read, and those
+// that change something.
+func (c *Calls) Names() (reads, changes []string) {
+	return slices.Sorted(maps.Keys(c.reads)), slices.Sorted(maps.Keys(c.changes))
 }
 
 // next puts into params what asks for the page after this answer.

@@ -102,9 +102,12 @@ func (s *Session) plan(ctx context.Context, o Options) (*Plan, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	h, err := readHistory(s.Folder, o.Instance)
-	if err != nil {
-		return nil, err
+	h := newHistory(0)
+	if s.Folder != "" { // without a case the plan is only looked at
+		var err error
+		if h, err = readHistory(s.Folder, o.Instance); err != nil {
+			return nil, err
+		}
 	}
 	id, err := s.Identify(ctx)
 	if err != nil {
@@ -112,6 +115,9 @@ func (s *Session) plan(ctx context.Context, o Options) (*Plan, error) {
 	}
 	subject, err := look(ctx, s.Cloud, o.Instance)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.asItWas(h, &subject); err != nil {
 		return nil, err
 	}
 	if o.DenyProfile == "" {
@@ -135,6 +141,22 @@ func (s *Session) plan(ctx context.Context, o Options) (*Plan, error) {
 	s.board(ctx, p)
 	p.finish()
 	return p, nil
+}
+
+// asItWas gives a subject, of which a plan was carried out in part, the profile
+// and roles that it had before: those of the deny profile are not to be revoked.
+func (s *Session) asItWas(h *history, now *Subject) error {
+	if len(h.plans) == 0 {
+		return nil
+	}
+	p, err := s.saved(h, now.Instance)
+	if err != nil || p == nil {
+		return err
+	}
+	if done := h.calls["credentials/profile"]; done != nil && done.done {
+		now.Roles = p.Subject.Roles
+	}
+	return nil
 }
 
 // finish fills the empty lists, so that the JSON has no nulls, and tells

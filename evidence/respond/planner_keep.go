@@ -289,6 +289,23 @@ func (s *Session) Allowed(ctx context.Context, c evidence.CloudCall) string {
 	return "unknown"
 }
 
+// Permission is what DryRun said of a call: yes, no, unknown.
+type Permission struct {
+	Call    string `json:"call"`
+	Allowed string `json:"allowed"`
+}
+
+// ReadBoard asks by DryRun which of the calls of ec2 that read are allowed.
+func (s *Session) ReadBoard(ctx context.Context) []Permission {
+	var all []Permission
+	for _, name := range readCalls {
+		if service, action, _ := strings.Cut(name, ":"); service == "ec2" {
+			all = append(all, Permission{name, s.Allowed(ctx, evidence.CloudCall{Service: service, Action: action})})
+		}
+	}
+	return all
+}
+
 func isDryRun(err error) bool {
 	var ce *evidence.CloudError
 	return errors.As(err, &ce) && ce.Kind == evidence.CloudDryRun
