@@ -160,7 +160,7 @@ func (e *engine) settled(ctx context.Context, cloud Cloud, d deed, params map[st
 			return state, true, nil
 		}
 		if i+1 >= looks {
-			return state, false, nil
+			return state, open && d.some != nil && d.some(params, state), nil
 		}
 		if err := sleep(ctx, e.pace.Look); err != nil {
 			return nil, false, err
@@ -212,7 +212,7 @@ func (e *engine) confirm(ctx context.Context, cloud Cloud, id string, d deed, pa
 		if err != nil {
 			return err
 		}
-		if d.done(params, state) {
+		if d.done(params, state) || i+1 == e.pace.Looks && d.some != nil && d.some(params, state) {
 			return nil
 		}
 		if err := sleep(ctx, e.pace.Look); err != nil {

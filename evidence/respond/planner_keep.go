@@ -97,6 +97,7 @@ func (b *builder) snapshot() Step {
 		"Description":           "snapcase " + b.case8() + " " + b.o.Instance,
 		"InstanceSpecification": map[string]any{"InstanceId": b.o.Instance, "ExcludeBootVolume": false},
 		"TagSpecifications":     b.tagged("snapshot", id),
+		volumesNote:             list(ids(b.subject.Volumes, func(v Volume) string { return v.ID })...),
 	}))
 	var gib int64
 	for _, v := range b.subject.Volumes {
