@@ -35,18 +35,35 @@ type FileEntry struct {
 	Damage     *string      `json:"damage"`
 	From       string       `json:"from,omitempty"` // how a recovered entry was found
 	SHA256     string       `json:"sha256,omitempty"`
+	Attributes []Attribute  `json:"attributes,omitempty"` // where they were asked for
+}
+
+// Attribute is an extended attribute of a file-system entry.
+type Attribute struct {
+	Name     string  `json:"name"`
+	NameB64  []byte  `json:"name_b64,omitempty"`
+	Value    *string `json:"value"` // null where it is not UTF-8
+	ValueB64 []byte  `json:"value_b64,omitempty"`
+	Text     string  `json:"text,omitempty"` // the meaning of an access control list or of capabilities
+	Damage   string  `json:"damage,omitempty"`
 }
 
 // Place is where a credential was found.
 type Place struct {
-	Exhibit     string  `json:"exhibit"`
-	Address     *string `json:"address"` // null where no entry owns the bytes; a record address for logs
-	Offset      int64   `json:"offset"`  // bytes in the exhibit's image; of the record's text for logs
-	Status      string  `json:"status"`  // allocated, deleted, slack, unallocated, memory, log
-	Secret      bool    `json:"secret"`
-	Fingerprint string  `json:"secret_fingerprint,omitempty"`
-	FileOffset  *int64  `json:"file_offset,omitempty"` // bytes in the entry's content, where one owns it
-	Area        string  `json:"area,omitempty"`        // what the bytes are where that is not plain content: journal, metadata, xattr, directory, contested, unknown, a table or format
+	Exhibit string  `json:"exhibit"`
+	Address *string `json:"address"` // null where no entry owns the bytes; a record address for logs
+	// Offset is in bytes in the exhibit's image; of the record's text for logs.
+	// Of what was decoded out of a file it is where that file's content starts,
+	// -1 where no such place is known.
+	Offset int64 `json:"offset"`
+	// InnerOffset is set where the key was found in what a file hides: bytes in
+	// the decoded stream that Address names behind the "!".
+	InnerOffset *int64 `json:"inner_offset,omitempty"`
+	Status      string `json:"status"` // allocated, deleted, slack, unallocated, memory, log
+	Secret      bool   `json:"secret"`
+	Fingerprint string `json:"secret_fingerprint,omitempty"`
+	FileOffset  *int64 `json:"file_offset,omitempty"` // bytes in the entry's content, where one owns it
+	Area        string `json:"area,omitempty"`        // what the bytes are where that is not plain content: journal, metadata, xattr, directory, contested, unknown, a table or format
 }
 
 // Key is one access key id with where it was found and how it was used.
@@ -408,18 +425,21 @@ type ExhibitStats struct {
 
 // VolumeStats describes one volume of a disk exhibit.
 type VolumeStats struct {
-	ID      string   `json:"id"`
-	Type    string   `json:"type"` // of the partition: linux, efi, unallocated, …
-	FS      string   `json:"fs"`   // by signature; "" when none is known
-	Label   string   `json:"label"`
-	UUID    string   `json:"uuid"`
-	Start   int64    `json:"start"`
-	Size    int64    `json:"size"`
-	Entries int64    `json:"entries"`
-	Deleted int64    `json:"deleted"`
-	Damaged int64    `json:"damaged"`
-	State   []string `json:"state,omitempty"`
-	Error   *string  `json:"error"`
+	ID    string `json:"id"`
+	Type  string `json:"type"` // of the partition: linux, efi, unallocated, …
+	FS    string `json:"fs"`   // by signature; "" when none is known
+	Label string `json:"label"`
+	UUID  string `json:"uuid"`
+	Start int64  `json:"start"`
+	Size  int64  `json:"size"`
+	// Exhibits are those that hold its bytes, where there are several: it is
+	// listed under the first.
+	Exhibits []string `json:"exhibits,omitempty"`
+	Entries  int64    `json:"entries"`
+	Deleted  int64    `json:"deleted"`
+	Damaged  int64    `json:"damaged"`
+	State    []string `json:"state,omitempty"`
+	Error    *string  `json:"error"`
 }
 
 // Gap is one thing that could not be read or decoded, with its place.

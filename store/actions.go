@@ -89,10 +89,12 @@ type Extracted struct {
 	Damage  string `json:"damage,omitempty"`
 }
 
-// Extract copies the content of entries to files in dir, under names that the
-// evidence cannot choose (<exhibit>-<volume>-<inode>-<n>), beside a
+// Extract copies the content of entries, and bytes as evidence.Bytes names
+// them, to files in dir, under names that the evidence cannot choose
+// (<exhibit>-<volume>-<inode>-<n>, <exhibit>-<volume>-at-<offset>-<n>), beside a
 // manifest-sha256.txt and an addresses.txt. It is evidence.ErrGaps when some
-// content is not whole. Existing files are never replaced.
+// content is not whole. Unallocated bytes come with a map (ContentRun as JSON
+// Lines, <file>.map.jsonl). Existing files are never replaced.
 func (c *Case) Extract(ctx context.Context, addresses []string, dir string) ([]Extracted, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("extract: %w", err)
@@ -113,10 +115,10 @@ func (c *Case) Extract(ctx context.Context, addresses []string, dir string) ([]E
 			// What was written before has its manifest all the same.
 			return all, errors.Join(fmt.Errorf("extract %s: %w", s, err), writeManifest(root, all))
 		}
-		if x.Damage != "" {
+		if x[0].Damage != "" {
 			gap = evidence.ErrGaps
 		}
-		all = append(all, x)
+		all = append(all, x...)
 	}
 	if err := writeManifest(root, all); err != nil {
 		return all, fmt.Errorf("extract: %w", err)
@@ -124,27 +126,79 @@ func (c *Case) Extract(ctx context.Context, addresses []string, dir string) ([]E
 	return all, errors.Join(gap, c.Derived(ctx, "extract", dir))
 }
 
-func (c *Case) extractOne(ctx context.Context, root *os.Root, s string, n int) (Extracted, error) {
+func (c *Case) extractOne(ctx context.Context, root *os.Root, s string, n int) ([]Extracted, error) {
+	if b, err := evidence.ParseBytes(s); err == nil {
+		return c.extractBytes(ctx, root, b, n)
+	}
 	a, err := evidence.ParseAddress(s)
 	if err != nil {
-		return Extracted{}, err
+		return nil, err
 	}
 	src, entry, err := c.OpenEntry(ctx, a)
 	if err != nil {
-		return Extracted{}, err
+		return nil, err
 	}
 	x := Extracted{File: fmt.Sprintf("%s-%s-%d-%d", a.Exhibit, a.Volume, a.Inode, n), Address: entry.Address}
 	if entry.Damage != nil {
 		x.Damage = *entry.Damage
 	}
+	if err := x.write(ctx, root, io.NewSectionReader(src, 0, src.Size())); err != nil {
+		return nil, err
+	}
+	return []Extracted{x}, nil
+}
+
+// extractBytes copies bytes that no entry has to own; beside unallocated ones
+// comes a map of where each piece lay.
+func (c *Case) extractBytes(ctx context.Context, root *os.Root, b evidence.Bytes, n int) ([]Extracted, error) {
+	content, err := c.OpenBytes(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	name := b.Exhibit
+	if b.Volume != "" {
+		name += "-" + b.Volume
+	}
+	if !b.Unallocated {
+		x := Extracted{File: fmt.Sprintf("%s-at-%d-%d", name, b.Offset, n), Address: b.String(), Damage: content.Damage}
+		return []Extracted{x}, x.write(ctx, root, io.NewSectionReader(content, 0, content.Size()))
+	}
+	x := Extracted{File: fmt.Sprintf("%s-unallocated-%d", name, n), Address: b.String(), Damage: content.Damage}
+	if err := x.write(ctx, root, io.NewSectionReader(content, 0, content.Size())); err != nil {
+		return nil, err
+	}
+	places := Extracted{File: x.File + ".map.jsonl", Address: b.String()}
+	r, w := io.Pipe()
+	defer r.Close() //nolint:errcheck // ends the writer
+	go func() { w.CloseWithError(content.WriteMap(w)) }()
+	return []Extracted{x, places}, places.write(ctx, root, r)
+}
+
+// write copies content to a new file; blocks of zeros become holes.
+func (x *Extracted) write(ctx context.Context, root *os.Root, content io.Reader) error {
 	f, err := root.OpenFile(x.File, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o444)
 	if err != nil {
-		return x, err
+		return err
 	}
 	h := sha256.New()
-	x.Bytes, err = io.Copy(io.MultiWriter(f, h), io.NewSectionReader(src, 0, src.Size()))
+	x.Bytes, err = io.CopyBuffer(io.MultiWriter(&holeWriter{f: f}, h), ctxReader{ctx, content}, make([]byte, 1<<20))
 	x.SHA256 = evidence.Digest(h.Sum(nil)).String()
-	return x, errors.Join(err, f.Close())
+	if err == nil {
+		err = f.Truncate(x.Bytes)
+	}
+	return errors.Join(err, f.Close())
+}
+
+// holeWriter writes a file in which large pieces of zeros are left out; the
+// file must be given its length in the end.
+type holeWriter struct{ f *os.File }
+
+func (h *holeWriter) Write(p []byte) (int, error) {
+	if len(p) < 64<<10 || !allZero(p) {
+		return h.f.Write(p)
+	}
+	_, err := h.f.Seek(int64(len(p)), io.SeekCurrent)
+	return len(p), err
 }
 
 func writeManifest(root *os.Root, all []Extracted) error {

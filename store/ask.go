@@ -33,6 +33,8 @@ type snapshot struct {
 	numbers    []int             // their x
 	spans      map[string][]span // by table, ascending x
 	words      *words
+	shapes     map[string]string // how the volumes of exhibits were put together when they were loaded
+	compared   map[string]bool   // that are so still; under the lock of the disks
 }
 
 // ask begins a question. end must be called.
@@ -89,17 +91,18 @@ func (q *question) end() error {
 }
 
 func readSnapshot(ctx context.Context, conn *sql.Conn, generation int64) (*snapshot, error) {
-	s := &snapshot{generation: generation, spans: map[string][]span{}, words: newWords()}
-	rows, err := conn.QueryContext(ctx, "SELECT x, exhibit FROM loads ORDER BY x")
+	s := &snapshot{generation: generation, spans: map[string][]span{}, words: newWords(), shapes: map[string]string{}, compared: map[string]bool{}}
+	rows, err := conn.QueryContext(ctx, "SELECT x, exhibit, "+shapeColumn+" FROM loads ORDER BY x")
 	if err != nil {
 		return nil, err
 	}
 	for rows.Next() {
 		var x int
-		var id string
-		if err := rows.Scan(&x, &id); err != nil {
+		var id, shape string
+		if err := rows.Scan(&x, &id, &shape); err != nil {
 			return nil, errors.Join(err, rows.Close())
 		}
+		s.shapes[id] = shape
 		s.numbers, s.exhibits = append(s.numbers, x), append(s.exhibits, id)
 	}
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {

@@ -2,29 +2,133 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	"snapcase/evidence"
 	"snapcase/imaging/disk"
-	"snapcase/imaging/image"
 )
+
+// diskSet is the disks of a case that were opened together, so that volumes
+// that lie on several exhibits are put together.
+type diskSet struct {
+	exhibits map[string]evidence.Acquisition
+	disks    map[string]*disk.Disk
+	images   map[string]*sealedImage
+	failed   map[string]error // why an image could not be opened
+}
+
+// openDisks opens the disks among the exhibits. One whose image cannot be
+// opened is left out: who asks for it gets the error.
+func openDisks(all []evidence.Acquisition, open func(exhibit string) (*sealedImage, error)) *diskSet {
+	s := &diskSet{exhibits: map[string]evidence.Acquisition{}, disks: map[string]*disk.Disk{}, images: map[string]*sealedImage{}, failed: map[string]error{}}
+	var images []disk.Image
+	for _, a := range all {
+		if a.Kind != evidence.KindDisk {
+			continue
+		}
+		src, err := open(a.Exhibit)
+		if err != nil {
+			s.failed[a.Exhibit] = err
+			continue
+		}
+		s.exhibits[a.Exhibit] = a
+		s.images[a.Exhibit] = src
+		images = append(images, disk.Image{Name: a.Exhibit, Source: src})
+	}
+	for _, d := range disk.OpenAll(images) {
+		s.disks[d.Name] = d
+	}
+	return s
+}
+
+func (s *diskSet) close() error {
+	if s == nil {
+		return nil
+	}
+	var errs []error
+	for _, f := range s.images {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// disk is that of an exhibit.
+func (s *diskSet) disk(exhibit string) (*disk.Disk, error) {
+	if d := s.disks[exhibit]; d != nil {
+		return d, d.Err
+	}
+	if err := s.failed[exhibit]; err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("disk of %s: %w", exhibit, evidence.ErrNotFound)
+}
+
+// under gives the images that the volumes of an exhibit lie on.
+func (s *diskSet) under(exhibit string) (all []*sealedImage) {
+	d := s.disks[exhibit]
+	if d == nil {
+		return nil
+	}
+	for _, o := range append([]*disk.Disk{d}, d.Reaches()...) {
+		if i := s.images[o.Name]; i != nil {
+			all = append(all, i)
+		}
+	}
+	return all
+}
+
+// broken is the breach of an image that volumes of the exhibit lie on, as an
+// error; nil for none.
+func (s *diskSet) broken(exhibit string) error {
+	for _, i := range s.under(exhibit) {
+		if err := i.failed(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle waits until all that was read of those images is hashed; then it is
+// broken.
+func (s *diskSet) settle(exhibit string) error {
+	for _, i := range s.under(exhibit) {
+		if err := i.settle(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shape is a digest of how the volumes of an exhibit are put together, of those
+// too that are listed under another exhibit and have bytes here. Where it
+// changes, the exhibit has to be loaded again.
+func (s *diskSet) shape(exhibit string) string {
+	if s == nil {
+		return ""
+	}
+	d := s.disks[exhibit]
+	if d == nil {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(d.Assembly()))
+	return hex.EncodeToString(sum[:])
+}
 
 // diskCache keeps the images that were opened, until the case is closed. It is
 // safe for concurrent use.
 type diskCache struct {
-	mu     sync.Mutex
-	closed bool
-	images map[string]*openImage
-}
-
-// openImage is a sealed image; its disk is read when it is asked for.
-type openImage struct {
-	*image.File
-	once sync.Once
-	disk *disk.Disk
-	err  error
+	mu         sync.Mutex
+	closed     bool
+	images     map[string]*sealedImage
+	set        *diskSet // of some of the images
+	key        string   // the exhibits of the set
+	generation int64    // of the index that the set was opened for
 }
 
 var errClosed = errors.New("the case is closed")
@@ -37,17 +141,21 @@ func (d *diskCache) close() error {
 	for _, i := range d.images {
 		errs = append(errs, i.Close())
 	}
-	d.images = nil
+	d.images, d.set = nil, nil
 	return errors.Join(errs...)
 }
 
 // image is the sealed image of an exhibit, opened at most once.
-func (d *diskCache) image(f evidence.Folder, exhibit string) (*openImage, error) {
+func (d *diskCache) image(f evidence.Folder, exhibit string) (*sealedImage, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
 		return nil, errClosed
 	}
+	return d.open(f, exhibit)
+}
+
+func (d *diskCache) open(f evidence.Folder, exhibit string) (*sealedImage, error) {
 	if i := d.images[exhibit]; i != nil {
 		return i, nil
 	}
@@ -56,31 +164,127 @@ func (d *diskCache) image(f evidence.Folder, exhibit string) (*openImage, error)
 		return nil, err
 	}
 	if d.images == nil {
-		d.images = map[string]*openImage{}
+		d.images = map[string]*sealedImage{}
 	}
-	d.images[exhibit] = &openImage{File: src}
-	return d.images[exhibit], nil
+	d.images[exhibit] = src
+	return src, nil
+}
+
+// broken is that of the disks which are open.
+func (d *diskCache) broken(exhibit string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.set == nil {
+		return nil
+	}
+	return d.set.broken(exhibit)
+}
+
+// opened gives the disks of the exhibits that a snapshot of the index has.
+func (d *diskCache) opened(f evidence.Folder, s *snapshot) (*diskSet, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.closed:
+		return nil, errClosed
+	case d.set != nil && d.generation == s.generation:
+		return d.set, nil
+	}
+	all, err := evidence.ReadExhibits(f)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(a evidence.Acquisition) bool { return !slices.Contains(s.exhibits, a.Exhibit) })
+	var key strings.Builder
+	for _, a := range all {
+		fmt.Fprintln(&key, a.Exhibit, a.Kind, a.SHA256)
+	}
+	d.generation = s.generation
+	if d.set != nil && d.key == key.String() {
+		return d.set, nil
+	}
+	d.set, d.key = openDisks(all, func(exhibit string) (*sealedImage, error) { return d.open(f, exhibit) }), key.String()
+	return d.set, nil
 }
 
 // volume is a volume of an exhibit's image, with a file system.
 func (c *Case) volume(ctx context.Context, exhibit, id string) (*disk.Volume, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	v, err := c.anyVolume(ctx, exhibit, id)
+	if err == nil && v.FS == nil {
+		return nil, fmt.Errorf("volume %s of %s: no file system is read there", id, exhibit)
 	}
-	i, err := c.disks.image(c.folder, exhibit)
+	return v, err
+}
+
+// anyVolume is a volume of an exhibit's image, whatever it holds.
+func (c *Case) anyVolume(ctx context.Context, exhibit, id string) (*disk.Volume, error) {
+	d, err := c.openDisk(ctx, exhibit)
 	if err != nil {
 		return nil, err
 	}
-	i.once.Do(func() { i.disk, i.err = disk.Open(i.File) })
-	if i.err != nil {
-		return nil, i.err
-	}
-	v := i.disk.Volume(id)
+	v := d.Volume(id)
 	if v == nil {
-		return nil, evidence.WithHint(fmt.Errorf("volume %s of %s: %w", id, exhibit, evidence.ErrNotFound), "snapcase stats CASE lists the volumes")
-	}
-	if v.FS == nil {
-		return nil, fmt.Errorf("volume %s of %s: no file system is read there", id, exhibit)
+		var have []string
+		for _, v := range d.Volumes {
+			have = append(have, v.ID)
+		}
+		return nil, evidence.WithHint(fmt.Errorf("volume %s of %s: %w", id, exhibit, evidence.ErrNotFound), "%s has %s", exhibit, strings.Join(have, ", "))
 	}
 	return v, nil
+}
+
+// openDisk is the disk that an exhibit's image holds, with the volumes that lie
+// on it and on others.
+func (c *Case) openDisk(ctx context.Context, exhibit string) (*disk.Disk, error) {
+	snap, err := c.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	set, err := c.disks.opened(c.folder, snap)
+	if err != nil {
+		return nil, err
+	}
+	d, err := set.disk(exhibit)
+	if broken := set.broken(exhibit); broken != nil {
+		return nil, broken // a reader may have taken it for damage
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d, c.sameShape(set, snap, exhibit)
+}
+
+// current is what is known of the index since the last question, or now where
+// none was asked.
+func (c *Case) current(ctx context.Context) (*snapshot, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	snap := c.snap
+	c.mu.Unlock()
+	if snap != nil {
+		return snap, nil
+	}
+	q, err := c.ask(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return q.snapshot, q.end()
+}
+
+// sameShape refuses to read an exhibit whose volumes are not put together as
+// they were when it was indexed: the image of another may be gone, and zeros
+// would be read in its place.
+func (c *Case) sameShape(set *diskSet, snap *snapshot, exhibit string) error {
+	c.disks.mu.Lock()
+	defer c.disks.mu.Unlock()
+	if snap.compared[exhibit] {
+		return nil
+	}
+	if snap.shapes[exhibit] != set.shape(exhibit) {
+		return evidence.WithHint(fmt.Errorf("the volumes of %s are not put together as they were when it was indexed: an exhibit that they lie on may be missing", exhibit), "run snapcase verify CASE, then snapcase index CASE")
+	}
+	snap.compared[exhibit] = true
+	return nil
 }

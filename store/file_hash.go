@@ -68,6 +68,9 @@ func (c *Case) hashEntries(ctx context.Context, rows []entryRow) error {
 		return err
 	}
 	for _, j := range all {
+		if err := c.broken(rows[j.rows[0]].Exhibit); err != nil {
+			return err // a reader took it for damage
+		}
 		for _, i := range j.rows {
 			rows[i].SHA256 = j.sum
 			rows[i].damaged(j.damage)

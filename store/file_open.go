@@ -13,7 +13,8 @@ import (
 
 // OpenEntry gives the content of the entry that a names, from the sealed
 // image, and what the index says of it. Damage of the entry is what the index
-// says or, where that is silent, what reading the content found. The path of a
+// says or, where that is silent, what reading the content found; the entry has
+// its extended attributes. The path of a
 // may be missing: then the first name of that inode and generation counts,
 // those in use before deleted ones. The source is valid until Close.
 func (c *Case) OpenEntry(ctx context.Context, a evidence.Address) (imaging.Source, evidence.FileEntry, error) {
@@ -26,6 +27,9 @@ func (c *Case) OpenEntry(ctx context.Context, a evidence.Address) (imaging.Sourc
 		return nil, e.FileEntry, fmt.Errorf("open %s: %w", a, err)
 	}
 	src, err := v.FS.Open(e.ref())
+	if broken := c.broken(e.Exhibit); broken != nil {
+		return nil, e.FileEntry, fmt.Errorf("open %s: %w", a, broken)
+	}
 	if err != nil {
 		if e.Status != filesystem.Allocated.String() {
 			err = evidence.WithHint(err, "the entry is %s: its content is not to be had any more", e.Status)
@@ -33,7 +37,11 @@ func (c *Case) OpenEntry(ctx context.Context, a evidence.Address) (imaging.Sourc
 		return nil, e.FileEntry, fmt.Errorf("open %s: %w", a, err)
 	}
 	e.damaged(damageOf(src))
-	return src, e.FileEntry, nil
+	one := []entryRow{e}
+	if err := c.readAttributes(ctx, one); err != nil {
+		return nil, e.FileEntry, fmt.Errorf("open %s: %w", a, err)
+	}
+	return src, one[0].FileEntry, nil
 }
 
 // OpenImage gives the sealed image of a disk or memory exhibit. The source is
@@ -56,6 +64,19 @@ func (c *Case) OpenImage(ctx context.Context, exhibit string) (imaging.Source, e
 		}
 	}
 	return nil, evidence.WithHint(fmt.Errorf("open image of %s: %w", exhibit, evidence.ErrNotFound), "snapcase stats CASE lists the exhibits")
+}
+
+// broken is the breach of an image that was read and that the volumes of the
+// exhibit lie on, as an error; nil for none.
+func (c *Case) broken(exhibit string) error {
+	i, err := c.disks.image(c.folder, exhibit)
+	if err != nil {
+		return err
+	}
+	if err := i.failed(); err != nil {
+		return err
+	}
+	return c.disks.broken(exhibit)
 }
 
 // findEntry looks an address up in the index.

@@ -110,30 +110,13 @@ func textOf(s string) (text string, raw []byte) {
 // moments gives the lines of the timeline at some positions of the table
 // moments. Tags are the caller's.
 func (q *question) moments(ctx context.Context, at []position) ([]evidence.Moment, error) {
-	type row struct {
-		ts          sql.NullInt64
-		entry, macb int64
-	}
-	rows := make(map[int64]row, len(at))
-	err := q.byIDs(ctx, "SELECT id, ts, entry, macb FROM moments WHERE id", idsOf(at), func(r *sql.Rows) error {
-		var id int64
-		var m row
-		if err := r.Scan(&id, &m.ts, &m.entry, &m.macb); err != nil {
-			return err
-		}
-		rows[id] = m
-		return nil
-	})
+	rows, err := q.momentsAt(ctx, at)
 	if err != nil {
 		return nil, err
 	}
 	ids := make([]int64, 0, len(at))
 	seen := make(map[int64]int, len(at))
-	for _, p := range at {
-		m, ok := rows[p.id]
-		if !ok {
-			return nil, fmt.Errorf("moment %d is not in the index", p.id)
-		}
+	for _, m := range rows {
 		if _, ok := seen[m.entry]; !ok {
 			seen[m.entry] = len(ids)
 			ids = append(ids, m.entry)
@@ -144,10 +127,9 @@ func (q *question) moments(ctx context.Context, at []position) ([]evidence.Momen
 		return nil, err
 	}
 	out := make([]evidence.Moment, 0, len(at))
-	for _, p := range at {
-		m := rows[p.id]
+	for _, m := range rows {
 		e := &entries[seen[m.entry]]
-		v := evidence.Moment{Source: "fs", Type: macbText(m.macb), Summary: e.Path, Exhibit: e.Exhibit, Record: e.Address, Time: e.timeOf(m.macb)}
+		v := evidence.Moment{Source: "fs", Type: macbText(int64(m.macb)), Summary: e.Path, Exhibit: e.Exhibit, Record: e.Address, Time: e.timeOf(int64(m.macb))}
 		if e.Status == filesystem.Deleted.String() {
 			v.Summary += " (deleted)"
 		}

@@ -54,7 +54,7 @@ func (c *Case) FileCount(ctx context.Context, q FileQuery, limit int64) (int64, 
 }
 
 // fileLoader gives the entries at some positions, with the digest of their
-// content where q asks for it.
+// content and their extended attributes where q asks for them.
 func (c *Case) fileLoader(a *question, q FileQuery) func(context.Context, []position) ([]evidence.FileEntry, error) {
 	return func(ctx context.Context, at []position) ([]evidence.FileEntry, error) {
 		rows, err := a.entryRows(ctx, idsOf(at))
@@ -63,6 +63,11 @@ func (c *Case) fileLoader(a *question, q FileQuery) func(context.Context, []posi
 		}
 		if q.Hash {
 			if err := c.hashEntries(ctx, rows); err != nil {
+				return nil, err
+			}
+		}
+		if q.Attributes {
+			if err := c.readAttributes(ctx, rows); err != nil {
 				return nil, err
 			}
 		}

@@ -46,10 +46,15 @@ func (c *Case) index(ctx context.Context, o IndexOptions, p evidence.Progress) (
 	if err != nil {
 		return err
 	}
+	plan, disks, err := c.planDisks(ctx, db, all, plan, stale)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, disks.close()) }()
 	if o.Rebuild && o.Exhibit == "" {
-		err = c.rebuild(ctx, db, plan, p)
+		err = c.rebuild(ctx, db, plan, disks, p)
 	} else {
-		err = c.loadEach(ctx, db, plan, stale, p)
+		err = c.loadEach(ctx, db, plan, stale, disks, p)
 	}
 	if err != nil {
 		return err
@@ -132,7 +137,7 @@ func exhibitID(x int) string { return fmt.Sprintf("EX-%03d", x) }
 
 // rebuild derives everything again in one transaction: until it is done, the
 // old index answers.
-func (c *Case) rebuild(ctx context.Context, db *sql.DB, plan []evidence.Acquisition, p evidence.Progress) error {
+func (c *Case) rebuild(ctx context.Context, db *sql.DB, plan []evidence.Acquisition, disks *diskSet, p evidence.Progress) error {
 	return inTx(ctx, db, func(t *tx) error {
 		for _, table := range append([]string{"dict", "loads"}, derivedTables...) {
 			if err := t.exec(ctx, "DELETE FROM "+table); err != nil {
@@ -147,7 +152,7 @@ func (c *Case) rebuild(ctx context.Context, db *sql.DB, plan []evidence.Acquisit
 			return err
 		}
 		for _, a := range plan {
-			if err := c.loadOne(ctx, t, d, a, p); err != nil {
+			if err := c.loadOne(ctx, t, d, a, disks, p); err != nil {
 				return err
 			}
 		}
@@ -159,7 +164,7 @@ func (c *Case) rebuild(ctx context.Context, db *sql.DB, plan []evidence.Acquisit
 }
 
 // loadEach loads exhibits one by one, each in a transaction of its own.
-func (c *Case) loadEach(ctx context.Context, db *sql.DB, plan []evidence.Acquisition, stale []int, p evidence.Progress) error {
+func (c *Case) loadEach(ctx context.Context, db *sql.DB, plan []evidence.Acquisition, stale []int, disks *diskSet, p evidence.Progress) error {
 	if len(stale) > 0 {
 		if err := inTx(ctx, db, func(t *tx) error {
 			for _, x := range stale {
@@ -189,7 +194,7 @@ func (c *Case) loadEach(ctx context.Context, db *sql.DB, plan []evidence.Acquisi
 			if err := c.freshIndexes(ctx, t); err != nil {
 				return err
 			}
-			if err := c.loadOne(ctx, t, d, a, p); err != nil {
+			if err := c.loadOne(ctx, t, d, a, disks, p); err != nil {
 				return err
 			}
 			if err := c.finish(ctx, t, d); err != nil {
@@ -203,8 +208,8 @@ func (c *Case) loadEach(ctx context.Context, db *sql.DB, plan []evidence.Acquisi
 	return nil
 }
 
-func (c *Case) loadOne(ctx context.Context, t *tx, d *dict, a evidence.Acquisition, p evidence.Progress) error {
-	l := &load{c: c, t: t, dict: d, acq: a, x: exhibitNumber(a.Exhibit), progress: p}
+func (c *Case) loadOne(ctx context.Context, t *tx, d *dict, a evidence.Acquisition, disks *diskSet, p evidence.Progress) error {
+	l := &load{c: c, t: t, dict: d, acq: a, disks: disks, x: exhibitNumber(a.Exhibit), progress: p}
 	return l.run(ctx)
 }
 

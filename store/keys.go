@@ -120,12 +120,12 @@ func (q *question) places(ctx context.Context, ids []int64, at map[int64]*eviden
 	var hits []hit
 	files := map[int64]string{}
 	set := list(ids)
-	err := q.rows(ctx, "SELECT key, x, off, file, address, status, file_offset, secret, fingerprint, doc, area FROM hits WHERE key IN (SELECT value FROM json_each(?)) ORDER BY x, id", []any{set}, func(r *sql.Rows) error {
+	err := q.rows(ctx, "SELECT key, x, off, file, address, status, file_offset, secret, fingerprint, doc, area, inner_offset FROM hits WHERE key IN (SELECT value FROM json_each(?)) ORDER BY x, id", []any{set}, func(r *sql.Rows) error {
 		var h hit
 		var x int
 		var fp, area sql.NullString
 		var doc bool
-		if err := r.Scan(&h.key, &x, &h.Offset, &h.file, &h.Address, &h.Status, &h.FileOffset, &h.Secret, &fp, &doc, &area); err != nil {
+		if err := r.Scan(&h.key, &x, &h.Offset, &h.file, &h.Address, &h.Status, &h.FileOffset, &h.Secret, &fp, &doc, &area, &h.InnerOffset); err != nil {
 			return err
 		}
 		h.Exhibit, h.Fingerprint, h.Area = q.exhibit(x), fp.String, area.String

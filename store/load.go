@@ -26,6 +26,7 @@ type load struct {
 	t        *tx
 	dict     *dict
 	acq      evidence.Acquisition
+	disks    *diskSet
 	x        int
 	files    []logFile
 	fileIDs  []int64
@@ -204,6 +205,10 @@ func (l *load) nextID(ctx context.Context, table string) (id int64, err error) {
 	return id, err
 }
 
+// shapeColumn is how the volumes of a loaded exhibit were put together; it lies
+// beside its figures.
+const shapeColumn = "coalesce(json_extract(stats, '$.shape'), '')"
+
 // run loads the exhibit and writes the row that says so.
 func (l *load) run(ctx context.Context) error {
 	a := l.acq
@@ -235,7 +240,10 @@ func (l *load) run(ctx context.Context) error {
 		}
 		return int(min(1, max(-1, a.Offset-b.Offset)))
 	})
-	text, err := json.Marshal(&l.stats.ExhibitStats)
+	text, err := json.Marshal(struct {
+		*evidence.ExhibitStats
+		Shape string `json:"shape"`
+	}{&l.stats.ExhibitStats, l.disks.shape(a.Exhibit)})
 	if err != nil {
 		return err
 	}

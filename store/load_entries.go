@@ -370,9 +370,15 @@ func (l *imageLoad) insertMoments(ctx context.Context) (err error) {
 			err = e
 		}
 	}()
-	b, err := newNumbered(l.t, on, "moments", "x", int64(l.x), "ts,entry,macb")
+	b, err := newBulk(l.t, "moments", "id,x,rows")
 	if err != nil {
 		return err
+	}
+	b.line = on
+	var pack momentPacker
+	flush := func(hi int64) error {
+		n := int64(pack.n)
+		return b.add(ctx, hi+1-n, int64(l.x), pack.take())
 	}
 	sp := newSpan(l.x, "moments", first)
 	for rec, err := range l.moments.sorted() {
@@ -382,13 +388,21 @@ func (l *imageLoad) insertMoments(ctx context.Context) (err error) {
 		ts := int64(binary.BigEndian.Uint64(rec.key) ^ 1<<63) //nolint:gosec // as above
 		n := binary.BigEndian.Uint64(rec.key[8:])
 		sp.timedRow(ts)
-		if err := b.add(ctx, sp.hi, ts, int64(n>>8), int64(n&0xff)); err != nil { //nolint:gosec // as above
-			return err
+		pack.add(ts, int64(n>>8), byte(n)) //nolint:gosec // as above
+		if pack.n == anchorEvery {
+			if err := flush(sp.hi); err != nil {
+				return err
+			}
 		}
 		if sp.hi%65536 == 0 {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
+		}
+	}
+	if pack.n > 0 {
+		if err := flush(sp.hi); err != nil {
+			return err
 		}
 	}
 	if err := on.end(); err != nil {

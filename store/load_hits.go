@@ -36,6 +36,7 @@ type hitPlace struct {
 	status     string
 	fileOffset driver.Value
 	area       driver.Value
+	inner      driver.Value // offset in the decoded stream that address names
 }
 
 // eachHit calls f for every hit that acquire found. What could not be kept or
@@ -87,8 +88,8 @@ func (l *load) hitGaps() error {
 }
 
 // writeHits writes every hit of the exhibit, each with the place that where
-// gives it.
-func (l *load) writeHits(ctx context.Context, where func(n int, h *credential.Hit) hitPlace) error {
+// gives it, and then those inside files.
+func (l *load) writeHits(ctx context.Context, where func(n int, h *credential.Hit) hitPlace, inside ...insideHit) error {
 	if err := l.hitGaps(); err != nil {
 		return err
 	}
@@ -96,19 +97,27 @@ func (l *load) writeHits(ctx context.Context, where func(n int, h *credential.Hi
 	if err := l.t.conn.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM hits").Scan(&id); err != nil {
 		return err
 	}
-	b, err := newBulk(l.t, "hits", "id,x,key,kind,off,file,address,status,file_offset,secret,fingerprint,doc,area")
+	b, err := newBulk(l.t, "hits", "id,x,key,kind,off,file,address,status,file_offset,secret,fingerprint,doc,area,inner_offset")
 	if err != nil {
 		return err
+	}
+	add := func(h *credential.Hit, p hitPlace) error {
+		id++
+		return b.add(ctx, id, int64(l.x), l.dict.id(h.KeyID, colOther), h.Kind, h.Offset, p.file, p.address, p.status, p.fileOffset,
+			flag(h.Secret), nullText(h.Fingerprint), flag(h.Documentation), p.area, p.inner)
 	}
 	err = l.eachHit(func(n int, h *credential.Hit) error {
 		if n%4096 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		id++
-		p := where(n, h)
-		return b.add(ctx, id, int64(l.x), l.dict.id(h.KeyID, colOther), h.Kind, h.Offset, p.file, p.address, p.status, p.fileOffset,
-			flag(h.Secret), nullText(h.Fingerprint), flag(h.Documentation), p.area)
+		return add(h, where(n, h))
 	})
+	for i := range inside {
+		if err != nil {
+			break
+		}
+		err = add(&inside[i].Hit, inside[i].place)
+	}
 	return errors.Join(err, b.end(ctx))
 }
 
@@ -141,13 +150,17 @@ func (l *load) folderHits(ctx context.Context) error {
 	for i, f := range l.files {
 		ids[f.name] = l.fileIDs[i]
 	}
+	more, err := l.folderInside(ctx, ids, status)
+	if err != nil {
+		return err
+	}
 	return l.writeHits(ctx, func(_ int, h *credential.Hit) hitPlace {
 		name := h.File
 		if h.FileB64 != nil {
 			name = string(h.FileB64)
 		}
 		return hitPlace{file: null(ids[name]), address: l.acq.Exhibit + "/" + name, status: status}
-	})
+	}, more...)
 }
 
 // memoryHits writes the hits of a memory image: nothing is known of what owns
@@ -160,11 +173,14 @@ func (l *load) memoryHits(ctx context.Context) error {
 // the disk.
 const ownersAtOnce = 1 << 18
 
-// ownerKey names who owns bytes of a disk.
+// ownerKey names who owns bytes of a disk; image is the exhibit that the volume
+// is listed under.
 type ownerKey struct {
-	volume string
-	ref    filesystem.Ref
+	image, volume string
+	ref           filesystem.Ref
 }
+
+func keyOf(o *disk.Owner) ownerKey { return ownerKey{o.Image, o.Volume, o.Ref} }
 
 // ownerName is the entry by which an owner is shown: the first one in the
 // order of the listing, allocated ones first.
@@ -195,7 +211,7 @@ func (l *imageLoad) ownHits(ctx context.Context) error {
 				o = own[i]
 			}
 			if o.Ref != (filesystem.Ref{}) {
-				l.wanted[ownerKey{o.Volume, o.Ref}] = &ownerName{}
+				l.wanted[keyOf(&o)] = &ownerName{}
 			}
 			l.owners = append(l.owners, o)
 		}
@@ -220,7 +236,7 @@ func (l *imageLoad) owns(volume string, e *filesystem.Entry) {
 	if len(l.wanted) == 0 {
 		return
 	}
-	n := l.wanted[ownerKey{volume, e.Ref}]
+	n := l.wanted[ownerKey{l.disk.Name, volume, e.Ref}]
 	if n == nil {
 		return
 	}
@@ -240,7 +256,7 @@ func (l *imageLoad) insertHits(ctx context.Context) error {
 			return hitPlace{status: hitUnallocated, area: areaUnknown}
 		}
 		return l.placeOf(&l.owners[n])
-	})
+	}, l.insideHits()...)
 }
 
 // The words of evidence.Place.Area that are not a kind of owner.
@@ -274,11 +290,11 @@ func (l *imageLoad) placeOf(o *disk.Owner) hitPlace {
 	if o.Claims > 1 && p.area == nil {
 		p.area = areaContested
 	}
-	name := l.wanted[ownerKey{o.Volume, o.Ref}]
+	name := l.wanted[keyOf(o)]
 	if o.Ref.Inode == 0 || name == nil || !name.found && o.Kind != filesystem.OwnContent && o.Kind != filesystem.OwnDir {
 		return p // the journal's inode has no name
 	}
-	p.address = evidence.Address{Exhibit: l.acq.Exhibit, Volume: o.Volume, Inode: o.Ref.Inode, Generation: o.Ref.Generation, Path: name.path}.String()
+	p.address = evidence.Address{Exhibit: o.Image, Volume: o.Volume, Inode: o.Ref.Inode, Generation: o.Ref.Generation, Path: name.path}.String()
 	switch {
 	case o.Slack:
 		p.status = hitSlack
@@ -298,7 +314,7 @@ func (l *imageLoad) placeOf(o *disk.Owner) hitPlace {
 // lies in a gap between partitions; the table it is a part of; the format of a
 // volume that is not read; otherwise nobody knows.
 func (l *imageLoad) areaOf(o *disk.Owner) driver.Value {
-	v := l.disk.Volume(o.Volume)
+	v := l.volumeOf(o)
 	switch {
 	case o.Region != "":
 		return o.Region

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"snapcase/imaging"
 	"snapcase/imaging/disk"
 	"snapcase/imaging/filesystem"
-	"snapcase/imaging/image"
 )
 
 // imageLoad loads one disk exhibit.
@@ -22,7 +20,8 @@ type imageLoad struct {
 	disk    *disk.Disk
 	owners  []disk.Owner // of the hits, by number
 	wanted  map[ownerKey]*ownerName
-	unread  map[ownerKey]int64 // whose bytes could not be read, and the first place
+	unread  map[ownerKey]string // whose bytes could not be read, and where the first of them lies
+	inside  *insideScan
 	rows    *entryRows
 	moments *sorter
 }
@@ -33,11 +32,6 @@ func (l *load) image(ctx context.Context) (err error) {
 	if l.acq.Kind == evidence.KindMemory {
 		return l.memoryHits(ctx)
 	}
-	src, err := openSealed(l.c.folder, l.acq.Exhibit)
-	if err != nil {
-		return err
-	}
-	defer src.Close() //nolint:errcheck // read-only
 	il := &imageLoad{load: l, moments: newSorter(l.c.spillDir())}
 	il.moments.limit = spillBuffer / 2
 	thrift, err := l.thrift(ctx)
@@ -46,14 +40,22 @@ func (l *load) image(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, thrift()) }()
 	defer func() { err = errors.Join(err, il.moments.close()) }()
-	if il.disk, err = disk.Open(src); err != nil {
+	if il.disk, err = l.disks.disk(l.acq.Exhibit); il.disk == nil {
+		return err
+	}
+	if err := l.disks.broken(l.acq.Exhibit); err != nil {
+		return err
+	}
+	if err != nil {
 		l.gap(l.acq.Exhibit, 0, fmt.Sprintf("the disk could not be read: %v", err))
-		il.disk = &disk.Disk{}
 	}
 	if err := il.ownHits(ctx); err != nil {
 		return err
 	}
 	if err := il.ownUnread(ctx); err != nil {
+		return err
+	}
+	if il.inside, err = l.newInside(il.disk.Size()); err != nil {
 		return err
 	}
 	if il.rows, err = newEntryRows(ctx, il); err != nil {
@@ -75,6 +77,12 @@ func (l *load) image(ctx context.Context) (err error) {
 	}
 	if err := il.insertMoments(ctx); err != nil {
 		return err
+	}
+	if err := il.nameForeign(ctx); err != nil {
+		return err
+	}
+	if err := l.disks.settle(l.acq.Exhibit); err != nil {
+		return err // a reader may have taken it for damage
 	}
 	return il.insertHits(ctx)
 }
@@ -98,15 +106,6 @@ func (l *load) thrift(ctx context.Context) (func() error, error) {
 	}, nil
 }
 
-// openSealed opens the sealed image of an exhibit, read-only.
-func openSealed(f evidence.Folder, exhibit string) (*image.File, error) {
-	src, err := image.Open(f.Image(exhibit))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, evidence.WithHint(fmt.Errorf("open image of %s: %w", exhibit, err), "the exhibit is not complete: run snapcase verify CASE")
-	}
-	return src, err
-}
-
 // gap notes something that could not be read and counts it.
 func (l *load) gap(place string, offset int64, reason string) {
 	l.stats.mu.Lock()
@@ -122,31 +121,35 @@ func (l *load) gap(place string, offset int64, reason string) {
 func Volumes(d *disk.Disk) []evidence.VolumeStats {
 	all := make([]evidence.VolumeStats, 0, len(d.Volumes))
 	for _, v := range d.Volumes {
-		s := evidence.VolumeStats{ID: v.ID, Type: v.Type, FS: v.FSType, Label: v.FSLabel, UUID: v.FSUUID, Start: v.Start, Size: v.Size}
-		if s.Label == "" {
-			s.Label = v.Label
-		}
-		if s.UUID == "" {
-			s.UUID = v.UUID
-		}
-		s.State = slices.Clone(v.Notes)
-		if v.Damage != "" && !slices.Contains(s.State, v.Damage) {
-			s.State = append(s.State, v.Damage)
-		}
-		if v.FS != nil {
-			for _, n := range v.FS.Info().State {
-				if !slices.Contains(s.State, n) {
-					s.State = append(s.State, n)
-				}
-			}
-		}
-		if v.Err != nil {
-			text := v.Err.Error()
-			s.Error = &text
-		}
-		all = append(all, s)
+		all = append(all, volumeStats(v))
 	}
 	return all
+}
+
+func volumeStats(v *disk.Volume) evidence.VolumeStats {
+	s := evidence.VolumeStats{ID: v.ID, Type: v.Type, FS: v.FSType, Label: v.FSLabel, UUID: v.FSUUID, Start: v.Start, Size: v.Size, Exhibits: v.Images}
+	if s.Label == "" {
+		s.Label = v.Label
+	}
+	if s.UUID == "" {
+		s.UUID = v.UUID
+	}
+	s.State = slices.Clone(v.Notes)
+	if v.Damage != "" && !slices.Contains(s.State, v.Damage) {
+		s.State = append(s.State, v.Damage)
+	}
+	if v.FS != nil {
+		for _, n := range v.FS.Info().State {
+			if !slices.Contains(s.State, n) {
+				s.State = append(s.State, n)
+			}
+		}
+	}
+	if v.Err != nil {
+		text := v.Err.Error()
+		s.Error = &text
+	}
+	return s
 }
 
 // volume walks one file system and writes its entries.
@@ -156,10 +159,14 @@ func (l *imageLoad) volume(ctx context.Context, v *disk.Volume, n int64, stats *
 	}
 	s := newSorter(l.c.spillDir())
 	defer func() { err = errors.Join(err, s.close()) }()
-	w := volumeWalk{l: l, v: v, stats: stats, sorter: s}
-	if err := w.walk(ctx); err != nil {
+	w := volumeWalk{l: l, v: v, stats: stats, sorter: s, inside: l.inside.volume(ctx, v)}
+	if err = w.holes(ctx); err == nil {
+		err = w.walk(ctx)
+	}
+	if err := errors.Join(err, w.inside.done()); err != nil {
 		return err
 	}
+	l.insideWanted()
 	if stats.Entries > 1<<19 {
 		debug.FreeOSMemory() // of the walk, before the database needs some
 	}
@@ -172,6 +179,8 @@ type volumeWalk struct {
 	v          *disk.Volume
 	stats      *evidence.VolumeStats
 	sorter     *sorter
+	missing    map[filesystem.Ref]imaging.Hole // of the volume: files that lie there
+	inside     *insideVolume
 	value, key []byte
 }
 
@@ -192,7 +201,11 @@ func (w *volumeWalk) walk(ctx context.Context) error {
 		if len(w.l.unread) > 0 {
 			w.l.markUnread(w.v.ID, &e)
 		}
+		if h, ok := w.missing[e.Ref]; ok {
+			e.Damage = alsoDamaged(e.Damage, fmt.Sprintf("partial: byte %d of the volume is not here: %s: zeros stand there", h.Offset, h.Reason))
+		}
 		w.count(&e, err != nil)
+		w.inside.add(&e)
 		if !strings.HasPrefix(e.Path, "/") {
 			e.Path = "/" + e.Path
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -20,6 +21,26 @@ type stream struct {
 	tie   string // column that orders rows of the same time over exhibits; "" for none
 	time  string // column of the time; NULL for rows that have none
 	where cond
+	// of a stream of moments, whose rows are packed: the entries that belong
+	// to the listing, nil for all
+	entries *idSet
+}
+
+// packed says that the rows are moments.
+func (s *stream) packed() bool { return s.tbl == "moments" }
+
+// filtered says that not every row need belong to the listing.
+func (s *stream) filtered() bool { return len(s.where.sql) > 0 || s.entries != nil }
+
+// moments yields those that belong to the listing, lo to hi, up or down.
+func (s *stream) moments(ctx context.Context, q *question, lo, hi int64, backward bool) iter.Seq2[moment, error] {
+	return func(yield func(moment, error) bool) {
+		for m, err := range q.momentsBetween(ctx, s.first, lo, hi, backward) {
+			if (err != nil || s.entries.has(m.entry)) && !yield(m, err) {
+				return
+			}
+		}
+	}
 }
 
 // position is the place of a row in a listing: time, tie, rank, exhibit,
@@ -83,7 +104,7 @@ func (l *listing) plain() bool {
 		return false
 	}
 	for _, s := range l.streams {
-		if len(s.where.sql) > 0 {
+		if s.filtered() {
 			return false
 		}
 	}
@@ -133,7 +154,7 @@ func (q *question) since(ctx context.Context, s *stream, ts int64) (int64, error
 	if lo >= hi {
 		return min(max(hi, s.lo), max(s.lo, s.hi+1)), nil
 	}
-	id, ok, err := q.number(ctx, "SELECT min(id) FROM "+s.tbl+" WHERE id >= ? AND id < ? AND ts >= ?", lo, hi, ts)
+	id, ok, err := q.firstSince(ctx, s, lo, hi, ts)
 	if err != nil {
 		return 0, err
 	}
@@ -141,6 +162,19 @@ func (q *question) since(ctx context.Context, s *stream, ts int64) (int64, error
 		id = hi
 	}
 	return min(max(id, s.lo), max(s.lo, min(s.timed+1, s.hi+1))), nil
+}
+
+// firstSince is the first of the rows lo to hi-1 that has a time at or after ts.
+func (q *question) firstSince(ctx context.Context, s *stream, lo, hi, ts int64) (id int64, ok bool, err error) {
+	if !s.packed() {
+		return q.number(ctx, "SELECT min(id) FROM "+s.tbl+" WHERE id >= ? AND id < ? AND ts >= ?", lo, hi, ts)
+	}
+	for m, err := range q.momentsBetween(ctx, s.first, lo, hi-1, false) {
+		if err != nil || m.ts >= ts {
+			return m.id, true, err
+		}
+	}
+	return 0, false, nil
 }
 
 // start is the number of the first row of s that does not come before p.
@@ -234,19 +268,7 @@ func (r *reader) chunk(ctx context.Context, n int) ([]position, error) {
 	if r.l.keep != nil {
 		n = max(n, 1024)
 	}
-	query := "SELECT id, " + s.time + ", " + tie + " FROM " + s.tbl + " WHERE id >= ? AND id <= ?" + s.where.text() + " ORDER BY id " + way + " LIMIT ?"
-	got := make([]position, 0, n)
-	err := r.l.q.rows(ctx, query, slices.Concat([]any{lo, hi}, s.where.args, []any{n}), func(row *sql.Rows) error {
-		p := position{rank: s.rank, x: s.x}
-		var ts sql.NullInt64
-		var t any
-		if err := row.Scan(&p.id, &ts, &t); err != nil {
-			return err
-		}
-		p.ts, p.untimed, p.tie = ts.Int64, !ts.Valid, unpackID(t)
-		got = append(got, p)
-		return nil
-	})
+	got, err := r.rows(ctx, way, tie, lo, hi, n)
 	if err != nil {
 		return nil, err
 	}
@@ -259,6 +281,36 @@ func (r *reader) chunk(ctx context.Context, n int) ([]position, error) {
 		r.at = got[len(got)-1].id - 1
 	}
 	return got, nil
+}
+
+// rows reads the first n of the rows lo to hi that belong to the stream.
+func (r *reader) rows(ctx context.Context, way, tie string, lo, hi int64, n int) ([]position, error) {
+	s := r.s
+	got := make([]position, 0, n)
+	if s.packed() {
+		for m, err := range s.moments(ctx, r.l.q, lo, hi, r.backward) {
+			if err != nil {
+				return nil, err
+			}
+			if got = append(got, position{ts: m.ts, rank: s.rank, x: s.x, id: m.id}); len(got) == n {
+				break
+			}
+		}
+		return got, nil
+	}
+	query := "SELECT id, " + s.time + ", " + tie + " FROM " + s.tbl + " WHERE id >= ? AND id <= ?" + s.where.text() + " ORDER BY id " + way + " LIMIT ?"
+	err := r.l.q.rows(ctx, query, slices.Concat([]any{lo, hi}, s.where.args, []any{n}), func(row *sql.Rows) error {
+		p := position{rank: s.rank, x: s.x}
+		var ts sql.NullInt64
+		var t any
+		if err := row.Scan(&p.id, &ts, &t); err != nil {
+			return err
+		}
+		p.ts, p.untimed, p.tie = ts.Int64, !ts.Valid, unpackID(t)
+		got = append(got, p)
+		return nil
+	})
+	return got, err
 }
 
 // merged reads streams as one, in order.
@@ -342,7 +394,7 @@ func (l *listing) count(ctx context.Context, limit int64) (n int64, err error) {
 		if limit > 0 {
 			rest = limit - n
 		}
-		k, _, err := l.q.number(ctx, "SELECT count(*) FROM (SELECT 1 FROM "+s.tbl+" WHERE id >= ? AND id <= ?"+s.where.text()+" LIMIT ?)", slices.Concat([]any{s.lo, s.hi}, s.where.args, []any{rest})...)
+		k, err := l.countStream(ctx, s, rest)
 		if err != nil {
 			return 0, err
 		}
@@ -351,6 +403,23 @@ func (l *listing) count(ctx context.Context, limit int64) (n int64, err error) {
 		}
 	}
 	return n, nil
+}
+
+// countStream counts the rows of a stream up to most; -1 is all.
+func (l *listing) countStream(ctx context.Context, s *stream, most int64) (n int64, err error) {
+	if s.packed() {
+		for _, err := range s.moments(ctx, l.q, s.lo, s.hi, false) {
+			if err != nil {
+				return n, err
+			}
+			if n++; n == most {
+				break
+			}
+		}
+		return n, nil
+	}
+	n, _, err = l.q.number(ctx, "SELECT count(*) FROM (SELECT 1 FROM "+s.tbl+" WHERE id >= ? AND id <= ?"+s.where.text()+" LIMIT ?)", slices.Concat([]any{s.lo, s.hi}, s.where.args, []any{most})...)
+	return n, err
 }
 
 func (l *listing) starts() []int64 {

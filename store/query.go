@@ -38,6 +38,7 @@ type FileQuery struct {
 	HideDeleted     bool   // only allocated ones
 	Dirs            bool   // only directories (the tree)
 	Hash            bool   // read the content of regular files and add its SHA-256
+	Attributes      bool   // add the extended attributes
 }
 
 // EventQuery selects CloudTrail events; conditions combine, exactly and with

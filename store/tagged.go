@@ -17,11 +17,16 @@ func (t *taggedRows) condition(w *cond, table string) {
 	if len(ids) == 0 {
 		w.none = true
 	}
-	column := "id"
-	if table == "moments" {
-		column = "entry"
+	w.and("id IN (SELECT value FROM json_each(?))", list(ids))
+}
+
+// entries are the tagged entries.
+func (t *taggedRows) entries() *idSet {
+	s := &idSet{}
+	for _, id := range t.ids["entries"] {
+		s.add(id)
 	}
-	w.and(column+" IN (SELECT value FROM json_each(?))", list(ids))
+	return s
 }
 
 // taggedRows finds what the ledger says of a tag in the index.
@@ -81,7 +86,7 @@ func (q *question) taggedEntries(ctx context.Context, t *taggedRows, a evidence.
 	all, err := q.inodeRows(ctx, a)
 	for i := range all {
 		if e := &all[i]; e.Generation == a.Generation && (a.Path == "" || e.path == a.Path || asJSON(e.path) == a.Path) {
-			t.ids["moments"] = append(t.ids["moments"], e.id)
+			t.ids["entries"] = append(t.ids["entries"], e.id)
 		}
 	}
 	return err

@@ -87,15 +87,20 @@ func (q *question) momentStreams(ctx context.Context, t TimelineQuery) (*listing
 		if s.table == "" || len(t.Sources) > 0 && !slices.Contains(t.Sources, s.name) {
 			continue
 		}
-		w, err := q.momentConditions(ctx, s.table, t.Text)
+		w, entries, err := q.momentConditions(ctx, s.table, t.Text)
 		if err != nil {
 			return nil, err
 		}
-		if tagged != nil {
+		switch {
+		case tagged == nil:
+		case s.table == "moments":
+			entries = entries.both(tagged.entries())
+		default:
 			tagged.condition(&w, s.table)
 		}
 		for _, sp := range q.spans[s.table] {
 			st := newStream(sp, rank, "", w)
+			st.entries = entries
 			st.hi = min(st.hi, st.timed)
 			l.streams = append(l.streams, st)
 		}
@@ -103,9 +108,11 @@ func (q *question) momentStreams(ctx context.Context, t TimelineQuery) (*listing
 	return l, l.between(ctx, t.From, t.To)
 }
 
-// momentConditions asks that each word of text stands in a row of table.
-func (q *question) momentConditions(ctx context.Context, table, text string) (w cond, err error) {
-	for _, word := range strings.Fields(text) {
+// momentConditions asks that each word of text stands in a row of table; of
+// moments, in the path of their entry, which is one of entries.
+func (q *question) momentConditions(ctx context.Context, table, text string) (w cond, entries *idSet, err error) {
+	words := strings.Fields(text)
+	for _, word := range words {
 		switch table {
 		case "events":
 			err = q.textCondition(ctx, &w, word, eventColumns)
@@ -117,23 +124,26 @@ func (q *question) momentConditions(ctx context.Context, table, text string) (w 
 			pathCondition(&w, word)
 		}
 		if err != nil {
-			return w, err
+			return w, nil, err
 		}
 	}
-	return w, nil
+	if table != "moments" || len(words) == 0 {
+		return w, nil, nil
+	}
+	entries, err = q.entriesWhere(ctx, w)
+	return cond{}, entries, err
 }
 
 // pathCondition asks for an entry whose path holds a word: in its name, in its
 // folder, or across the slash between them.
 func pathCondition(w *cond, word string) {
-	entries := `entry IN (SELECT id FROM entries WHERE name LIKE ?1 ESCAPE '\' OR dir IN (SELECT id FROM dirs WHERE path LIKE ?1 ESCAPE '\'))`
-	entries = strings.ReplaceAll(entries, "?1", "?")
+	path := `(name LIKE ? ESCAPE '\' OR dir IN (SELECT id FROM dirs WHERE path LIKE ? ESCAPE '\')`
 	args := []any{like(word), like(word)}
 	if i := strings.LastIndexByte(word, '/'); i >= 0 {
-		entries = "(" + entries + ` OR entry IN (SELECT e.id FROM entries e JOIN dirs d ON d.id = e.dir WHERE d.path LIKE ? ESCAPE '\' AND e.name LIKE ? ESCAPE '\'))`
-		args = append(args, strings.TrimSuffix(like(word[:i]), "%"), strings.TrimPrefix(like(word[i+1:]), "%"))
+		path += ` OR name LIKE ? ESCAPE '\' AND dir IN (SELECT id FROM dirs WHERE path LIKE ? ESCAPE '\')`
+		args = append(args, strings.TrimPrefix(like(word[i+1:]), "%"), strings.TrimSuffix(like(word[:i]), "%"))
 	}
-	w.and(entries, args...)
+	w.and(path+")", args...)
 }
 
 // timeline renders the moments at some positions, with their tags.
@@ -259,7 +269,7 @@ func (l *listing) histogram(ctx context.Context, t TimelineQuery, n int) (h Hist
 		if s.where.none || s.lo > s.hi {
 			continue
 		}
-		if len(s.where.sql) > 0 {
+		if s.filtered() {
 			err = l.scanBuckets(ctx, s, &h)
 		} else {
 			err = l.countBuckets(ctx, s, &h)
@@ -286,8 +296,8 @@ func (l *listing) ends(ctx context.Context) (from, to imaging.Time, err error) {
 		if s.where.none || s.lo > s.hi {
 			continue
 		}
-		for _, way := range []string{"ASC", "DESC"} {
-			ts, ok, err := l.q.number(ctx, "SELECT ts FROM "+s.tbl+" WHERE id >= ? AND id <= ?"+s.where.text()+" ORDER BY id "+way+" LIMIT 1", slices.Concat([]any{s.lo, s.hi}, s.where.args)...)
+		for _, backward := range []bool{false, true} {
+			ts, ok, err := l.end(ctx, s, backward)
 			if err != nil {
 				return from, to, err
 			}
@@ -297,6 +307,19 @@ func (l *listing) ends(ctx context.Context) (from, to imaging.Time, err error) {
 		}
 	}
 	return from, to, nil
+}
+
+// end is the time of the first row of a stream, or of the last.
+func (l *listing) end(ctx context.Context, s *stream, backward bool) (ts int64, ok bool, err error) {
+	r := reader{l: l, s: s, at: s.lo, backward: backward}
+	if backward {
+		r.at = s.hi
+	}
+	got, err := r.chunk(ctx, 1)
+	if err != nil || len(got) == 0 {
+		return 0, false, err
+	}
+	return got[0].ts, true, nil
 }
 
 // countBuckets counts by bisection: no row is read but those at the edges.
@@ -326,13 +349,23 @@ func (l *listing) countBuckets(ctx context.Context, s *stream, h *Histogram) err
 func (l *listing) scanBuckets(ctx context.Context, s *stream, h *Histogram) error {
 	source := sources[s.rank].name
 	first, _ := nano(h.Buckets[0].Start)
+	count := func(i, n int64) { h.Buckets[min(max(i, 0), int64(len(h.Buckets)-1))].Count[source] += n }
+	if s.packed() {
+		for m, err := range s.moments(ctx, l.q, s.lo, s.hi, false) {
+			if err != nil {
+				return err
+			}
+			count((m.ts-first)/(h.Width*1_000_000_000), 1)
+		}
+		return nil
+	}
 	return l.q.rows(ctx, "SELECT (ts - ?) / ?, count(*) FROM "+s.tbl+" WHERE id >= ? AND id <= ?"+s.where.text()+" GROUP BY 1",
 		slices.Concat([]any{first, h.Width * 1_000_000_000, s.lo, s.hi}, s.where.args), func(r *sql.Rows) error {
 			var i, n int64
 			if err := r.Scan(&i, &n); err != nil {
 				return err
 			}
-			h.Buckets[min(max(i, 0), int64(len(h.Buckets)-1))].Count[source] += n
+			count(i, n)
 			return nil
 		})
 }
@@ -343,13 +376,14 @@ func (q *question) untimed(ctx context.Context, t TimelineQuery) (n int64, err e
 		if s.table == "" || len(t.Sources) > 0 && !slices.Contains(t.Sources, s.name) {
 			continue
 		}
-		w, err := q.momentConditions(ctx, s.table, t.Text)
+		w, entries, err := q.momentConditions(ctx, s.table, t.Text)
 		if err != nil {
 			return n, err
 		}
 		l := &listing{q: q}
 		for _, sp := range q.spans[s.table] {
 			st := newStream(sp, rank, "", w)
+			st.entries = entries
 			st.lo = st.timed + 1
 			l.streams = append(l.streams, st)
 		}

@@ -1,6 +1,8 @@
 package tui
 
 import (
+	"strings"
+
 	"snapcase/evidence"
 	"snapcase/evidence/visible"
 	"snapcase/tui/widget"
@@ -43,6 +45,9 @@ func (v *viewer) meta(w int) []widget.Line {
 	if e.SHA256 != "" {
 		l = append(l, field(visible.Lit("SHA-256"), n, visible.Escape(e.SHA256)))
 	}
+	for i := range e.Attributes {
+		l = append(l, fields(w, visible.Lit("attribute"), n, extended(&e.Attributes[i]))...)
+	}
 	return append(l, fields(w, visible.Lit("address"), widget.Dim, visible.Escape(e.Address))...)
 }
 
@@ -52,4 +57,24 @@ func rawPath(e evidence.FileEntry) string {
 		return string(e.PathB64)
 	}
 	return e.Path
+}
+
+// extended is the name of an extended attribute and its value, or what that
+// means.
+func extended(a *evidence.Attribute) visible.Text {
+	name := a.Name
+	if a.NameB64 != nil {
+		name = string(a.NameB64)
+	}
+	value := a.Text
+	switch {
+	case a.Damage != "":
+		value = "! " + a.Damage
+	case value != "":
+	case a.Value != nil:
+		value = strings.TrimSuffix(*a.Value, "\x00") // labels end in one
+	default:
+		value = string(a.ValueB64)
+	}
+	return visible.Sprintf("%s = %s", name, value)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"fmt"
 	"io"
 	"strings"
@@ -51,6 +52,7 @@ func filesCommand(e *edge) *cobra.Command {
 	f.StringVar(&q.Name, "name", "", "text within the name")
 	f.BoolVar(&q.Deleted, "deleted", false, "only deleted entries and orphans")
 	f.BoolVar(&q.Hash, "hash", false, "read regular files and add the SHA-256 of their content")
+	f.BoolVar(&q.Attributes, "attributes", false, "add the extended attributes: access control lists, capabilities, labels")
 	return c
 }
 
@@ -69,4 +71,20 @@ func fileText(w io.Writer, f evidence.FileEntry) {
 	}
 	cells = append(cells, f.Exhibit+"/"+f.Volume+"/"+fmt.Sprintf("%d:%d", f.Inode, f.Generation)+name)
 	row(w, strings.Join(cells[:1], ""), cells[1], cells[2], cells[3], cells[4], cells[5], strings.Join(cells[6:], "  "))
+	for _, a := range f.Attributes {
+		row(w, "        "+a.Name, "= "+attributeText(a))
+	}
+}
+
+// attributeText is the value of an attribute, or what it means.
+func attributeText(a evidence.Attribute) string {
+	switch {
+	case a.Damage != "":
+		return "!" + a.Damage
+	case a.Text != "":
+		return a.Text
+	case a.Value != nil:
+		return strings.TrimSuffix(*a.Value, "\x00") // labels end in one
+	}
+	return "base64 " + base64.StdEncoding.EncodeToString(a.ValueB64)
 }

@@ -62,7 +62,7 @@ func compareWithKernel(t *testing.T, options []string) {
 	}
 	got := map[string]evidence.FileEntry{}
 	dead := 0
-	for _, e := range entries(t, output(t, home, []int{0, 4}, "files", cs, "--json", "--hash")) {
+	for _, e := range entries(t, output(t, home, []int{0, 4}, "files", cs, "--json", "--hash", "--attributes")) {
 		if e.Status != "allocated" {
 			dead++
 			continue
@@ -143,6 +143,9 @@ func fill(t *testing.T, mnt string) int {
 	for name, at := range map[string]time.Time{"empty": time.Unix(-300_000_000, 123), "big": time.Unix(2_230_000_000, 999_999_999)} {
 		must(t, os.Chtimes(filepath.Join(mnt, name), at, at))
 	}
+	must(t, unix.Setxattr(filepath.Join(mnt, "small"), "user.note", []byte("a\xff\x1b[31m"), 0))
+	must(t, unix.Setxattr(filepath.Join(mnt, "big"), "trusted.large", blob(500), 0))
+	must(t, unix.Setxattr(filepath.Join(mnt, "many"), "security.selinux", []byte("system_u:object_r:etc_t:s0\x00"), 0))
 	unix.Sync()
 	n := 0
 	for i := 0; i < 300; i += 10 {
@@ -180,6 +183,7 @@ func compareEntry(t *testing.T, path, rel string, e evidence.FileEntry) {
 	if s.Mask&unix.STATX_BTIME != 0 {
 		same("born", e.Born, at(s.Btime))
 	}
+	compareAttributes(t, path, e)
 	switch s.Mode & unix.S_IFMT {
 	case unix.S_IFLNK:
 		link, err := os.Readlink(path)
@@ -191,6 +195,34 @@ func compareEntry(t *testing.T, path, rel string, e evidence.FileEntry) {
 		}
 	case unix.S_IFREG:
 		same("sha256", e.SHA256, sum(t, path))
+	}
+}
+
+// compareAttributes compares the extended attributes with the kernel's.
+func compareAttributes(t *testing.T, path string, e evidence.FileEntry) {
+	t.Helper()
+	names := make([]byte, 64<<10)
+	n, err := unix.Llistxattr(path, names)
+	must(t, err)
+	got := map[string]string{}
+	for _, a := range e.Attributes {
+		value := string(a.ValueB64)
+		if a.Value != nil {
+			value = *a.Value
+		}
+		got[a.Name] = value
+	}
+	list := strings.FieldsFunc(string(names[:n]), func(r rune) bool { return r == 0 })
+	for _, name := range list {
+		value := make([]byte, 64<<10)
+		n, err := unix.Lgetxattr(path, name, value)
+		must(t, err)
+		if v, ok := got[name]; !ok || v != string(value[:n]) {
+			t.Errorf("%q: attribute %s is %q, the kernel says %q", path, name, v, value[:n])
+		}
+	}
+	if len(list) != len(got) {
+		t.Errorf("%q: %d attributes, the kernel has %d", path, len(got), len(list))
 	}
 }
 

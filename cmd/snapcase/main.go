@@ -129,7 +129,7 @@ func rootCommand(e *edge) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		newCommand(e), acquireCommand(e), indexCommand(e), statsCommand(e), filesCommand(e),
-		catCommand(e), extractCommand(e), keysCommand(e), eventsCommand(e), traceCommand(e),
+		catCommand(e), extractCommand(e), ownerCommand(e), keysCommand(e), eventsCommand(e), traceCommand(e),
 		flowsCommand(e), packetsCommand(e), timelineCommand(e), findingsCommand(e), tagCommand(e),
 		noteCommand(e), custodyCommand(e), reportCommand(e), bundleCommand(e), verifyCommand(e),
 		imageCommand(e), openCommand(e), answerCommand(e), demoCommand(e), respondCommand(e),

@@ -87,6 +87,8 @@ type Job struct {
 	// Remote is the source where it is none that a path names; Source is then
 	// what it is called.
 	Remote *Remote
+	// Origin is set for a path that is a volume or objects of a cloud account.
+	Origin *evidence.Origin
 }
 
 // Run acquires the source of j, or goes on with an acquisition of it that was

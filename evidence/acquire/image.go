@@ -38,6 +38,8 @@ type block struct {
 	kept  bool // it was on disk already, and sum is known
 	over  bool // the copy may have bytes at its place
 	left  atomic.Int32
+	// summed says that sum is known though it was not kept.
+	summed bool
 }
 
 // length is how many bytes of the image it stands for.
@@ -278,7 +280,9 @@ func (m *imager) digest(b *block) error {
 		m.scanner.Scan(b.data, b.off)
 		b.runs = dataRuns(b.data)
 		if !b.kept {
-			b.sum = sha256.Sum256(b.data)
+			if !b.summed {
+				b.sum = sha256.Sum256(b.data)
+			}
 			if err := m.write(b); err != nil {
 				return fmt.Errorf("write block %d: %w", b.n, err)
 			}

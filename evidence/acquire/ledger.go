@@ -36,9 +36,8 @@ func (x *exhibit) recordStart(ctx context.Context) error {
 	if h.Detected != "" {
 		data["detected"] = h.Detected
 	}
-	if x.Remote != nil {
-		o := x.Remote.Origin()
-		data["origin"] = originData(&o)
+	if o := x.origin(); o != nil {
+		data["origin"] = originData(o)
 	}
 	return x.Ledger.Append(ctx, custody.Record{Type: "evidence.acquire.start", Exhibit: x.id, Data: data})
 }
@@ -80,6 +79,15 @@ func (x *exhibit) withKept(err error) error {
 	}
 	kept, _ := x.soFar()
 	return fmt.Errorf("%w; %d of %d bytes are on disk and are kept", err, kept, x.head.Identity.Size)
+}
+
+// origin is where the source came from; nil for what was on this host.
+func (x *exhibit) origin() *evidence.Origin {
+	if x.Remote == nil {
+		return x.Origin
+	}
+	o := x.Remote.Origin()
+	return &o
 }
 
 // originData is where a source in a cloud account came from, for the ledger.

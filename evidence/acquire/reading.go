@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"snapcase/evidence"
+
 	"golang.org/x/sync/errgroup"
 )
 
@@ -51,7 +53,7 @@ func (m *imager) give(ctx context.Context, todo chan<- *block) error {
 		if err != nil {
 			return err
 		}
-		b.n, b.off, b.zeros, b.data, b.errs = n, off, m.zerosAt(off), b.buf[:min(m.block, m.size-off)], nil
+		b.n, b.off, b.zeros, b.data, b.errs, b.summed = n, off, m.zerosAt(off), b.buf[:min(m.block, m.size-off)], nil, false
 		n, off = n+max(1, b.zeros), off+b.length()
 		if b.kept, err = m.kept.load(m.out, b); err != nil {
 			return err
@@ -101,11 +103,37 @@ func (m *imager) zerosAt(off int64) int64 {
 // fill reads a block from the source.
 func (m *imager) fill(ctx context.Context, b *block) error {
 	d := &damage{src: m.src}
+	var c *checking
+	if s, ok := m.src.(summing); ok {
+		c = &checking{src: s}
+		d.src = c
+	}
 	if err := d.read(ctx, b.data, b.off); err != nil {
 		return err
 	}
 	b.errs = append(d.errors, gapsIn(m.src, b.off, b.length())...)
+	if b.summed = c != nil && c.sum != nil && len(b.errs) == 0; b.summed {
+		b.sum = *c.sum
+	}
 	return nil
+}
+
+// summing is a source that had to hash what it gives.
+type summing interface {
+	// ReadBlock is ReadAt. sum is the SHA-256 of p as it lies in memory, where
+	// all of it was read and hashed; else it is nil.
+	ReadBlock(p []byte, off int64) (n int, sum *evidence.Digest, err error)
+}
+
+// checking keeps the digest of the last read.
+type checking struct {
+	src summing
+	sum *evidence.Digest
+}
+
+func (c *checking) ReadAt(p []byte, off int64) (n int, err error) {
+	n, c.sum, err = c.src.ReadBlock(p, off)
+	return n, err
 }
 
 // pass gives a block to the stages: to the workers at once, to the hashes when

@@ -79,12 +79,8 @@ func (x *exhibit) acquireImage(ctx context.Context) (evidence.Acquisition, error
 	a.DataBytes, a.HoleBytes, a.ResumedFrom = m.data, m.holes, m.resumedFrom
 	linear := sha256.New()
 	err = x.writeNew(blocksName, func(w io.Writer) error { return x.writeBlocks(w, linear) })
-	if x.Remote != nil {
-		o := x.Remote.Origin()
-		if len(m.errors) == 0 { // else it would be that of no snapshot
-			o.LinearSHA256 = evidence.Digest(linear.Sum(nil)).String()
-		}
-		a.Origin = &o
+	if x.Remote != nil && len(m.errors) == 0 { // else it would be that of no snapshot
+		a.Origin.LinearSHA256 = evidence.Digest(linear.Sum(nil)).String()
 	}
 	return a, errors.Join(err,
 		x.writeNew(hitsName, func(w io.Writer) error { return credential.WriteHits(w, m.hits, m.omitted) }),
@@ -102,7 +98,7 @@ func (x *exhibit) acquisition(method string, errs []errorLine) evidence.Acquisit
 	}
 	a := evidence.Acquisition{
 		Exhibit: x.id, Kind: x.head.Kind, Label: x.head.Label, Source: x.head.Source, API: x.head.Identity.API,
-		Started: x.head.Started, Ended: imaging.TimeOf(x.Now()), Method: method, ReadErrors: []evidence.ReadError{},
+		Started: x.head.Started, Ended: imaging.TimeOf(x.Now()), Method: method, ReadErrors: []evidence.ReadError{}, Origin: x.origin(),
 	}
 	for _, e := range errs {
 		a.ReadErrors = append(a.ReadErrors, e.ReadError)

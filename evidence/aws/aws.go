@@ -139,7 +139,7 @@ type Caller struct {
 func (a *Account) Caller(ctx context.Context) (Caller, error) {
 	out, err := sts.NewFromConfig(a.config).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
-		return Caller{}, a.explain("ask who the credentials are", err)
+		return Caller{}, a.explain("ask whose the credentials are", err)
 	}
 	return Caller{Account: sdk.ToString(out.Account), ARN: sdk.ToString(out.Arn), UserID: sdk.ToString(out.UserId)}, nil
 }

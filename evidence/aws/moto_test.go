@@ -1,239 +1,124 @@
-package aws_test
+package aws
 
 import (
-	"context"
-	"errors"
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
-	"os"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os/exec"
-	"path/filepath"
-	"slices"
+	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
-	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/ebs"
+	"github.com/aws/aws-sdk-go-v2/service/ebs/types"
 
 	"snapcase/evidence"
-	"snapcase/evidence/aws"
-	"snapcase/evidence/custody"
-	"snapcase/evidence/respond"
+	"snapcase/evidence/acquire"
+	"snapcase/evidence/aws/awstest"
 )
 
-// startMoto runs an emulator that nobody here wrote; the test is skipped where
-// there is none.
-func startMoto(t *testing.T) {
+// moto starts the independent emulator where this host has it.
+func moto(t *testing.T) *Account {
 	t.Helper()
 	path, err := exec.LookPath("moto_server")
 	if err != nil {
-		t.Skip("moto_server is not installed")
+		t.Skip("needs moto_server")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String()) //nolint:errcheck // it is an address
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	c := exec.Command(path, "-H", "127.0.0.1", "-p", port)
-	if err := c.Start(); err != nil {
-		t.Skipf("moto_server does not start: %v", err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- c.Wait() }()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	must(t, err)
+	port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it listens on TCP
+	must(t, l.Close())
+	c := exec.Command(path, "-H", "127.0.0.1", "-p", fmt.Sprint(port))
+	must(t, c.Start())
 	t.Cleanup(func() {
-		_ = c.Process.Kill()
+		c.Process.Kill() //nolint:errcheck,gosec // it may have ended
+		c.Wait()         //nolint:errcheck,gosec // it was killed
 	})
-	url := "http://127.0.0.1:" + port
-	for range 300 {
-		if r, err := http.Get(url + "/moto-api/"); err == nil { //nolint:noctx // loopback
-			_ = r.Body.Close()
-			t.Setenv("AWS_ENDPOINT_URL", url)
-			t.Setenv("AWS_ACCESS_KEY_ID", "AKIATESTTESTTESTTEST")
-			t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
-			t.Setenv("AWS_REGION", "eu-west-1")
-			t.Setenv("AWS_CONFIG_FILE", "/dev/null")
-			t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-			return
+	newCloud(t, 1, nil) // for the environment
+	t.Setenv("AWS_ENDPOINT_URL", numbers(t, port))
+	for range 600 {
+		r, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/moto-api/data.json", port)) //nolint:noctx // of this test
+		if err == nil {
+			must(t, r.Body.Close())
+			a, err := Open(t.Context(), Options{Region: testRegion})
+			must(t, err)
+			return a
 		}
-		select {
-		case err := <-ended:
-			t.Skipf("moto_server does not run: %v", err)
-		case <-time.After(100 * time.Millisecond):
-		}
+		time.Sleep(100 * time.Millisecond)
 	}
-	t.Skip("moto_server does not answer")
+	t.Skip("moto_server does not start here")
+	return nil
 }
 
-// scene makes an instance of two volumes and two interfaces with a role.
-func scene(t *testing.T) (instance string, enis []string, web string) {
+var (
+	quoted    = regexp.MustCompile(`"BlockIndex": *"(\d+)"`)
+	kibibytes = regexp.MustCompile(`"BlockSize": *512\b`)
+)
+
+// numbers stands before the emulator, which writes the indexes of blocks as
+// strings where the service's model says numbers, which no SDK reads, and the
+// length of a block in KiB.
+func numbers(t *testing.T, port int) string {
 	t.Helper()
-	ctx := t.Context()
-	c, err := config.LoadDefaultConfig(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, i := ec2.NewFromConfig(c), iam.NewFromConfig(c)
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	trust := sdk.String(`{"Version":"2012-10-17","Statement":[]}`)
-	for _, n := range []string{"web-role", "snapcase-deny"} {
-		_, err = i.CreateRole(ctx, &iam.CreateRoleInput{RoleName: sdk.String(n), AssumeRolePolicyDocument: trust})
-		must(err)
-		_, err = i.CreateInstanceProfile(ctx, &iam.CreateInstanceProfileInput{InstanceProfileName: sdk.String(n)})
-		must(err)
-		_, err = i.AddRoleToInstanceProfile(ctx, &iam.AddRoleToInstanceProfileInput{RoleName: sdk.String(n), InstanceProfileName: sdk.String(n)})
-		must(err)
-	}
-	vpc, err := e.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: sdk.String("10.0.0.0/16"), AmazonProvidedIpv6CidrBlock: sdk.Bool(true)})
-	must(err)
-	sub, err := e.CreateSubnet(ctx, &ec2.CreateSubnetInput{VpcId: vpc.Vpc.VpcId, CidrBlock: sdk.String("10.0.1.0/24"), AvailabilityZone: sdk.String("eu-west-1a")})
-	must(err)
-	g, err := e.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: sdk.String("web"), Description: sdk.String("web"), VpcId: vpc.Vpc.VpcId})
-	must(err)
-	web = *g.GroupId
-	images, err := e.DescribeImages(ctx, &ec2.DescribeImagesInput{})
-	must(err)
-	run, err := e.RunInstances(ctx, &ec2.RunInstancesInput{
-		ImageId: images.Images[0].ImageId, MinCount: sdk.Int32(1), MaxCount: sdk.Int32(1), InstanceType: types.InstanceTypeM5Large,
-		// groups of the interface: moto shows those of the instance on every interface for ever
-		NetworkInterfaces:   []types.InstanceNetworkInterfaceSpecification{{DeviceIndex: sdk.Int32(0), SubnetId: sub.Subnet.SubnetId, Groups: []string{web}}},
-		IamInstanceProfile:  &types.IamInstanceProfileSpecification{Name: sdk.String("web-role")},
-		BlockDeviceMappings: []types.BlockDeviceMapping{{DeviceName: sdk.String("/dev/sda1"), Ebs: &types.EbsBlockDevice{VolumeSize: sdk.Int32(8), DeleteOnTermination: sdk.Bool(true)}}, {DeviceName: sdk.String("/dev/sdf"), Ebs: &types.EbsBlockDevice{VolumeSize: sdk.Int32(9), DeleteOnTermination: sdk.Bool(true)}}},
-	})
-	must(err)
-	instance = *run.Instances[0].InstanceId
-	n, err := e.CreateNetworkInterface(ctx, &ec2.CreateNetworkInterfaceInput{SubnetId: sub.Subnet.SubnetId, Groups: []string{web}})
-	must(err)
-	_, err = e.AttachNetworkInterface(ctx, &ec2.AttachNetworkInterfaceInput{InstanceId: &instance, NetworkInterfaceId: n.NetworkInterface.NetworkInterfaceId, DeviceIndex: sdk.Int32(1)})
-	must(err)
-	return instance, []string{*run.Instances[0].NetworkInterfaces[0].NetworkInterfaceId, *n.NetworkInterface.NetworkInterfaceId}, web
-}
-
-// tally counts how calls end.
-type tally struct {
-	respond.Cloud
-	mu  sync.Mutex
-	all map[string]string
-}
-
-func (c *tally) note(name string, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch kind, _ := evidence.CloudKind(err); {
-	case err == nil:
-		c.all[name] = "ok"
-	case c.all[name] == "ok":
-	case kind == evidence.CloudMissing:
-		c.all[name] = "not there"
-	default:
-		c.all[name] = err.Error()
-	}
-}
-
-func (c *tally) Read(ctx context.Context, call evidence.CloudCall) ([]evidence.CloudAnswer, error) {
-	a, err := c.Cloud.Read(ctx, call)
-	if dry, _ := call.Params["DryRun"].(bool); !dry {
-		c.note(call.Name(), err)
-	}
-	return a, err
-}
-
-func (c *tally) Change(ctx context.Context, call evidence.CloudCall) (evidence.CloudAnswer, error) {
-	a, err := c.Cloud.Change(ctx, call)
-	c.note(call.Name(), err)
-	return a, err
-}
-
-// The playbook against an emulator of others. What that lacks is said and
-// counted as a gap; what it has must come out as against the stand-in.
-func TestRespondOnMoto(t *testing.T) {
-	startMoto(t)
-	instance, enis, web := scene(t)
-	dir := t.TempDir()
-	folder := evidence.Folder(filepath.Join(dir, "case"))
-	if err := os.MkdirAll(string(folder), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	key := filepath.Join(dir, "key")
-	if err := custody.MakeKey(key, "alice"); err != nil {
-		t.Fatal(err)
-	}
-	signer, err := custody.LoadSigner(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const id = "urn:uuid:6f1f7ad2-4a1e-4c1b-9d55-1f2f7c1f0a11"
-	ledger, err := custody.Create(folder, id, custody.Options{Actor: "alice", Signer: signer, Host: "h", Now: time.Now, Tool: custody.Tool{Args: []string{}, Name: "snapcase", SHA256: strings.Repeat("0", 64), Version: "t"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := aws.Open(t.Context(), aws.Options{Region: "eu-west-1"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cloud := &tally{Cloud: a.Calls(aws.CallOptions{Backoff: time.Millisecond}), all: map[string]string{}}
-	exhibits := 0
-	s := &respond.Session{
-		Folder: folder, CaseID: id, Region: "eu-west-1", Cloud: cloud, Ledger: ledger, Scratch: dir, Now: time.Now,
-		Pace: respond.Pace{Look: time.Millisecond, Looks: 5, Wait: time.Millisecond, Back: time.Millisecond, Settle: 3},
-		Exhibit: func(context.Context, string, string) (evidence.Acquisition, error) {
-			exhibits++
-			return evidence.Acquisition{Exhibit: fmt.Sprintf("EX-%03d", exhibits)}, nil
-		},
-	}
-	p, err := s.Plan(t.Context(), respond.Options{Instance: instance, ShareWith: "444455556666", RevokeRole: true, NACL: true, CutEstablished: true, Lock: 1, Mirror: enis[1], WithVolume: true, HostInstance: instance, Order: respond.ContainFirst})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Run(t.Context(), p); err != nil && !errors.Is(err, evidence.ErrGaps) {
-		t.Fatal(err)
-	} else if err != nil {
-		t.Logf("gaps: %v", err)
-	}
-	groups := func() (all [][]string) {
-		for _, n := range enis {
-			answers, err := cloud.Read(t.Context(), evidence.CloudCall{Service: "ec2", Action: "DescribeNetworkInterfaces", Params: map[string]any{"NetworkInterfaceIds": []any{n}}})
-			if err != nil {
-				t.Fatal(err)
+	to, err := url.Parse(fmt.Sprintf("http://127.0.0.1:%d", port))
+	must(t, err)
+	s := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to); r.Out.Host = r.In.Host },
+		ModifyResponse: func(r *http.Response) error {
+			if !strings.HasSuffix(r.Request.URL.Path, "/blocks") {
+				return nil
 			}
-			_, rest, _ := strings.Cut(string(answers[0].Body), `"Groups":[`)
-			part, _, _ := strings.Cut(rest, "]")
-			all = append(all, []string{part})
-		}
-		return all
+			b, err := io.ReadAll(r.Body)
+			b = kibibytes.ReplaceAll(quoted.ReplaceAll(b, []byte(`"BlockIndex": $1`)), []byte(`"BlockSize": 524288`))
+			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
+			r.Header.Set("Content-Length", fmt.Sprint(len(b)))
+			return err
+		},
+	})
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// TestMoto writes a snapshot with the SDK into an emulator that nobody here
+// wrote, and acquires it.
+func TestMoto(t *testing.T) {
+	a := moto(t)
+	client := ebs.NewFromConfig(a.config)
+	started, err := client.StartSnapshot(t.Context(), &ebs.StartSnapshotInput{VolumeSize: sdk.Int64(1), Description: sdk.String("made by a test")})
+	must(t, err)
+	noise := &awstest.Noise{Seed: 5, Size: 1 << 30, Listed: append(span(0, 25), 300, 2047)}
+	for _, i := range noise.Listed {
+		b := make([]byte, awstest.BlockSize)
+		_, err := noise.ReadAt(b, int64(i)*awstest.BlockSize)
+		must(t, err)
+		sum := sha256.Sum256(b)
+		_, err = client.PutSnapshotBlock(t.Context(), &ebs.PutSnapshotBlockInput{
+			SnapshotId: started.SnapshotId, BlockIndex: sdk.Int32(i), BlockData: bytes.NewReader(b), DataLength: sdk.Int32(awstest.BlockSize),
+			Checksum: sdk.String(base64.StdEncoding.EncodeToString(sum[:])), ChecksumAlgorithm: types.ChecksumAlgorithmChecksumAlgorithmSha256,
+		})
+		must(t, err)
 	}
-	for i, g := range groups() {
-		if strings.Contains(g[0], web) || strings.Count(g[0], "GroupId") != 1 || !strings.Contains(g[0], "snapcase-6f1f7ad2-"+instance) {
-			t.Errorf("%s holds %s", enis[i], g[0])
-		}
-	}
-	if err := s.Undo(t.Context(), instance, respond.UndoOptions{}); err != nil {
-		t.Logf("undo: %v", err)
-	}
-	for i, g := range groups() {
-		if !strings.Contains(g[0], web) || strings.Count(g[0], "GroupId") != 1 {
-			t.Errorf("after undo %s holds %s", enis[i], g[0])
-		}
-	}
-	names := make([]string, 0, len(cloud.all))
-	for n := range cloud.all {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	for _, n := range names {
-		t.Logf("%-45s %s", n, cloud.all[n])
+	_, err = client.CompleteSnapshot(t.Context(), &ebs.CompleteSnapshotInput{SnapshotId: started.SnapshotId, ChangedBlocksCount: sdk.Int32(int32(len(noise.Listed)))}) //nolint:gosec // a few
+	must(t, err)
+	s, err := a.Snapshot(t.Context(), sdk.ToString(started.SnapshotId))
+	must(t, err)
+	t.Logf("%+v", s.Origin())
+	folder := t.TempDir()
+	got, err := acquire.Run(t.Context(), job(s, folder, &lines{}))
+	must(t, err)
+	(&cloud{noise: noise}).checkImage(t, folder, got)
+	if _, err := a.Snapshot(t.Context(), "snap-00000000000000000"); evidence.Canceled(err) || err == nil {
+		t.Errorf("a snapshot that is not there: %v", err)
+	} else {
+		t.Log(err)
 	}
 }

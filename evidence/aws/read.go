@@ -66,6 +66,7 @@ type piece struct {
 	block int64
 	from  int64 // in the block
 	err   error
+	sum   *evidence.Digest // of p, where it was made
 }
 
 func (s *Snapshot) cut(p []byte, off int64) []*piece {
@@ -89,7 +90,7 @@ func (s *Snapshot) readPiece(c *piece) error {
 			copy(c.p, b)
 			return nil
 		}
-		return s.fetch(c.p, c.block)
+		return s.fetch(c.p, c.block, &c.sum)
 	}
 	b, missed, err := s.cache.get(c.block, s.fetched)
 	if err != nil {
@@ -114,11 +115,26 @@ func (s *Snapshot) length(n int64) int64 { return min(s.block, s.size-n*s.block)
 
 func (s *Snapshot) fetched(n int64) ([]byte, error) {
 	b := make([]byte, s.length(n))
-	return b, s.fetch(b, n)
+	return b, s.fetch(b, n, nil)
 }
 
-// fetch reads block n into p, which has its length.
-func (s *Snapshot) fetch(p []byte, n int64) error {
+// ReadBlock is ReadAt, with the SHA-256 of p where p is one block and its digest
+// was just compared with the service's; else sum is nil.
+func (s *Snapshot) ReadBlock(p []byte, off int64) (n int, sum *evidence.Digest, err error) {
+	if off < 0 || off%s.block != 0 || off >= s.size || int64(len(p)) != s.length(off/s.block) {
+		n, err = s.ReadAt(p, off)
+		return n, nil, err
+	}
+	c := &piece{p: p, block: off / s.block}
+	if err := s.readPiece(c); err != nil {
+		return 0, nil, err
+	}
+	return len(p), c.sum, nil
+}
+
+// fetch reads block n into p, which has its length; sum, where it is not nil,
+// is set to its digest.
+func (s *Snapshot) fetch(p []byte, n int64, sum **evidence.Digest) error {
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
@@ -127,7 +143,7 @@ func (s *Snapshot) fetch(p []byte, n int64) error {
 	}
 	before := s.good.Load()
 	t := attempt{Account: s.account, bucket: s.bucket, retried: &s.retried, stale: func() { s.tokens.forget(n) }}
-	tried, v, err := t.do(s.ctx, func(ctx context.Context) error { return s.once(ctx, p, n) })
+	tried, v, err := t.do(s.ctx, func(ctx context.Context) error { return s.once(ctx, p, n, sum) })
 	if err == nil {
 		s.good.Add(1)
 		return nil
@@ -164,7 +180,7 @@ func plain(err error) error {
 
 // once is one attempt at block n. What it leaves in p on an error is not to be
 // used.
-func (s *Snapshot) once(ctx context.Context, p []byte, n int64) error {
+func (s *Snapshot) once(ctx context.Context, p []byte, n int64, keep **evidence.Digest) error {
 	token, err := s.token(ctx, n)
 	if err != nil {
 		return err
@@ -187,9 +203,12 @@ func (s *Snapshot) once(ctx context.Context, p []byte, n int64) error {
 	if k, _ := io.ReadFull(out.BlockData, make([]byte, 1)); k != 0 {
 		return fmt.Errorf("%w: more than %d bytes came", errBody, len(p))
 	}
-	sum := sha256.Sum256(p)
+	sum := evidence.Digest(sha256.Sum256(p))
 	if base64.StdEncoding.EncodeToString(sum[:]) != sdk.ToString(out.Checksum) {
 		return errBody
+	}
+	if keep != nil {
+		*keep = &sum
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -134,8 +135,12 @@ func (a *Account) sentence(r *refusal, err error) (why, hint string) {
 		return "the answer is none of this service: " + err.Error(), "not available here: check AWS_ENDPOINT_URL and --region"
 	case r.status == 0 && strings.Contains(err.Error(), "get credentials"), strings.Contains(err.Error(), "no EC2 IMDS role found"):
 		return "no credentials were found", "set AWS_PROFILE or give --profile, or run on an instance with a role"
+	case errors.Is(err, errBody):
+		return err.Error() + ", however often it is asked for", "something between here and the service changes what it sends: check AWS_ENDPOINT_URL and any proxy, " + again
+	case r.status == http.StatusNotFound:
+		return "the snapshot is gone", "it was deleted, or is no longer shared; what was read is kept"
 	case r.status == 0:
-		return "no answer came: " + err.Error(), "check the network and --region, " + again
+		return "no answer came: " + inner(err).Error(), "check the network and --region, " + again
 	case r.status >= 500:
 		return "the service is not well", "wait " + again
 	}
@@ -143,6 +148,15 @@ func (a *Account) sentence(r *refusal, err error) (why, hint string) {
 		return err.Error(), "see the error; run the same command again when it is solved"
 	}
 	return "the service refused", "see the service's own words; run the same command again when it is solved"
+}
+
+// inner is what lies below the address of a request that failed.
+func inner(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
 }
 
 func permission(r *refusal) string {

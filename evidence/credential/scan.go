@@ -187,6 +187,12 @@ func (s *Scanner) judge(b []byte, lo, hi int, off int64) []Hit {
 	return hits
 }
 
+// Find finds the access key ids of a stream that is given whole, as a Scanner
+// does. With an empty key there are no fingerprints.
+func Find(caseKey, stream []byte) []Hit {
+	return (&Scanner{key: caseKey}).judge(stream, 0, len(stream), 0)
+}
+
 // decode16 is the text around the id at b[p:], one byte a character, 0xff for
 // what is not ASCII, and the id's place in it.
 func decode16(b []byte, p int) (text []byte, at int) {

@@ -32,12 +32,29 @@
 //
 // A driver that panics has failed on that volume; the others are not touched.
 //
-// Physical volumes of LVM2 on the disk are put together: their logical volumes
-// are volumes too, named vg-lv, and vg-lv@seqno where they were removed.
+// # Volumes made of others
 //
-// What it does not do: it does not assemble what lies on several disks, nor
-// RAID, does not decrypt, and does not search a gap for what does not begin at
-// its start.
+// Members of Linux RAID are put together to arrays (md0, md-name), physical
+// volumes of LVM2 to logical volumes (vg-lv, and vg-lv@seqno where they were
+// removed), of all disks that are opened together and in either order: LVM on an
+// array, an array of logical volumes. A partition table in such a volume gives
+// volumes too (md0.p1). The search ends when nothing new comes of it, at the
+// latest after five rounds; what says that it is a part of what it lies in is not
+// followed. Of an instance with the volumes EX-001 and EX-002:
+//
+//	EX-001  p1       LVM2_member  a physical volume of the LVM group "data"
+//	EX-002  p0       LVM2_member  a physical volume of the LVM group "data"
+//	EX-001  data-db  xfs          it lies on EX-001, EX-002: it is listed under the first
+//
+// A member that is missing leaves gaps, which Notes tell of; Missing names the
+// files that lie there. The file system of a mirror's member is that of the array
+// and is listed there.
+//
+// # Bounds
+//
+// It does not decrypt, does not search a gap for what does not begin at its start,
+// and does not assemble arrays of whole disks whose superblock stands at the end
+// behind a partition table: their members are listed one by one.
 package disk
 
 import (
@@ -56,7 +73,11 @@ type Disk struct {
 	State      []string        // what an examiner must know of the table
 	Volumes    []*Volume       // by their start
 	Regions    []volume.Region // runs of the image that hold tables
+	Name       string          // as given to OpenAll
+	Err        error           // why the image could not be read at all; nil as a rule
 	size       int64
+	set        *set
+	number     int // in the set
 }
 
 // Volume is a run of the image with what it holds.
@@ -81,11 +102,24 @@ type Volume struct {
 
 	Signatures []Signature // all that were found, the one that FSType names first
 
-	logical *logical // of a volume that LVM made of others
+	// Image is the name of the image that the volume is listed under. Images
+	// are the names of all that hold its bytes, where there are several.
+	Image  string
+	Images []string
+
+	home int       // the number of the disk that it is listed under
+	on   []int     // the numbers of the disks that hold its bytes, of a volume that was made
+	made *assembly // nil for what the table of the disk has
 }
 
 func (v *Volume) note(format string, args ...any) {
 	v.Notes = append(v.Notes, fmt.Sprintf(format, args...))
+}
+
+// Image is one of several images that are opened together.
+type Image struct {
+	Name   string // by which notes and owners tell of it: an exhibit's id
+	Source imaging.Source
 }
 
 // Open reads the partition table and detects what each volume holds. Damage is
@@ -95,23 +129,43 @@ func (v *Volume) note(format string, args ...any) {
 func Open(src imaging.Source) (*Disk, error) { return open(src, drivers()) }
 
 func open(src imaging.Source, list []driver) (*Disk, error) {
-	t, err := volume.Scan(src)
-	if err != nil {
-		return nil, fmt.Errorf("open disk: %w", err)
-	}
-	d := &Disk{Scheme: t.Scheme, SectorSize: t.SectorSize, UUID: t.UUID, State: t.State, Regions: t.Regions, size: src.Size()}
-	for _, pv := range t.Volumes {
-		v := &Volume{Volume: pv, Source: pv.Source(src)}
-		v.detect(list)
-		d.Volumes = append(d.Volumes, v)
-	}
-	if err := d.assemble(list); err != nil {
-		return nil, fmt.Errorf("open disk: %w", err)
-	}
-	if len(d.Volumes) > 0 {
-		d.Volumes[0].Notes = append(prefixed("partition table: ", d.State), d.Volumes[0].Notes...)
+	d := openAll([]Image{{Source: src}}, list)[0]
+	if d.Err != nil {
+		return nil, d.Err
 	}
 	return d, nil
+}
+
+// OpenAll opens the images of one machine together, so that what lies on
+// several of them is put together. The disks come in the order of the images;
+// one that cannot be read has its Err set and takes no part. A volume that
+// lies on several is listed once, under the disk that holds its first byte.
+func OpenAll(images []Image) []*Disk { return openAll(images, drivers()) }
+
+func openAll(images []Image, list []driver) []*Disk {
+	s := &set{drivers: list, made: make(map[string]*Volume)}
+	for i, m := range images {
+		d := &Disk{Name: m.Name, size: m.Source.Size(), set: s, number: i}
+		s.disks = append(s.disks, d)
+		t, err := volume.Scan(m.Source)
+		if err != nil {
+			d.Err = fmt.Errorf("open disk: %w", err)
+			continue
+		}
+		d.Scheme, d.SectorSize, d.UUID, d.State, d.Regions = t.Scheme, t.SectorSize, t.UUID, t.State, t.Regions
+		for _, pv := range t.Volumes {
+			v := &Volume{Volume: pv, Source: pv.Source(m.Source), Image: m.Name, home: i}
+			v.detect(list)
+			d.Volumes = append(d.Volumes, v)
+		}
+	}
+	s.assemble()
+	for _, d := range s.disks {
+		if len(d.Volumes) > 0 {
+			d.Volumes[0].Notes = append(prefixed("partition table: ", d.State), d.Volumes[0].Notes...)
+		}
+	}
+	return s.disks
 }
 
 func prefixed(prefix string, list []string) []string {
@@ -135,15 +189,19 @@ func (d *Disk) Volume(id string) *Volume {
 // Size is the length of the image in bytes.
 func (d *Disk) Size() int64 { return d.size }
 
-// Locate turns an offset of the image into one of the volume; ok is false
-// where the volume does not hold that byte. Both are in bytes.
-func (v *Volume) Locate(imageOffset int64) (volumeOffset int64, ok bool) {
-	if v.logical != nil {
-		return v.logical.locate(imageOffset)
-	}
-	at := imageOffset - v.Start
-	if imageOffset < v.Start || at >= v.Source.Size() {
+// Place turns an offset of the volume into one of the image; ok is false where
+// the volume does not hold that byte, and for volumes that are made of others,
+// whose bytes lie apart. Both are in bytes.
+func (v *Volume) Place(volumeOffset int64) (imageOffset int64, ok bool) {
+	if v.made != nil || volumeOffset < 0 || volumeOffset >= v.Source.Size() {
 		return 0, false
 	}
-	return at, true
+	return v.Start + volumeOffset, true
+}
+
+// Locate turns an offset of the image that the volume is listed under into one
+// of the volume; ok is false where the volume does not hold that byte. Both are
+// in bytes.
+func (v *Volume) Locate(imageOffset int64) (volumeOffset int64, ok bool) {
+	return v.locate(v.home, imageOffset)
 }

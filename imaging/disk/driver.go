@@ -7,8 +7,10 @@ import (
 
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
+	"snapcase/imaging/filesystem/exfat"
 	"snapcase/imaging/filesystem/ext4"
 	"snapcase/imaging/filesystem/fat"
+	"snapcase/imaging/filesystem/iso9660"
 	"snapcase/imaging/filesystem/ntfs"
 	"snapcase/imaging/filesystem/xfs"
 )
@@ -28,6 +30,8 @@ func drivers() []driver {
 		{"ext4", ext4.Probe, opened(ext4.Open)},
 		{"ntfs", ntfs.Probe, opened(ntfs.Open)},
 		{"fat", fat.Probe, opened(fat.Open)},
+		{"exfat", exfat.Probe, opened(exfat.Open)},
+		{"iso9660", iso9660.Probe, opened(iso9660.Open)},
 	}
 }
 
@@ -135,6 +139,19 @@ func (g *guard) Open(ref filesystem.Ref) (src imaging.Source, err error) {
 		return nil, err
 	}
 	return &content{src: src, name: g.name, size: src.Size()}, nil
+}
+
+// Attributes gives none where the reader knows of none.
+func (g *guard) Attributes(ref filesystem.Ref) (list []filesystem.Attribute, damage string, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			list, damage, err = nil, "", crashed(g.name, r)
+		}
+	}()
+	if a, ok := g.fs.(filesystem.Attributer); ok {
+		return a.Attributes(ref)
+	}
+	return nil, "", nil
 }
 
 // content is the content of a file, guarded.

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,56 +11,119 @@ import (
 	"snapcase/imaging/volume/lvm"
 )
 
-// mostRemoved is how many removed logical volumes are listed.
-const mostRemoved = 64
+const (
+	// mostRemoved is how many removed logical volumes of a group are listed.
+	mostRemoved = 64
+	// removed is the Type of a logical volume that is no more.
+	removed = "removed"
+)
 
-// logical is what a volume knows that LVM made of others.
-type logical struct {
-	lv  *lvm.LV
-	pvs []*Volume // the physical volumes, by their number in the group; nil where one is missing
+// groupMade is a group with the volumes that it was made of.
+type groupMade struct {
+	group *lvm.Group
+	pvs   []*Volume // by their number among those that were scanned
 }
 
-// assemble adds the logical volumes of the physical ones that the disk holds.
-func (d *Disk) assemble(list []driver) error {
-	var pvs []*Volume
-	var sources []imaging.Source
-	for _, v := range d.Volumes {
-		if v.FS == nil && v.Source.Size() > 0 && lvm.Probe(v.Source) {
-			pvs, sources = append(pvs, v), append(sources, v.Source)
+// scanGroups adds the logical volumes of the physical ones in the pool. The
+// member of an array that begins where the array does is not looked at beside
+// the array.
+func (s *set) scanGroups(r *round, pool []*Volume) {
+	inside := make(map[*Volume]bool)
+	for _, a := range r.arrays {
+		for i, m := range a.array.Members {
+			if a.array.Source != nil && m.State == "active" && m.Start == 0 {
+				inside[a.members[i]] = true
+			}
 		}
 	}
-	if len(pvs) == 0 {
-		return nil
+	var pvs []*Volume
+	for _, v := range pool {
+		if _, no := s.refused[v]; !no && !inside[v] && v.FS == nil && v.Source.Size() > 0 && probeLVM(v.Source) {
+			pvs = append(pvs, v)
+		}
 	}
-	groups, err := scanLVM(sources)
-	if err != nil {
-		return err
+	var groups []lvm.Group
+	for again := true; again; {
+		groups, pvs = scanLVM(pvs)
+		again = false
+		for i := range groups {
+			for _, pv := range groups[i].PVs {
+				if pv.Source >= 0 && pvs[pv.Source].descends(groups[i].UUID) {
+					again = true
+					s.refuse(pvs[pv.Source], "it says that it is a physical volume of the group %q that it lies in itself: it is not followed", groups[i].Name)
+				}
+			}
+		}
+		if again {
+			left := pvs[:0:0]
+			for _, v := range pvs {
+				if _, no := s.refused[v]; !no {
+					left = append(left, v)
+				}
+			}
+			pvs = left
+		}
 	}
 	for i := range groups {
-		d.group(&groups[i], pvs, list)
+		s.group(r, &groups[i], pvs)
 	}
-	return nil
 }
 
-// scanLVM reads the groups; a panic of the reader is an error of all of them.
-func scanLVM(sources []imaging.Source) (groups []lvm.Group, err error) {
+// probeLVM is lvm.Probe; a panic is a no.
+func probeLVM(src imaging.Source) (yes bool) {
 	defer func() {
-		if r := recover(); r != nil {
-			groups, err = nil, nil // the physical volumes say that they are not read
+		if recover() != nil {
+			yes = false
 		}
 	}()
-	return lvm.Scan(sources)
+	return lvm.Probe(src)
+}
+
+// scanLVM reads the groups; what cannot be read is left out of the physical
+// volumes.
+func scanLVM(pvs []*Volume) ([]lvm.Group, []*Volume) {
+	scan := func(list []imaging.Source) (groups []lvm.Group, err error) {
+		defer func() {
+			if c := recover(); c != nil {
+				groups, err = nil, crashed("lvm", c)
+			}
+		}()
+		return lvm.Scan(list)
+	}
+	groups, err := scan(sources(pvs))
+	if err != nil {
+		pvs = readable(pvs, func(list []imaging.Source) error { _, err := scan(list); return err })
+		if groups, err = scan(sources(pvs)); err != nil {
+			return nil, pvs // the physical volumes say that they are not read
+		}
+	}
+	return groups, pvs
 }
 
 // group adds the volumes of one group, those in use before the removed ones.
-func (d *Disk) group(g *lvm.Group, pvs []*Volume, list []driver) {
-	members := make([]*Volume, len(g.PVs))
-	for i, pv := range g.PVs {
-		if pv.Source < 0 || pv.Source >= len(pvs) {
+func (s *set) group(r *round, g *lvm.Group, pvs []*Volume) {
+	r.groups = append(r.groups, groupMade{g, pvs})
+	for i := range g.LVs {
+		if lv := &g.LVs[i]; lv.Visible {
+			s.logical(r, g, lv, pvs, g.Former)
+		}
+	}
+	for i := range g.Gone {
+		if i == mostRemoved {
+			break
+		}
+		s.logical(r, g, &g.Gone[i], pvs, true)
+	}
+}
+
+// tell says of the physical volumes what they are.
+func (m *groupMade) tell() {
+	g := m.group
+	for _, pv := range g.PVs {
+		if pv.Source < 0 || pv.Source >= len(m.pvs) {
 			continue
 		}
-		v := pvs[pv.Source]
-		members[i] = v
+		v := m.pvs[pv.Source]
 		if g.Name != "" && !g.Former {
 			v.Err = nil
 			v.note("a physical volume of the LVM group %q", g.Name)
@@ -68,33 +132,56 @@ func (d *Disk) group(g *lvm.Group, pvs []*Volume, list []driver) {
 			v.note("group %q: %s", g.Name, n)
 		}
 	}
-	for i := range g.LVs {
-		if lv := &g.LVs[i]; lv.Visible {
-			d.logical(g, lv, members, pvs, list, g.Former)
-		}
-	}
-	for i := range g.Gone {
-		if i == mostRemoved {
-			break
-		}
-		d.logical(g, &g.Gone[i], members, pvs, list, true)
-	}
 }
 
 // logical adds one logical volume.
-func (d *Disk) logical(g *lvm.Group, lv *lvm.LV, members, pvs []*Volume, list []driver, removed bool) {
-	v := &Volume{
-		Volume:  volume.Volume{ID: d.logicalID(g.Name, lv, removed), Scheme: "lvm2", Type: "logical", Label: lv.Name, UUID: lv.UUID, Size: lv.Size, Damage: lv.Damage},
-		Source:  lv.Source,
-		logical: &logical{lv: lv, pvs: pvs},
+func (s *set) logical(r *round, g *lvm.Group, lv *lvm.LV, pvs []*Volume, gone bool) {
+	at := lv.Sources()
+	members := make([]*Volume, 0, len(at))
+	for _, i := range at {
+		members = append(members, pvs[i])
 	}
-	if len(lv.Segments) > 0 && len(lv.Segments[0].Areas) > 0 {
-		if a := lv.Segments[0].Areas[0]; a.PV >= 0 && a.PV < len(members) && members[a.PV] != nil {
-			v.Start = members[a.PV].Start + a.Start
+	listed := members
+	if len(members) == 0 { // none of its bytes is here: it is listed where the group is
+		for _, pv := range g.PVs {
+			if pv.Source >= 0 && pv.Source < len(pvs) {
+				listed = append(listed, pvs[pv.Source])
+				break
+			}
 		}
 	}
-	if removed {
-		v.Type = "removed"
+	how := sha256.Sum256(fmt.Append(nil, lv.Segments)) // texts of the same number may differ
+	key := fmt.Sprintf("lvm %s %s %d %t %x %s", g.UUID, lv.UUID, lv.Seqno, gone, how, keys(listed))
+	s.make(r, key, func() *Volume {
+		v := logicalVolume(g, lv, pvs, gone)
+		v.made = &assembly{uuid: g.UUID, members: listed, locate: func(i int, off int64) (int64, bool) {
+			if i >= len(at) {
+				return 0, false
+			}
+			return lv.Locate(at[i], off)
+		}}
+		return v
+	})
+}
+
+// logicalVolume is the volume of an LV, but for how it is made.
+func logicalVolume(g *lvm.Group, lv *lvm.LV, pvs []*Volume, gone bool) *Volume {
+	v := &Volume{
+		Volume: volume.Volume{ID: logicalID(g.Name, lv, gone), Scheme: "lvm2", Type: "logical", Label: lv.Name, UUID: lv.UUID, Size: lv.Size, Damage: lv.Damage},
+		Source: lv.Source,
+	}
+	if len(lv.Segments) > 0 && len(lv.Segments[0].Areas) > 0 {
+		if a := lv.Segments[0].Areas[0]; a.PV >= 0 && a.PV < len(g.PVs) {
+			if n := g.PVs[a.PV].Source; n >= 0 && n < len(pvs) {
+				v.Start = pvs[n].Start + a.Start
+			}
+		}
+	}
+	if k := plainName(lv.Kind); k != "" {
+		v.Type = k
+	}
+	if gone {
+		v.Type = removed
 		v.note("it was removed: this is where it lay when change %d of the group was written; the bytes may belong to others now", lv.Seqno)
 	}
 	for i, gap := range lv.Gaps {
@@ -102,58 +189,35 @@ func (d *Disk) logical(g *lvm.Group, lv *lvm.LV, members, pvs []*Volume, list []
 			v.note("and %d more gaps", len(lv.Gaps)-i)
 			break
 		}
-		v.note("gap: %d bytes from %d: %s", gap.Size, gap.Start, gap.What)
+		if gap.Stripes > 1 {
+			v.note("gap: of %d bytes from %d each %d of %d stripes of %d bytes: %s", gap.Size, gap.Start, gap.Stripe+1, gap.Stripes, gap.StripeSize, gap.What)
+		} else {
+			v.note("gap: %d bytes from %d: %s", gap.Size, gap.Start, gap.What)
+		}
 	}
 	if v.Source == nil {
-		v.Source, v.Err = imaging.Section(nothing{}, 0, 0), errors.New(lv.Reason)
-	} else {
-		v.detect(list)
+		v.Err = errors.New(lv.Reason)
 	}
-	d.Volumes = append(d.Volumes, v)
+	if gone && lv.Kind != "" {
+		v.note("it was of kind %s", lv.Kind)
+	}
+	return v
 }
-
-// nothing is a source without bytes.
-type nothing struct{}
-
-func (nothing) ReadAt([]byte, int64) (int, error) {
-	return 0, errors.New("read of a volume that is not read")
-}
-func (nothing) Size() int64 { return 0 }
 
 // logicalID is the name that the device mapper gives: vg-lv, with hyphens in
 // either doubled; "@" and the number of the change behind it for removed ones.
-// Names that LVM would not allow become numbers.
-func (d *Disk) logicalID(group string, lv *lvm.LV, removed bool) string {
-	part := func(s string) string {
-		for i := range len(s) {
-			c := s[i]
-			if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && strings.IndexByte("+_.-", c) < 0 {
-				return ""
-			}
-		}
-		return strings.ReplaceAll(s, "-", "--")
-	}
+// Names that LVM would not allow become the start of the UUID.
+func logicalID(group string, lv *lvm.LV, gone bool) string {
+	part := func(s string) string { return strings.ReplaceAll(plainName(s), "-", "--") }
 	id := part(group) + "-" + part(lv.Name)
-	if removed {
+	if part(group) == "" || part(lv.Name) == "" || len(id) > 190 {
+		first, _, _ := strings.Cut(lv.UUID, "-")
+		if id = "lv"; plainName(first) != "" && len(first) <= 32 {
+			id += "-" + first
+		}
+	}
+	if gone {
 		id += fmt.Sprintf("@%d", lv.Seqno)
 	}
-	if part(group) == "" || part(lv.Name) == "" || len(id) > 200 {
-		id = fmt.Sprintf("lv-%d", len(d.Volumes))
-	}
-	for n, base := 2, id; d.Volume(id) != nil; n++ {
-		id = fmt.Sprintf("%s.%d", base, n)
-	}
 	return id
-}
-
-// locate turns an offset of the image into one of the logical volume.
-func (l *logical) locate(imageOffset int64) (int64, bool) {
-	for i, pv := range l.pvs {
-		if at, ok := pv.Locate(imageOffset); ok {
-			if off, ok := l.lv.Locate(i, at); ok {
-				return off, true
-			}
-		}
-	}
-	return 0, false
 }

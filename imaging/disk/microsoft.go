@@ -63,7 +63,7 @@ func ntfsLabel(p *probe, b []byte) string {
 	return ""
 }
 
-func exfat(p *probe) (Signature, bool) {
+func exfatSignature(p *probe) (Signature, bool) {
 	b := p.at(0, 512)
 	if b == nil || string(b[3:11]) != "EXFAT   " {
 		return Signature{}, false

@@ -6,10 +6,10 @@ import (
 	"unicode/utf16"
 )
 
-// iso9660 reads the volume descriptors from sector 16 on. A Joliet descriptor
+// isoSignature reads the volume descriptors from sector 16 on. A Joliet descriptor
 // has the label in UTF-16 and 16 characters, the primary one in 32 bytes: where
 // one begins like the other they are joined.
-func iso9660(p *probe) (Signature, bool) {
+func isoSignature(p *probe) (Signature, bool) {
 	if p.has(32768+9, "CDROM") {
 		return Signature{Type: "iso9660", Label: padded(p.at(32768+48, 32)), Version: "High Sierra", Offset: 32768 + 9}, true
 	}

@@ -14,6 +14,7 @@ import (
 // Owner says what one byte of the image belongs to.
 type Owner struct {
 	Volume string // id; "" where no volume holds the byte
+	Image  string // the name of the image that the volume is listed under
 	// Region is the table that the byte is part of: "primary GPT header", or
 	// "volume slack" where it lies behind the file system; else "".
 	Region string
@@ -67,15 +68,15 @@ func (d *Disk) Owners(ctx context.Context, offsets []int64) ([]Owner, error) {
 			}
 		}
 	}
-	for _, v := range d.Volumes {
+	for _, v := range append(slices.Clone(d.Volumes), d.Foreign()...) {
 		var list []query
 		for i, off := range offsets {
-			at, ok := v.Locate(off)
+			at, ok := v.locate(d.number, off)
 			if !ok {
 				continue
 			}
 			if answers[i].Volume == "" {
-				answers[i].Volume = v.ID
+				answers[i].Volume, answers[i].Image = v.ID, v.Image
 				if answers[i].Region == "" && v.FS != nil && at >= v.FS.Info().Size {
 					answers[i].Region = volumeSlack
 				}
@@ -88,6 +89,24 @@ func (d *Disk) Owners(ctx context.Context, offsets []int64) ([]Owner, error) {
 		for _, q := range list {
 			ranks[q.index] = q.rank
 		}
+	}
+	return answers, nil
+}
+
+// Owners says of each offset of the volume, in bytes, who owns it by this
+// volume's own map; else it is as Disk.Owners.
+func (v *Volume) Owners(ctx context.Context, offsets []int64) ([]Owner, error) {
+	answers := make([]Owner, len(offsets))
+	list := make([]query, 0, len(offsets))
+	for i, at := range offsets {
+		answers[i].Volume = v.ID
+		if v.FS != nil && at >= v.FS.Info().Size {
+			answers[i].Region = volumeSlack
+		}
+		list = append(list, query{at: at, index: i})
+	}
+	if err := v.owners(ctx, list, answers); err != nil {
+		return nil, fmt.Errorf("owners in %s: %w", v.ID, err)
 	}
 	return answers, nil
 }
@@ -116,14 +135,14 @@ func (v *Volume) owners(ctx context.Context, list []query, answers []Owner) erro
 		}
 		i, _ := slices.BinarySearchFunc(list, x.Start, func(q query, at int64) int { return cmp.Compare(q.at, at) })
 		for ; i < len(list) && list[i].at-x.Start < x.Length; i++ {
-			list[i].claim(x, v.ID, &answers[list[i].index])
+			list[i].claim(x, v, &answers[list[i].index])
 		}
 	}
 	return ctx.Err()
 }
 
 // claim makes x the answer to q if it has the better right.
-func (q *query) claim(x filesystem.Extent, volume string, o *Owner) {
+func (q *query) claim(x filesystem.Extent, v *Volume, o *Owner) {
 	in := x.FileOffset + (q.at - x.Start)
 	slack := x.Kind != filesystem.OwnMeta && x.Kind != filesystem.OwnFree && in >= x.Size
 	rank := rankAllocated
@@ -142,7 +161,7 @@ func (q *query) claim(x filesystem.Extent, volume string, o *Owner) {
 	default:
 		q.rank = rank
 		*o = Owner{
-			Volume: volume, Region: o.Region, Doubt: o.Doubt, Kind: x.Kind, Ref: x.Ref, FileOffset: in,
+			Volume: v.ID, Image: v.Image, Region: o.Region, Doubt: o.Doubt, Kind: x.Kind, Ref: x.Ref, FileOffset: in,
 			Status: x.Status, Slack: slack, Claims: 1,
 		}
 		if x.Kind == filesystem.OwnFree {

@@ -6,17 +6,23 @@ import (
 	"slices"
 )
 
-const unwrittenBit = 1 << 63
+// Bits of run.phys.
+const (
+	unwrittenBit = 1 << 63 // it reads as zeros
+	journalBit   = 1 << 62 // it is a copy in the journal
+	escapedBit   = 1 << 61 // that lacks the journal's magic at its start
+)
 
 // run is consecutive blocks of content that lie consecutively in the volume.
 type run struct {
 	at   uint32 // block of the content
 	n    uint32
-	phys uint64 // block of the volume; unwrittenBit set: it reads as zeros
+	phys uint64 // block of the volume, and bits
 }
 
-func (r run) block() uint64   { return r.phys &^ unwrittenBit }
+func (r run) block() uint64   { return r.phys &^ (unwrittenBit | journalBit | escapedBit) }
 func (r run) unwritten() bool { return r.phys&unwrittenBit != 0 }
+func (r run) journaled() bool { return r.phys&journalBit != 0 }
 
 // budget bounds how many blocks of trees are read over all inodes. In a sound
 // volume each such block belongs to one inode, so that four times the blocks
@@ -37,7 +43,9 @@ type blockMap struct {
 	damage string   // the first thing found wrong
 	owner  uint32   // checksum seed of the inode
 	seen   map[uint64]struct{}
-	small  int // blocks that may still be read when spend is used up
+	small  int      // blocks that may still be read when spend is used up
+	past   *history // where blocks of the map are taken as they were at when
+	when   int32
 	bufs   [6][]byte
 }
 
@@ -92,6 +100,11 @@ func (m *blockMap) treeBlock(block uint64, level int) ([]byte, error) {
 		m.bufs[level] = make([]byte, m.fs.sb.blockSize)
 	}
 	buf := m.bufs[level]
+	if m.past != nil {
+		if c, ok := m.past.copyAt(block, m.when); ok {
+			return buf, m.past.read(buf, c.at, 0)
+		}
+	}
 	n, err := m.fs.read(buf, int64(block)*m.fs.sb.blockSize)
 	if err == nil && n < len(buf) {
 		m.note("truncated: block %d of the block map lies outside the image", block)

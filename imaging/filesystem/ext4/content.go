@@ -24,41 +24,66 @@ var _ imaging.Source = (*Content)(nil)
 // Open gives the content of an inode: of a file its bytes, of a directory its
 // blocks, of a symbolic link its target, nothing for the other types. Blocks
 // that lie outside the volume or the image read as zeros, and Damage says so.
-// For a deleted inode it is what the inode still names, although a block may
-// hold something newer: Damage says that too. Where ref is of a name whose
-// inode was reused, or its generation is not the inode's, the error is
+// For a deleted inode it is what the inode still names or what the journal says
+// that it named, although a block may hold something newer: Damage says that
+// too. Where ref is of a name whose inode was reused, or the inode has another
+// generation and the journal knows nothing of that of ref, the error is
 // ErrReused.
 func (fs *FS) Open(ref filesystem.Ref) (imaging.Source, error) {
-	if ref.Inode == 0 || ref.Inode > uint64(fs.sb.maxInode()) {
-		return nil, fmt.Errorf("open inode %d: the file system has inodes 1 to %d", ref.Inode, fs.sb.maxInode())
+	var c *Content
+	in, err := fs.inodeOf(ref)
+	switch {
+	case err == nil:
+		c, err = fs.content(uint32(ref.Inode), in)
+	case errors.Is(err, ErrReused) && ref.Stream == "":
+		past, failed := fs.earlier(uint32(ref.Inode), ref.Generation)
+		if failed != nil {
+			err = failed
+		} else if past != nil {
+			return past, nil
+		}
 	}
-	ino := uint32(ref.Inode)
-	if ref.Stream == reallocated {
-		return nil, fmt.Errorf("open inode %d: %w", ino, ErrReused)
-	}
-	if ref.Stream != "" {
-		return nil, fmt.Errorf("open inode %d: no stream %q: ext4 has none", ino, ref.Stream)
-	}
-	in, ok, err := fs.readInode(ino)
 	if err != nil {
-		return nil, fmt.Errorf("open inode %d: %w", ino, err)
-	}
-	if !ok {
-		return nil, fmt.Errorf("open inode %d: %w", ino,
-			&imaging.FormatError{Format: "ext4", Offset: fs.src.Size(), Reason: "the inode lies outside the image"})
-	}
-	if g := in.generation(); g != ref.Generation {
-		return nil, fmt.Errorf("open inode %d: generation is %d, asked for %d: %w", ino, g, ref.Generation, ErrReused)
-	}
-	c, err := fs.content(ino, in)
-	if err != nil {
-		return nil, fmt.Errorf("open inode %d: %w", ino, err)
+		return nil, fmt.Errorf("open inode %d: %w", ref.Inode, err)
 	}
 	return c, nil
 }
 
+// inodeOf reads the inode that ref names.
+func (fs *FS) inodeOf(ref filesystem.Ref) (inode, error) {
+	if ref.Inode == 0 || ref.Inode > uint64(fs.sb.maxInode()) {
+		return nil, fmt.Errorf("the file system has inodes 1 to %d", fs.sb.maxInode())
+	}
+	if ref.Stream == reallocated {
+		return nil, ErrReused
+	}
+	if ref.Stream != "" {
+		return nil, fmt.Errorf("no stream %q: ext4 has none", ref.Stream)
+	}
+	in, ok, err := fs.readInode(uint32(ref.Inode))
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, &imaging.FormatError{Format: "ext4", Offset: fs.src.Size(), Reason: "the inode lies outside the image"}
+	}
+	if g := in.generation(); g != ref.Generation {
+		return nil, fmt.Errorf("generation is %d, asked for %d: %w", g, ref.Generation, ErrReused)
+	}
+	return in, nil
+}
+
 // content maps an inode, live or not.
 func (fs *FS) content(ino uint32, in inode) (*Content, error) {
+	if !in.live() {
+		used, err := fs.inodeUsed(ino)
+		if err != nil {
+			return nil, err
+		}
+		if !used {
+			return fs.residue(ino, in)
+		}
+	}
 	stored, size := fs.size(in)
 	c := &Content{fs: fs, size: size}
 	switch {
@@ -78,15 +103,6 @@ func (fs *FS) content(ino uint32, in inode) (*Content, error) {
 	c.damage = m.damage
 	if uint64(size) < stored && c.damage == "" {
 		c.damage = sizeDamage(stored)
-	}
-	used, err := fs.inodeUsed(ino)
-	if err != nil {
-		return nil, err
-	}
-	if !used && !in.live() {
-		if c.size, c.damage, err = fs.residual(ino, in, &m, fs.newBitmaps()); err != nil {
-			return nil, err
-		}
 	}
 	c.runs = m.runs
 	return c, nil
@@ -152,11 +168,26 @@ func (c *Content) ReadAt(p []byte, off int64) (int, error) {
 		n := min(int64(len(rest)), end-pos)
 		if r.unwritten() {
 			clear(rest[:n])
-		} else if _, err := c.fs.read(rest[:n], int64(r.phys)*bs+pos-start); err != nil {
+		} else if err := c.readRun(rest[:n], r, pos-start); err != nil {
 			return done, err
 		}
 		done += int(n)
 		i++
 	}
 	return len(p), eof
+}
+
+// readRun reads from byte off of a run on.
+func (c *Content) readRun(p []byte, r run, off int64) error {
+	src := c.fs.src
+	if r.journaled() {
+		src = c.fs.raw
+	}
+	if _, err := readZero(src, p, int64(r.block())*c.fs.sb.blockSize+off); err != nil {
+		return err
+	}
+	if r.phys&escapedBit != 0 && off < 4 {
+		copy(p, be.AppendUint32(nil, journalMagic)[off:])
+	}
+	return nil
 }

@@ -23,12 +23,19 @@ func (w *walker) second(ino uint32, r *record) error {
 		}
 	}
 	told := len(w.live) > 0 || ino == rootInode
-	for _, at := range w.distinct() {
-		e, own := w.dropped(ino, r, w.x.names.at(at))
+	w.told = w.told[:0]
+	for _, at := range w.distinct(r.e.Ref.Generation) {
+		e, own, err := w.formerly(ino, r, at)
+		if err != nil {
+			return err
+		}
 		told = told || own
 		if err := w.give(&e); err != nil {
 			return err
 		}
+	}
+	if err := w.namelessLives(ino, r); err != nil {
+		return err
 	}
 	if told || r.missing || !w.x.fs.worthRecord(ino, r) {
 		return nil
@@ -44,6 +51,7 @@ func (w *walker) second(ino uint32, r *record) error {
 			e.From = "ea-inode"
 		}
 	}
+	w.fromPast(&e, r)
 	w.deletion(&e, r)
 	w.dirDamage(&e)
 	return w.give(&e)
@@ -106,10 +114,10 @@ func (w *walker) dropped(ino uint32, r *record, n *name) (e filesystem.Entry, ow
 	return e, own
 }
 
-// distinct gives w.dead without stale copies: of names that are live in the
-// same directory, and of one another. Directories that grow an index leave
-// many.
-func (w *walker) distinct() []uint32 {
+// distinct gives w.dead without stale copies: of names of the same life of the
+// inode, which has the generation gen now, that are live in the same directory,
+// and of one another. Directories that grow an index leave many.
+func (w *walker) distinct(gen uint32) []uint32 {
 	if len(w.dead) == 0 {
 		return nil
 	}
@@ -117,7 +125,7 @@ func (w *walker) distinct() []uint32 {
 	t := &w.x.names
 	same := func(a, b uint32) int {
 		x, y := t.at(a), t.at(b)
-		return cmp.Or(cmp.Compare(x.dir, y.dir), bytes.Compare(t.text(x), t.text(y)))
+		return cmp.Or(cmp.Compare(x.dir, y.dir), bytes.Compare(t.text(x), t.text(y)), cmp.Compare(w.lifeOf(a, gen), w.lifeOf(b, gen)))
 	}
 	slices.SortStableFunc(all, same) // live names stay before dead ones
 	kept := w.dead[:0]
@@ -128,4 +136,17 @@ func (w *walker) distinct() []uint32 {
 	}
 	slices.Sort(kept)
 	return kept
+}
+
+// lifeOf numbers the lives of an inode that a name may belong to: 0 is the
+// last one.
+func (w *walker) lifeOf(at, gen uint32) uint64 {
+	l, ok := w.x.fromLog[at]
+	switch {
+	case !ok || l.gen == gen && !l.other:
+		return 0
+	case l.other:
+		return 1 << 32
+	}
+	return 1<<33 | uint64(l.gen)
 }

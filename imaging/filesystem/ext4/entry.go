@@ -17,7 +17,9 @@ type record struct {
 	dtime   uint32
 	// attribute: the inode holds the value of an extended attribute
 	attribute bool
-	raw       inode // set where the map is still to be read
+	raw       inode  // set where the map is still to be read
+	small     []byte // content that the inode itself holds
+	past      int32  // the transaction whose copy tells the content; 0: none
 }
 
 // usable says that a live name of the inode is a name in use. A name that
@@ -34,8 +36,7 @@ func addDamage(e *filesystem.Entry, damage string) {
 	}
 }
 
-// record makes the record of an inode. m is a map of the worker's own; trees
-// that need further reading are left to the consumer, which has the budget.
+// record makes the record of an inode. m is a map of the worker's own.
 func (fs *FS) record(ino uint32, in inode, used bool, m *blockMap) (record, error) {
 	r := record{used: used, live: in.live(), dtime: in.dtime(), attribute: in.flags()&flagEAInode != 0}
 	e := &r.e
@@ -73,31 +74,43 @@ func (fs *FS) record(ino uint32, in inode, used bool, m *blockMap) (record, erro
 }
 
 // place sets what depends on where the content lies: First, the target of a
-// link, damage of the map.
+// link, damage of the map. Of an inode that is not in use, or whose map has
+// blocks of its own, it leaves that to the consumer, which has the budget.
 func (fs *FS) place(r *record, ino uint32, in inode, m *blockMap) error {
-	e := &r.e
 	off, _ := fs.inodeOffset(ino)
+	free := !r.live && !r.used
+	switch {
+	case !mapped(in), !free && fs.within(r, in, off):
+		return nil
+	case free, deep(in):
+		r.raw = append(inode(nil), in...)
+		return nil
+	}
+	return fs.complete(r, ino, in, m)
+}
+
+// within takes content that the inode itself holds: a short link, inline data.
+// at is where the inode lies, -1 when it is a copy of one.
+func (fs *FS) within(r *record, in inode, at int64) bool {
+	e := &r.e
 	switch {
 	case e.Type == filesystem.TypeSymlink && fs.fast(in):
 		e.Link = string(in.block()[:e.Size])
-		return nil
+		r.small = in.block()[:e.Size]
 	case in.flags()&flagInline != 0 && mapped(in):
 		content, damage := in.inline(e.Size)
 		addDamage(e, damage)
 		if e.Type == filesystem.TypeSymlink {
 			e.Link = string(content)
 		}
-		if e.Size > 0 {
-			e.First = off + 40
+		if e.Size > 0 && at >= 0 {
+			e.First = at + 40
 		}
-		return nil
-	case !mapped(in):
-		return nil
-	case deep(in) || !r.live && !r.used:
-		r.raw = append(inode(nil), in...)
-		return nil
+		r.small = content
+	default:
+		return false
 	}
-	return fs.complete(r, ino, in, m, nil)
+	return true
 }
 
 // deep says that the map has blocks of its own.
@@ -109,21 +122,22 @@ func deep(in inode) bool {
 	return le.Uint32(b[48:])|le.Uint32(b[52:])|le.Uint32(b[56:]) != 0
 }
 
-// complete reads the map of a record and what hangs on it. used is asked for
-// inodes that are not in use.
-func (fs *FS) complete(r *record, ino uint32, in inode, m *blockMap, used *bitmaps) error {
-	e := &r.e
+// complete reads the map of a record and what hangs on it.
+func (fs *FS) complete(r *record, ino uint32, in inode, m *blockMap) error {
+	off, _ := fs.inodeOffset(ino)
+	if fs.within(r, in, off) || !mapped(in) {
+		return nil
+	}
 	if err := m.load(ino, in); err != nil {
 		return err
 	}
-	damage := m.damage
-	if used != nil && !r.live && !r.used {
-		var err error
-		if e.Size, damage, err = fs.residual(ino, in, m, used); err != nil {
-			return err
-		}
-	}
-	addDamage(e, damage)
+	addDamage(&r.e, m.damage)
+	return fs.mappedContent(r, m)
+}
+
+// mappedContent sets what the map of a record says.
+func (fs *FS) mappedContent(r *record, m *blockMap) error {
+	e := &r.e
 	if len(m.runs) > 0 {
 		e.First = int64(m.runs[0].block()) * fs.sb.blockSize
 	}

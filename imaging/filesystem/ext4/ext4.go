@@ -43,15 +43,17 @@
 //
 // It does not replay the journal and does not look into it: Info.State says
 // when it should have been. It does not decrypt (names and targets of
-// encrypted directories are given as stored), lists no extended attributes and
-// does not read an external journal. Blocks of deleted inodes are found only
+// encrypted directories are given as stored) and does not read an external
+// journal. Blocks of deleted inodes are found only
 // where the inode still names them, which current kernels clear.
 package ext4
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
@@ -65,31 +67,51 @@ var ErrReused = errors.New("the inode was reused")
 const reallocated = "reallocated"
 
 // FS is an opened ext2, ext3 or ext4 file system. It is safe for concurrent
-// use and holds only the superblock and the group descriptors.
+// use and holds the superblock, the group descriptors, what a dirty journal
+// would change, and where the journal has older copies of blocks.
 type FS struct {
 	src    imaging.Source
+	raw    imaging.Source // without what the journal would change
 	sb     superblock
 	groups []group
 	info   filesystem.Info
-	seed   uint32 // of the crc32c checksums
+	seed   uint32   // of the crc32c checksums
+	log    *journal // nil when there is none that can be read
+	logEnd uint32   // the first transaction that src does not show
+
+	pastMutex sync.Mutex
+	pastKept  *history
 }
 
 var (
 	_ filesystem.FileSystem = (*FS)(nil)
 	_ filesystem.Mapper     = (*FS)(nil)
+	_ filesystem.Attributer = (*FS)(nil)
 )
 
-// Open reads the superblock and the group descriptors. Where the primary
-// superblock is bad a backup is used and Info.State says so. The error is an
-// *imaging.FormatError when no superblock makes sense.
-func Open(src imaging.Source) (*FS, error) {
+// Open reads the superblock, what the journal says that is not in its place,
+// and the group descriptors. Where the primary superblock is bad a backup is
+// used and Info.State says so. Where the journal is dirty, as in every snapshot
+// of a running machine, the volume is shown as the kernel would mount it, and
+// Info.State says so; nothing is written. The error is an *imaging.FormatError
+// when no superblock makes sense.
+func Open(src imaging.Source) (*FS, error) { return open(src, false) }
+
+// OpenRaw is Open without the journal: the volume as it lies there.
+func OpenRaw(src imaging.Source) (*FS, error) { return open(src, true) }
+
+func open(src imaging.Source, raw bool) (*FS, error) {
 	sb, err := findSuperblock(src)
 	if err != nil {
 		return nil, fmt.Errorf("open ext4: %w", err)
 	}
-	fs := &FS{src: src, sb: sb, seed: sb.checksumSeed()}
+	fs := &FS{src: src, raw: src, sb: sb, seed: sb.checksumSeed()}
 	fs.info = sb.info(src.Size())
+	// The journal is found through the group descriptors, which it may replace.
 	if err := fs.loadGroups(); err != nil {
+		return nil, fmt.Errorf("open ext4: %w", err)
+	}
+	if err := fs.replay(context.Background(), raw); err != nil {
 		return nil, fmt.Errorf("open ext4: %w", err)
 	}
 	fs.noteReserved()

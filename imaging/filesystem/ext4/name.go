@@ -22,6 +22,7 @@ const (
 	nameSlack    = 1 << iota // from the space behind an entry
 	nameResidual             // from a block of a deleted directory
 	nameSalvaged             // behind a damaged entry
+	nameJournal              // from an older copy of a directory's block
 )
 
 // lostName is a name whose inode is 0 or has no place in the volume.

@@ -32,6 +32,7 @@ type foundName struct {
 	size, ftype uint8
 	flags       uint8
 	dotdot      bool
+	when        int32 // the transaction, of names from the journal
 }
 
 type foundDamage struct {
@@ -58,6 +59,7 @@ func (x *index) readNames(ctx context.Context) error {
 		x.merge(f)
 		return nil
 	})
+	x.dirRuns = slices.DeleteFunc(x.runs, func(r dirRun) bool { return r.past || x.dirs[r.dir].flags&dirDeleted != 0 })
 	x.runs = nil
 	return err
 }

@@ -32,6 +32,7 @@ type owners struct {
 	yield func(filesystem.Extent, error) bool
 	tree  blockMap
 	used  *bitmaps
+	past  *pastView
 	meta  []blockRange // of the volume itself, sorted
 	all   []blockRange // those, the inode tables and the room of the resize inode
 	seen  map[uint64]struct{}
@@ -65,6 +66,11 @@ func (o *owners) blocks(start, n uint64, kind filesystem.OwnerKind) error {
 }
 
 func (o *owners) walk() error {
+	h, err := o.fs.past(o.ctx)
+	if err != nil {
+		return err
+	}
+	o.past = &pastView{h, o.fs.newReuse(h, o.used)}
 	o.layout()
 	if o.fs.sb.firstBlock == 1 { // the boot block
 		if err := o.blocks(0, 1, filesystem.OwnMeta); err != nil {
@@ -79,6 +85,9 @@ func (o *owners) walk() error {
 	buf := make([]byte, stretchBytes)
 	for g := range o.fs.groups {
 		if err := o.table(g, buf); err != nil {
+			return err
+		}
+		if err := o.lives(uint32(g)); err != nil {
 			return err
 		}
 		if err := o.unallocated(g); err != nil {
@@ -264,16 +273,24 @@ func (o *owners) inside(x filesystem.Extent, in inode, at int64, done *int64) er
 
 // mapped gives the runs of an inode and the blocks of its map.
 func (o *owners) mapped(x filesystem.Extent, ino uint32, in inode) error {
-	bs := o.fs.sb.blockSize
-	if err := o.tree.load(ino, in); err != nil {
-		return err
-	}
 	if x.Status == filesystem.Deleted {
-		var err error
-		if x.Size, _, err = o.fs.residual(ino, in, &o.tree, o.used); err != nil {
+		r := record{dtime: in.dtime()}
+		r.e.Type, r.e.Size = in.kind(), x.Size
+		o.tree.tree = o.tree.tree[:0]
+		if err := o.fs.was(&r, ino, in, &o.tree, o.past); err != nil {
 			return err
 		}
+		x.Size = r.e.Size
+	} else if err := o.tree.load(ino, in); err != nil {
+		return err
 	}
+	return o.runs(x)
+}
+
+// runs gives what the map that was read last says. Copies in the journal are
+// the journal's.
+func (o *owners) runs(x filesystem.Extent) error {
+	bs := o.fs.sb.blockSize
 	for _, b := range o.tree.tree {
 		e := filesystem.Extent{Start: int64(b) * bs, Length: bs, Kind: filesystem.OwnMeta, Ref: x.Ref, Status: x.Status}
 		if err := o.give(e); err != nil {
@@ -281,12 +298,44 @@ func (o *owners) mapped(x filesystem.Extent, ino uint32, in inode) error {
 		}
 	}
 	for _, r := range o.tree.runs {
+		if r.journaled() {
+			continue
+		}
 		e := x
 		e.Start, e.Length, e.FileOffset = int64(r.block())*bs, int64(r.n)*bs, int64(r.at)*bs
 		if r.unwritten() {
 			e.Size = e.FileOffset
 		}
 		if err := o.give(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lives gives what earlier lives of the inodes of a group had.
+func (o *owners) lives(g uint32) error {
+	fs := o.fs
+	first := g*fs.sb.inodesPerGroup + 1
+	list := o.past.h.lives
+	i, _ := slices.BinarySearchFunc(list, first, func(l life, at uint32) int { return cmp.Compare(l.ino, at) })
+	for ; i < len(list) && list[i].ino-first < fs.sb.inodesPerGroup; i++ {
+		l := &list[i]
+		if in, ok, err := fs.readInode(l.ino); err != nil {
+			return err
+		} else if ok && in.generation() == l.gen && in.mode() != 0 {
+			continue // given with the inode
+		}
+		o.tree.tree = o.tree.tree[:0]
+		r, err := fs.lifeRecord(l, &o.tree, o.past)
+		if err != nil {
+			return err
+		}
+		kind := filesystem.OwnContent
+		if r.e.Type == filesystem.TypeDir {
+			kind = filesystem.OwnDir
+		}
+		if err := o.runs(filesystem.Extent{Kind: kind, Ref: r.e.Ref, Size: r.e.Size, Status: filesystem.Deleted}); err != nil {
 			return err
 		}
 	}

@@ -46,21 +46,34 @@ func (x *index) mainName(d uint32) uint32 {
 	score := 0
 	for at := x.stretches[k].heads[i]; at != 0; {
 		n := x.names.at(at - 1)
-		s := 1
-		if n.flags == 0 {
-			s = 2
-			if x.dirs[n.dir].ino == dir.dotdot {
-				s = 3
-			}
-		} else if dir.flags&dirDeleted == 0 {
-			s = 0
-		}
+		s := x.fits(dir, at-1, d >= uint32(x.found))
 		if s >= score && s > 0 { // the chain runs from the last name to the first
 			best, score = at, s
 		}
 		at = n.next
 	}
 	return best
+}
+
+// fits says how well a name of a directory's inode is the directory's: 0 not
+// at all. gone is a directory that is known from the journal alone.
+func (x *index) fits(dir *dir, at uint32, gone bool) int {
+	n := x.names.at(at)
+	l, old := x.fromLog[at]
+	switch {
+	case gone:
+		if old && l.gen == dir.generation && !l.other {
+			return 1
+		}
+		return 0
+	case n.flags == 0 && x.dirs[n.dir].ino == dir.dotdot:
+		return 3
+	case n.flags == 0:
+		return 2
+	case dir.flags&dirDeleted == 0 || old && (l.gen != dir.generation || l.other):
+		return 0
+	}
+	return 1
 }
 
 // climb goes up from a directory to one that is resolved, has no name, or

@@ -85,7 +85,7 @@ func (b *bitmaps) count(p []byte, i, n uint64) uint64 {
 // clear the size and the count of extents, but extents may still stand behind
 // the count. It says how long the content may be and how much of it is in use
 // by others now.
-func (fs *FS) residual(ino uint32, in inode, m *blockMap, used *bitmaps) (size int64, damage string, err error) {
+func (fs *FS) residual(in inode, m *blockMap, used *bitmaps) (size int64, damage string, err error) {
 	stored, size := fs.size(in)
 	damage = m.damage
 	if uint64(size) < stored && damage == "" {

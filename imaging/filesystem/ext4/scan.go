@@ -35,6 +35,12 @@ type index struct {
 	orphans   map[uint32]struct{}
 	damage    map[uint32]string // of directories, by number
 	pending   map[int][]uint64  // stretch to a bit for each inode left for the second round
+	found     int               // of dirs: those that inodes are now, by inode; the rest are in gone
+	gone      map[dirKey]uint32 // directories that are known from the journal alone
+	dirRuns   []dirRun          // by block, of directories that are in use
+	past      *pastView
+	fromLog   map[uint32]logName // what is known of a name that the journal has
+	full      bool               // there were more of those than are kept
 }
 
 // dir is a directory, live or deleted.
@@ -87,6 +93,7 @@ func (fs *FS) newIndex() *index {
 	x := &index{
 		fs: fs, orphans: make(map[uint32]struct{}), damage: make(map[uint32]string),
 		pending: make(map[int][]uint64), used: fs.newBitmaps(),
+		gone: make(map[dirKey]uint32), fromLog: make(map[uint32]logName),
 	}
 	x.perInodes = uint32(min(stretchBytes/fs.sb.inodeSize, int(fs.sb.inodesPerGroup)))
 	x.perGroup = int((fs.sb.inodesPerGroup + x.perInodes - 1) / x.perInodes)
@@ -130,6 +137,7 @@ func (x *index) scan(ctx context.Context) error {
 	}
 	bufs := make([][]byte, workers())
 	m := &blockMap{fs: x.fs, spend: x.fs.newBudget()}
+	defer func() { x.found = len(x.dirs) }()
 	return inOrder(ctx, len(x.stretches), func(w, k int) (scanned, error) {
 		if bufs[w] == nil {
 			bufs[w] = make([]byte, int(x.perInodes)*x.fs.sb.inodeSize)
@@ -170,21 +178,26 @@ func (x *index) scanStretch(k int, buf []byte) (scanned, error) {
 	return s, nil
 }
 
+// dirFlags is what an inode says about the directory that it is.
+func dirFlags(in inode) (flags uint8) {
+	if in.flags()&flagIndex != 0 {
+		flags |= dirIndexed
+	}
+	if in.flags()&flagEncrypt != 0 {
+		flags |= dirEncrypted
+		if in.flags()&flagCasefold != 0 {
+			flags |= dirHashed
+		}
+	}
+	return flags
+}
+
 // addDir notes where the blocks of a directory are.
 func (x *index) addDir(r rawDir, m *blockMap) error {
-	d := dir{ino: r.ino, generation: r.raw.generation()}
+	d := dir{ino: r.ino, generation: r.raw.generation(), flags: dirFlags(r.raw)}
 	flags := r.raw.flags()
 	if !r.raw.live() && r.ino != rootInode {
 		d.flags |= dirDeleted
-	}
-	if flags&flagIndex != 0 {
-		d.flags |= dirIndexed
-	}
-	if flags&flagEncrypt != 0 {
-		d.flags |= dirEncrypted
-		if flags&flagCasefold != 0 {
-			d.flags |= dirHashed
-		}
 	}
 	n := uint32(len(x.dirs))
 	x.dirs = append(x.dirs, d)

@@ -302,8 +302,8 @@ func (s *superblock) info(source int64) filesystem.Info {
 		}
 	}
 	state := le.Uint16(s.raw[58:])
-	note(s.incompat&incompatRecover != 0, "needs journal recovery: the listing shows the volume before the replay")
-	note(s.compat&compatJournal != 0 && le.Uint32(s.raw[224:]) == 0, "the journal is on another device")
+	j := s.raw[208:224]
+	note(s.compat&compatJournal != 0 && le.Uint32(s.raw[224:]) == 0, "the journal is on another device, with the UUID %x-%x-%x-%x-%x: it is not read", j[:4], j[4:6], j[6:8], j[8:10], j[10:])
 	note(state&1 == 0, "not cleanly unmounted")
 	note(state&2 != 0, "the kernel noted errors: %d, the last in %q", le.Uint32(s.raw[404:]), cString(s.raw[476:508]))
 	note(s.incompat&^knownIncompat != 0, "unknown incompatible features 0x%x: read as far as it goes", s.incompat&^knownIncompat)

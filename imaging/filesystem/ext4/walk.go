@@ -2,12 +2,12 @@ package ext4
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
 	"slices"
+	"sync"
 
 	"snapcase/imaging/filesystem"
 )
@@ -25,16 +25,12 @@ func (fs *FS) Walk(ctx context.Context) iter.Seq2[filesystem.Entry, error] {
 
 func (fs *FS) walk(ctx context.Context, yield func(filesystem.Entry, error) bool) error {
 	x := fs.newIndex()
-	if err := x.scan(ctx); err != nil {
+	if err := x.load(ctx); err != nil {
 		return err
 	}
-	if err := x.readNames(ctx); err != nil {
-		return err
-	}
-	x.resolve()
 	w := &walker{
 		x: x, ctx: ctx, yield: yield, paths: paths{x: x, cache: make(map[uint32]string)},
-		tree: blockMap{fs: fs, spend: fs.newBudget()}, used: x.used,
+		tree: blockMap{fs: fs, spend: fs.newBudget()},
 	}
 	x.stretches[0].upTo = max(x.stretches[0].upTo, rootInode)
 	for round := range 2 {
@@ -46,9 +42,32 @@ func (fs *FS) walk(ctx context.Context, yield func(filesystem.Entry, error) bool
 	if err := w.lost(); err != nil {
 		return err
 	}
+	if x.past.h.full || x.full {
+		return errors.New("the journal tells more of the past than is kept: some of it is left out")
+	}
 	if x.names.full {
 		return errors.New("the volume has more than 4 GiB of names: the rest is left out")
 	}
+	return nil
+}
+
+// load reads all that a walk needs before it gives out the first entry. The
+// journal is read meanwhile.
+func (x *index) load(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() {
+		// what fails here fails again where it is needed
+		_, _ = x.fs.past(ctx)
+	})
+	for _, step := range []func(context.Context) error{x.scan, x.readNames, x.loadPast} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	x.resolve()
 	return nil
 }
 
@@ -59,10 +78,10 @@ type walker struct {
 	yield func(filesystem.Entry, error) bool
 	paths paths
 	tree  blockMap
-	used  *bitmaps
 	round int // 0: allocated, 1: the rest
 	live  []uint32
 	dead  []uint32
+	told  []uint32 // generations of the inode that names were given out for
 }
 
 // batch is the records of one stretch and, in the first round, the inodes
@@ -97,7 +116,7 @@ func (w *walker) run() error {
 		return b, w.fill(b, todo[i], bufs[worker], bits[worker], &maps[worker])
 	}, func(i int, b *batch) error {
 		for _, at := range b.nameless {
-			w.later(todo[i], int(at))
+			w.x.later(todo[i], int(at))
 		}
 		for r := range b.records {
 			if err := w.inode(todo[i], &b.records[r]); err != nil {
@@ -157,14 +176,6 @@ func (w *walker) fill(b *batch, k int, buf, bits []byte, m *blockMap) error {
 	return nil
 }
 
-// later leaves an inode for the second round.
-func (w *walker) later(k, i int) {
-	if w.x.pending[k] == nil {
-		w.x.pending[k] = make([]uint64, (w.x.stretches[k].n+63)/64)
-	}
-	w.x.pending[k][i/64] |= 1 << (i % 64)
-}
-
 // give yields one entry.
 func (w *walker) give(e *filesystem.Entry) error {
 	if err := w.ctx.Err(); err != nil {
@@ -191,11 +202,8 @@ func (w *walker) inode(k int, r *record) error {
 	}
 	slices.Reverse(w.live)
 	slices.Reverse(w.dead)
-	if r.raw != nil {
-		if err := w.x.fs.complete(r, ino, r.raw, &w.tree, w.used); err != nil {
-			return err
-		}
-		r.raw = nil
+	if err := w.complete(ino, r); err != nil {
+		return err
 	}
 	if r.missing {
 		r.e.Damage = "truncated: the inode lies outside the image"
@@ -204,7 +212,7 @@ func (w *walker) inode(k int, r *record) error {
 		return w.second(ino, r)
 	}
 	if len(w.dead) > 0 || len(w.live) == 0 && ino != rootInode {
-		w.later(k, int((ino-1)%w.x.fs.sb.inodesPerGroup%w.x.perInodes))
+		w.x.later(k, int((ino-1)%w.x.fs.sb.inodesPerGroup%w.x.perInodes))
 	}
 	if ino == rootInode {
 		e := r.e
@@ -217,7 +225,7 @@ func (w *walker) inode(k int, r *record) error {
 	for _, at := range w.live {
 		n := w.x.names.at(at)
 		if w.status(r, n) != filesystem.Allocated {
-			w.later(k, int((ino-1)%w.x.fs.sb.inodesPerGroup%w.x.perInodes))
+			w.x.later(k, int((ino-1)%w.x.fs.sb.inodesPerGroup%w.x.perInodes))
 			continue
 		}
 		e := w.named(r, n)
@@ -226,6 +234,22 @@ func (w *walker) inode(k int, r *record) error {
 		}
 	}
 	return nil
+}
+
+// complete reads what a worker left. What an inode that is not in use was is
+// told in the second round.
+func (w *walker) complete(ino uint32, r *record) error {
+	in := r.raw
+	r.raw = nil
+	switch {
+	case in == nil:
+		return nil
+	case r.live || r.used:
+		return w.x.fs.complete(r, ino, in, &w.tree)
+	case w.round == 0:
+		return nil
+	}
+	return w.x.fs.was(r, ino, in, &w.tree, w.x.past)
 }
 
 // status of a live name.
@@ -244,9 +268,8 @@ func (w *walker) dirDamage(e *filesystem.Entry) {
 	if e.Type != filesystem.TypeDir || len(w.x.damage) == 0 {
 		return
 	}
-	n, ok := slices.BinarySearchFunc(w.x.dirs, uint32(e.Ref.Inode), func(d dir, ino uint32) int { return cmp.Compare(d.ino, ino) })
-	if ok {
-		addDamage(e, w.x.damage[uint32(n)])
+	if n, ok := w.x.dirOf(uint32(e.Ref.Inode), e.Ref.Generation); ok {
+		addDamage(e, w.x.damage[n])
 	}
 }
 

@@ -87,6 +87,12 @@ func exercise(ctx context.Context, fs filesystem.FileSystem) {
 		if err != nil {
 			continue
 		}
+		if a, ok := fs.(filesystem.Attributer); ok {
+			list, _, _ := a.Attributes(e.Ref) // that it ends is the test
+			for _, x := range list {
+				_ = x.Text()
+			}
+		}
 		src, err := fs.Open(e.Ref)
 		if err != nil {
 			continue

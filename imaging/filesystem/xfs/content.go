@@ -38,6 +38,15 @@ func (fs *FS) Open(ref filesystem.Ref) (imaging.Source, error) {
 }
 
 func (fs *FS) open(ref filesystem.Ref) (*Content, error) {
+	in, err := fs.inodeOf(ref)
+	if err != nil {
+		return nil, err
+	}
+	return fs.content(ref.Inode, in)
+}
+
+// inodeOf reads the inode that ref names.
+func (fs *FS) inodeOf(ref filesystem.Ref) (inode, error) {
 	ag, agino, ok := fs.sb.splitInode(ref.Inode)
 	if !ok {
 		return nil, errors.New("the file system has no such inode")
@@ -63,7 +72,7 @@ func (fs *FS) open(ref filesystem.Ref) (*Content, error) {
 	if g := in.gen(); g != ref.Generation {
 		return nil, fmt.Errorf("generation is %d, asked for %d: %w", g, ref.Generation, ErrReused)
 	}
-	return fs.content(ref.Inode, in)
+	return in, nil
 }
 
 // content maps an inode, live or not.

@@ -81,7 +81,6 @@
 //
 // # What it does not do
 //
-// It reads no realtime device and no external log, and lists no extended
-// attributes; parent pointers are not used. Directory blocks of version 4 do
+// It reads no realtime device and no external log; parent pointers are not used. Directory blocks of version 4 do
 // not say whose they are: of those the log and the free space tell nothing.
 package xfs

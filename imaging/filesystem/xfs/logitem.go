@@ -17,10 +17,12 @@ const (
 
 // Types of log items.
 const (
-	itemFirst   = 0x1236 // an intent to free extents
+	itemFree    = 0x1236 // an intent to free extents
+	itemFreed   = 0x1237 // they are free
 	itemInode   = 0x123b
 	itemBuffer  = 0x123c
 	itemICreate = 0x123f
+	itemFirst   = itemFree
 	itemLast    = 0x124f
 )
 

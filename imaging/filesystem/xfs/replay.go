@@ -8,8 +8,9 @@ import (
 
 // replay does what the kernel would do before it mounts the volume, without
 // writing: changes that stand in the log and not yet in their place go into an
-// overlay, through which everything else is read. What the kernel does next,
-// finishing intents and freeing what has no name and was open, is not done.
+// overlay, through which everything else is read. Of what the kernel does next,
+// extents that it had begun to free count as free; other intents are not
+// finished, and what has no name and was open is not freed.
 func (fs *FS) replay(ctx context.Context) error {
 	j, ok := fs.journal()
 	if !ok {
@@ -28,7 +29,7 @@ func (fs *FS) replay(ctx context.Context) error {
 	if clean {
 		return nil
 	}
-	r := &replayer{fs: fs, cancelled: make(map[[2]int64]int), over: newOverlay(fs.src)}
+	r := &replayer{fs: fs, cancelled: make(map[[2]int64]int), freeing: make(map[uint64][]byte), over: newOverlay(fs.src)}
 	read := func(use func(*transaction) error) (bool, error) {
 		a := &assembler{open: make(map[uint32]*transaction), use: use}
 		done, err := j.records(ctx, tail, end, false, a.add)
@@ -45,6 +46,7 @@ func (fs *FS) replay(ctx context.Context) error {
 		return fmt.Errorf("log: %w", err)
 	}
 	r.over.settle()
+	r.free()
 	fs.note("needs log recovery: %d transactions of the log (%d changed units of 512 bytes) are not in their place and are shown as the kernel would replay them", r.count, len(r.over.order))
 	if !done {
 		fs.note("the log is damaged or holds more at once than XFS writes: not all of it is replayed")
@@ -59,14 +61,16 @@ func (fs *FS) replay(ctx context.Context) error {
 type replayer struct {
 	fs        *FS
 	over      *overlay
-	cancelled map[[2]int64]int // place and length of buffers that were freed later
+	cancelled map[[2]int64]int  // place and length of buffers that were freed later
+	freeing   map[uint64][]byte // intents to free extents that have not ended, by their number
+	order     binary.ByteOrder
 	count     int
 	intents   int
 	done      int
 }
 
 // note is the first pass: it collects buffers whose changes must not be
-// replayed, because their blocks were freed.
+// replayed, because their blocks were freed, and intents that have no end.
 func (r *replayer) note(t *transaction) error {
 	for i := range t.items {
 		switch k := t.items[i].kind; k {
@@ -74,13 +78,48 @@ func (r *replayer) note(t *transaction) error {
 			if b, ok := t.buffer(&t.items[i]); ok && b.flags&bufferCancel != 0 {
 				r.cancelled[[2]int64{b.at, int64(b.units)}]++
 			}
-		case 0x1236, 0x1240, 0x1242, 0x1244, 0x1246, 0x1248:
+		case itemFree, 0x1240, 0x1242, 0x1244, 0x1246, 0x1248:
 			r.intents++
-		case 0x1237, 0x1241, 0x1243, 0x1245, 0x1247, 0x1249:
+			if p := t.items[i].regions[0]; k == itemFree && len(p) >= 16 {
+				r.freeing[t.order.Uint64(p[8:])] = p
+			}
+		case itemFreed, 0x1241, 0x1243, 0x1245, 0x1247, 0x1249:
 			r.done++
+			if p := t.items[i].regions[0]; k == itemFreed && len(p) >= 16 {
+				delete(r.freeing, t.order.Uint64(p[8:]))
+			}
 		}
 	}
+	r.order = t.order
 	return nil
+}
+
+// free keeps the extents that were to be freed. An intent has its type, its
+// size and the number of its extents in 16 bytes with its own number, then for
+// each a 64-bit block and a 32-bit length, with or without 4 bytes behind.
+func (r *replayer) free() {
+	for _, p := range r.freeing {
+		n := int(r.order.Uint32(p[4:]))
+		step := 16
+		if n <= 0 || n > (len(p)-16)/12 {
+			continue
+		}
+		if n > (len(p)-16)/step {
+			step = 12
+		}
+		for e := p[16:]; n > 0; n, e = n-1, e[step:] {
+			blocks := uint64(r.order.Uint32(e[8:]))
+			at, ok := r.fs.sb.block(r.order.Uint64(e), blocks)
+			if !ok || blocks == 0 {
+				continue
+			}
+			ag := uint32(at / r.fs.sb.groupSize)
+			if r.fs.freeing == nil {
+				r.fs.freeing = make(map[uint32][]extentOf)
+			}
+			r.fs.freeing[ag] = append(r.fs.freeing[ag], extentOf{uint32(at % r.fs.sb.groupSize), uint32(blocks)})
+		}
+	}
 }
 
 // apply is the second pass. As in the kernel, buffers and new chunks come

@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"snapcase/imaging/filesystem"
 )
@@ -133,4 +135,47 @@ func (v *volume) wrap() {
 func (v *volume) checkpoint() {
 	v.t.Helper()
 	v.must(exec.Command("sync", "-f", v.dir).Run())
+}
+
+// TestReplayFreeing stops volumes while files are being removed, until the log
+// of one holds extents that the kernel had begun to free: they belong to nobody
+// else, and must not be a gap in the owner map.
+func TestReplayFreeing(t *testing.T) {
+	needKernel(t)
+	if _, err := exec.LookPath("xfs_io"); err != nil {
+		t.Skip("needs xfs_io")
+	}
+	v := newVolume(t, 330<<20)
+	v.remount("rw")
+	for try := range 12 {
+		const folders, files = 4, 400
+		for d := range folders {
+			v.must(os.MkdirAll(v.path(fmt.Sprintf("gone%d-%d", try, d)), 0o755))
+			for i := range files {
+				v.write(fmt.Sprintf("gone%d-%d/%d", try, d, i), bytes.Repeat([]byte("g"), 9000))
+			}
+		}
+		v.checkpoint()
+		var removing sync.WaitGroup
+		for d := range folders {
+			removing.Go(func() { _ = os.RemoveAll(v.path(fmt.Sprintf("gone%d-%d", try, d))) }) // ends when the volume stops
+		}
+		time.Sleep(time.Duration(try+1) * 2 * time.Millisecond)
+		if out, err := exec.Command("xfs_io", "-x", "-c", "shutdown -f", v.dir).CombinedOutput(); err != nil {
+			t.Fatalf("xfs_io: %s", out)
+		}
+		removing.Wait()
+		v.unmount()
+		x, err := Open(openDisk(t, v.image))
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkCover(t, x)
+		if len(x.freeing) > 0 {
+			t.Logf("stopped for the %dth time: %v %v", try+1, x.Info().State, x.freeing)
+			return
+		}
+		v.mount("rw,noatime")
+	}
+	t.Skip("the kernel never stopped between the two")
 }

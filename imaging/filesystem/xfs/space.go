@@ -36,7 +36,8 @@ func (f *freeSpace) of(ag uint32) ([]extentOf, error) {
 	return list, nil
 }
 
-// freeExtents reads the tree of free extents of a group.
+// freeExtents reads the tree of free extents of a group, and adds those that
+// the log says were about to be freed.
 func (fs *FS) freeExtents(ag uint32) (list []extentOf, damage string, err error) {
 	if int(ag) >= len(fs.groups) || fs.groups[ag].agfBad {
 		return nil, "", nil
@@ -50,6 +51,7 @@ func (fs *FS) freeExtents(ag uint32) (list []extentOf, damage string, err error)
 			}
 		}
 	}, nil)
+	list = append(list, fs.freeing[ag]...)
 	slices.SortFunc(list, func(a, b extentOf) int { return cmp.Compare(a.start, b.start) })
 	kept, end := list[:0], uint32(0)
 	for _, e := range list {

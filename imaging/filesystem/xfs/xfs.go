@@ -27,6 +27,8 @@ type FS struct {
 	info   filesystem.Info
 	deep   bool           // walks read the free space
 	raw    imaging.Source // without what the log would change
+	// freeing has by group the extents that the log says were to be freed.
+	freeing map[uint32][]extentOf
 
 	tableMutex sync.Mutex
 	tableKept  *chunkTable
@@ -37,6 +39,7 @@ type FS struct {
 var (
 	_ filesystem.FileSystem = (*FS)(nil)
 	_ filesystem.Mapper     = (*FS)(nil)
+	_ filesystem.Attributer = (*FS)(nil)
 )
 
 // Open reads the superblock, what the log says that is not in its place, and

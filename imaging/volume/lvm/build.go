@@ -113,6 +113,12 @@ func (b *builder) finish(v *LV, p *plan) {
 	}
 	if v.Reason != "" {
 		v.Gaps = nil
+		if len(v.Segments) > 0 {
+			v.Kind = v.Segments[0].Type
+		}
+		if b.cows[v.Name] != "" {
+			v.Kind = "snapshot"
+		}
 		return
 	}
 	for _, g := range v.Gaps {

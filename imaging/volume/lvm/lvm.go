@@ -122,6 +122,9 @@ type LV struct {
 	Gaps     []Gap  // what reads as zeros because no source has it
 	Damage   string // "" or codes with short sentences
 	Reason   string // why Source is nil
+	// Kind is what it is where it is not read: snapshot, thin, thin-pool, cache,
+	// raid5, …, as the text has it; "" where its Source is set.
+	Kind string
 	// Source is the content, nil when it is not read. It is safe for concurrent
 	// use as far as the sources are.
 	Source imaging.Source

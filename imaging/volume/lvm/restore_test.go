@@ -81,8 +81,8 @@ device_id = 1`) +
 	}
 	l.compare(find(t, g.LVs, "org"), pvs, l.expect("vg0/org"))
 	l.compare(find(t, g.LVs, "pool_tdata"), pvs, l.expect("vg0/pool_tdata"))
-	for _, name := range []string{"pool", "thin1", "snap", "snapshot0"} {
-		if v := find(t, g.LVs, name); v.Source != nil || v.Reason == "" {
+	for name, kind := range map[string]string{"pool": "thin-pool", "thin1": "thin", "snap": "snapshot", "snapshot0": "snapshot"} {
+		if v := find(t, g.LVs, name); v.Source != nil || v.Reason == "" || v.Kind != kind {
 			t.Errorf("%s: %+v", name, v)
 		}
 	}

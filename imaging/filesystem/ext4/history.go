@@ -1,0 +1,254 @@
+package ext4
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+)
+
+// history is what the whole area of the journal, not only the part that is not
+// yet in its place, tells of the past: where older copies of blocks lie, and
+// what of inodes and directories is in them. Times are counted in transactions
+// and negative: -1 is the last one that the volume shows.
+type history struct {
+	j       *journal
+	copies  []blockCopy   // by block, then from the oldest to the newest
+	revokes []revocation  // the same
+	commits []commitStamp // by time
+	lives   []life        // by inode, then as they were found: the newest first
+	dirs    []dirVersion  // by inode, then from the newest to the oldest
+	full    bool          // there was more than is kept
+}
+
+// commitStamp is when a transaction was committed, seconds since 1970 or 0.
+type commitStamp struct {
+	when int32
+	sec  int64
+}
+
+// past gives what the journal tells of the past; it is read once.
+func (fs *FS) past(ctx context.Context) (*history, error) {
+	fs.pastMutex.Lock()
+	defer fs.pastMutex.Unlock()
+	if fs.pastKept != nil {
+		return fs.pastKept, nil
+	}
+	h := &history{j: fs.log}
+	if fs.log != nil {
+		s := &pastScan{j: fs.log, h: h, end: fs.logEnd, reader: fs.log.reader()}
+		if err := s.scan(ctx); err != nil {
+			return nil, err
+		}
+		if err := h.readInodes(ctx); err != nil {
+			return nil, err
+		}
+	}
+	fs.pastKept = h
+	return h, nil
+}
+
+// pastScan reads the area of the journal once, from its first block on. What
+// follows a descriptor without a gap up to the commit of the same transaction
+// is that transaction: the log is written in that order, so that of an old one
+// the beginning is overwritten first.
+type pastScan struct {
+	j        *journal
+	h        *history
+	end      uint32 // the first transaction that is not of the past
+	reader   *logReader
+	tags     []tag
+	open     bool // within a transaction
+	sequence uint32
+	copied   int // of copies: what comes behind belongs to the open transaction
+	revoked  int
+	left     uint32 // blocks of the area
+	at       uint32
+}
+
+func (s *pastScan) scan(ctx context.Context) error {
+	j, h := s.j, s.h
+	s.at = j.first
+	// A transaction that began before the end of the area goes on at its start.
+	for s.left = j.end - j.first; s.left > 0 || s.open; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if s.left == 0 && s.at >= j.end-1 {
+			break
+		}
+		p, err := s.reader.block(s.at)
+		if err != nil {
+			return err
+		}
+		kind, sequence, ok := logKind(p)
+		s.step()
+		switch {
+		case !ok:
+			s.close(false)
+		case kind == logDescriptor && j.blockGood(p):
+			s.begin(sequence)
+			err = s.descriptor(p)
+		case kind == logRevoke && j.blockGood(p):
+			s.begin(sequence)
+			j.revokes(p, s.revoke)
+		case kind == logCommit && s.open && sequence == s.sequence && j.commitGood(p):
+			s.commit(p)
+		default:
+			s.close(false)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.close(false)
+	h.sort()
+	return nil
+}
+
+func (s *pastScan) step() {
+	s.at = s.j.wrap(s.at + 1)
+	s.left -= min(s.left, 1)
+}
+
+// begin opens a transaction unless it is the one that is open.
+func (s *pastScan) begin(sequence uint32) {
+	if s.open && sequence == s.sequence {
+		return
+	}
+	s.close(false)
+	s.open, s.sequence = true, sequence
+}
+
+// close ends a transaction and forgets it unless it is whole.
+func (s *pastScan) close(whole bool) {
+	if !whole {
+		s.h.copies, s.h.revokes = s.h.copies[:s.copied], s.h.revokes[:s.revoked]
+	}
+	s.open, s.copied, s.revoked = false, len(s.h.copies), len(s.h.revokes)
+}
+
+// when is the time of the open transaction.
+func (s *pastScan) when() int32 { return int32(s.sequence - s.end) }
+
+func (s *pastScan) revoke(block uint64) {
+	if len(s.h.revokes) >= maxCopies {
+		s.h.full = true
+		return
+	}
+	s.h.revokes = append(s.h.revokes, revocation{block, s.when()})
+}
+
+// descriptor takes the copies that a descriptor announces.
+func (s *pastScan) descriptor(p []byte) error {
+	j, h := s.j, s.h
+	s.tags = j.tags(s.tags[:0], p)
+	for i := range s.tags {
+		t := &s.tags[i]
+		p, err := s.reader.block(s.at)
+		if err != nil {
+			return err
+		}
+		if _, _, own := logKind(p); own {
+			return nil // overwritten: what comes now is another transaction
+		}
+		at := s.at
+		s.step()
+		if !j.fs.inVolume(t.block, 1) || j.owns(t.block) || !j.copyGood(t, s.sequence, p) {
+			continue
+		}
+		if len(h.copies) >= maxCopies {
+			h.full = true
+			continue
+		}
+		if t.escaped {
+			at |= escapedCopy
+		}
+		h.copies = append(h.copies, blockCopy{t.block, s.when(), at})
+	}
+	return nil
+}
+
+// commit ends a transaction. One that is not of the past of this volume is
+// forgotten: it belongs to what the volume does not show yet or, where no
+// checksum says whose it is, to an earlier file system in the same place.
+func (s *pastScan) commit(p []byte) {
+	sec := commitTime(p)
+	made := int64(le.Uint32(s.j.fs.sb.raw[0x108:]))
+	if s.when() >= 0 || !s.j.sums && sec != 0 && sec < made {
+		s.close(false)
+		return
+	}
+	s.h.commits = append(s.h.commits, commitStamp{s.when(), sec})
+	s.close(true)
+}
+
+// sort orders what was read. The part of a transaction that lies at the start
+// of the area was read twice.
+func (h *history) sort() {
+	slices.SortFunc(h.copies, func(a, b blockCopy) int {
+		return cmp.Or(cmp.Compare(a.block, b.block), cmp.Compare(a.when, b.when), cmp.Compare(a.at, b.at))
+	})
+	h.copies = slices.Compact(h.copies)
+	slices.SortFunc(h.revokes, func(a, b revocation) int {
+		return cmp.Or(cmp.Compare(a.block, b.block), cmp.Compare(a.when, b.when))
+	})
+	h.revokes = slices.Compact(h.revokes)
+	slices.SortFunc(h.commits, func(a, b commitStamp) int { return cmp.Compare(a.when, b.when) })
+}
+
+// of gives the copies of a block, the oldest first.
+func (h *history) of(block uint64) []blockCopy {
+	find := func(c blockCopy, at uint64) int { return cmp.Compare(c.block, at) }
+	i, _ := slices.BinarySearchFunc(h.copies, block, find)
+	n, _ := slices.BinarySearchFunc(h.copies[i:], block+1, find)
+	return h.copies[i : i+n]
+}
+
+// revokedBetween says that a block was freed in one of some transactions.
+func (h *history) revokedBetween(block uint64, from, to int32) bool {
+	i, _ := slices.BinarySearchFunc(h.revokes, revocation{block, from}, func(a, b revocation) int {
+		return cmp.Or(cmp.Compare(a.block, b.block), cmp.Compare(a.when, b.when))
+	})
+	return i < len(h.revokes) && h.revokes[i].block == block && h.revokes[i].when <= to
+}
+
+// copyAt gives the copy that shows a block as it was behind a transaction.
+func (h *history) copyAt(block uint64, when int32) (c blockCopy, ok bool) {
+	list := h.of(block)
+	n, _ := slices.BinarySearchFunc(list, when, func(c blockCopy, when int32) int {
+		if c.when <= when {
+			return -1
+		}
+		return 1
+	})
+	if n == 0 || h.revokedBetween(block, list[n-1].when, when) {
+		return c, false
+	}
+	return list[n-1], true
+}
+
+// read fills p from a copy, from its byte off on.
+func (h *history) read(p []byte, at uint32, off int64) error {
+	block, _ := h.j.place(at &^ escapedCopy)
+	fs := h.j.fs
+	if _, err := readZero(fs.raw, p, int64(block)*fs.sb.blockSize+off); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if at&escapedCopy != 0 && off < 4 {
+		copy(p, be.AppendUint32(nil, journalMagic)[off:])
+	}
+	return nil
+}
+
+// committed says when a transaction was committed; 0 when that is not known.
+func (h *history) committed(when int32) int64 {
+	i, ok := slices.BinarySearchFunc(h.commits, when, func(c commitStamp, when int32) int { return cmp.Compare(c.when, when) })
+	if !ok {
+		return 0
+	}
+	return h.commits[i].sec
+}
+
+// sequence is the number of a transaction in the journal.
+func (h *history) sequence(when int32) uint32 { return h.j.fs.logEnd + uint32(when) }

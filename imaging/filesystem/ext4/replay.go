@@ -1,0 +1,128 @@
+package ext4
+
+import (
+	"context"
+	"fmt"
+)
+
+// replay does what the kernel would do before it mounts the volume, without
+// writing: blocks that stand in the journal and not yet in their place go into
+// an overlay, through which everything else is read. What the kernel does
+// next, freeing what has no name and was open, is not done. With raw it only
+// says what there is to be done.
+func (fs *FS) replay(ctx context.Context, raw bool) error {
+	asked := fs.sb.incompat&incompatRecover != 0
+	j, damage, err := fs.journal()
+	if err != nil {
+		return err
+	}
+	if j == nil {
+		if damage != "" {
+			fs.note("the journal is not read: %s", damage)
+		}
+		if asked {
+			fs.note("needs journal recovery: the listing shows the volume before the replay")
+		}
+		return nil
+	}
+	fs.log, fs.logEnd = j, j.sequence
+	fs.info.State = append(fs.info.State, j.notes...)
+	if j.start == 0 {
+		if asked {
+			fs.note("needs journal recovery, but the journal is empty: nothing is to be replayed")
+		}
+		return nil
+	}
+	a, err := j.active(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !asked:
+		fs.note("the journal holds %d transactions, but the superblock does not ask for recovery: the kernel would discard them, and they are not shown", a.count)
+	case raw:
+		fs.note("needs journal recovery: the listing shows the volume before the replay of %d transactions", a.count)
+	default:
+		return fs.overlay(a)
+	}
+	return nil
+}
+
+// overlay makes what the active part of the journal says the view of the
+// volume.
+func (fs *FS) overlay(a *activeLog) error {
+	blocks, outside, inside := a.newest()
+	fs.src = &overlay{Source: fs.raw, size: fs.sb.blockSize, blocks: blocks}
+	fs.logEnd += a.count
+	wrong, err := fs.superAgain()
+	if err != nil {
+		return err
+	}
+	fs.info = fs.sb.info(fs.src.Size())
+	if err := fs.loadGroups(); err != nil {
+		return err
+	}
+	fs.info.State = append(fs.info.State, fs.log.notes...)
+	if wrong != "" {
+		fs.note("range: the superblock in the journal is not used: %s", wrong)
+	}
+	if a.count == 0 && a.damage == "" {
+		fs.note("needs journal recovery, but the journal holds no whole transaction: nothing is to be replayed")
+		return fs.fastCommits(a)
+	}
+	fs.note("needs journal recovery: %d transactions of the journal (%d changed blocks) are not in their place and are shown as the kernel would replay them", a.count, len(blocks))
+	for _, n := range []struct {
+		count int
+		why   string
+	}{
+		{outside, "range: %d changed blocks in the journal lie outside the volume: they are left out"},
+		{inside, "range: %d changed blocks in the journal are those of the journal: they are left out"},
+		{a.bad, "csum: %d blocks in the journal do not match their checksum: they are left out, and the kernel would not mount the volume"},
+	} {
+		if n.count > 0 {
+			fs.note(n.why, n.count)
+		}
+	}
+	if a.damage != "" {
+		fs.note("%s", a.damage)
+	}
+	if a.full {
+		fs.note("partial: the journal holds more than can be replayed: the rest is left out")
+	}
+	return fs.fastCommits(a)
+}
+
+// superAgain takes the superblock from the journal, where it is one of the
+// blocks that were changed; wrong says why it cannot be used.
+func (fs *FS) superAgain() (wrong string, err error) {
+	if fs.sb.at != superOffset {
+		return "", nil
+	}
+	sb, wrong, err := readSuper(fs.src, superOffset)
+	if err != nil || wrong != "" {
+		return wrong, err
+	}
+	if sb.blockSize != fs.sb.blockSize || sb.inodesPerGroup != fs.sb.inodesPerGroup || sb.perGroup != fs.sb.perGroup {
+		return "it is that of a volume of another shape", nil
+	}
+	fs.sb, fs.seed = sb, sb.checksumSeed()
+	return "", nil
+}
+
+// fastCommits says whether the part of the journal for fast commits holds some
+// that belong behind its last transaction.
+func (fs *FS) fastCommits(a *activeLog) error {
+	j := a.j
+	if j.end == j.blocks {
+		return nil
+	}
+	p, err := a.reader.block(j.end)
+	if err != nil {
+		return fmt.Errorf("fast commits: %w", err)
+	}
+	const tagHead = 9
+	if le.Uint16(p) == tagHead && le.Uint16(p[2:]) >= 8 && le.Uint32(p[8:]) == a.sequence {
+		fs.note("partial: fast commits follow the last transaction of the journal: they are not replayed, and the last changes are missing")
+	}
+	return nil
+}

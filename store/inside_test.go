@@ -1,0 +1,158 @@
+package store
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf16"
+
+	"snapcase/evidence"
+	"snapcase/evidence/credential"
+)
+
+// shell runs a script in a folder; the test is skipped where a tool is missing.
+func shell(t testing.TB, dir, script string, tools ...string) {
+	t.Helper()
+	for _, tool := range tools {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("needs %s", tool)
+		}
+	}
+	c := exec.Command("sh", "-ec", script)
+	c.Dir = dir
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", script, err, out)
+	}
+}
+
+// secretText is a made-up secret.
+const secretText = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYzEXAMPLEKY"
+
+func credentialsText(n int) string {
+	return fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", idText(n), secretText)
+}
+
+// TestInside plants a key in every kind of thing that hides it, in an image
+// that mkfs makes, and wants all places.
+func TestInside(t *testing.T) {
+	tree, src := t.TempDir(), t.TempDir()
+	plant := func(dir, name, text string) {
+		must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+	}
+	noise := strings.Repeat("a line of a log, with words\n", 20_000)
+	for n, name := range []string{"log-gz", "log-zst", "log-xz", "log-bz2", "log-lz4", "home/u/.aws/credentials", "zipped/conf", "inner/conf", "utf16"} {
+		text := noise + credentialsText(n) + noise
+		if name == "utf16" {
+			var b []byte
+			for _, u := range utf16.Encode([]rune(text)) {
+				b = append(b, byte(u), byte(u>>8))
+			}
+			text = string(b)
+		}
+		plant(src, name, text)
+	}
+	plant(tree, "user-data.txt", "#cloud-config\nwrite_files:\n- encoding: b64\n  content: "+base64.StdEncoding.EncodeToString([]byte(credentialsText(10)))+"\n")
+	plant(tree, "deleted.gz", "")
+	plant(tree, "broken.gz", "\x1f\x8b\x08\x00 this is no gzip file at all")
+	plant(src, "gone", credentialsText(11))
+	shell(t, src, `cd `+src+`; O=`+tree+`
+gzip -c log-gz > $O/messages-1.weird
+ln $O/messages-1.weird $O/a-link
+zstd -qc log-zst > $O/messages-2
+xz -c log-xz > $O/messages-3
+bzip2 -c log-bz2 > $O/messages-4
+lz4 -qc log-lz4 > $O/messages-5
+tar -czf $O/logs.tar.gz home
+zip -qr $O/app.jar zipped
+zip -qr inner.zip inner
+tar -cf layer.tar inner.zip
+gzip -c layer.tar > $O/layer
+gzip -c utf16 > $O/windows.gz
+gzip -c gone > $O/deleted.gz
+sqlite3 $O/history.db "CREATE TABLE h (a); INSERT INTO h VALUES (printf('%.*c', 8000, 'x') || ' `+idText(9)+` ' || printf('%.*c', 8000, 'y'));"
+`, "gzip", "zstd", "xz", "bzip2", "lz4", "tar", "zip", "sqlite3", "debugfs")
+	path := ext4Of(t, tree, "32M")
+	shell(t, src, "debugfs -w -R 'rm deleted.gz' "+path)
+	b, err := os.ReadFile(path)
+	must(t, err)
+	s := credential.NewScanner([]byte("k"))
+	s.Scan(b, 0)
+	c := diskCase(t, evidence.KindDisk, path, s.Hits())
+	must(t, os.WriteFile(c.folder.CaseKey(), []byte("k"), 0o600))
+	got := hitsOf(t, indexed(t, c))
+	for n, want := range []string{
+		"allocated /a-link!", "allocated /messages-2!", "allocated /messages-3!", "allocated /messages-4!", "allocated /messages-5!",
+		"allocated /logs.tar.gz!home/u/.aws/credentials", "allocated /app.jar!zipped/conf", "allocated /layer!inner.zip!inner/conf", "allocated /windows.gz!",
+		"allocated /history.db!page-2-cell-0", "allocated /user-data.txt!base64-54", "deleted /deleted.gz!",
+	} {
+		if !slices.Contains(got[idText(n)], want) {
+			t.Errorf("%s: %q, want %q", idText(n), got[idText(n)], want)
+		}
+	}
+	insideKeys(t, c, b)
+}
+
+// insideKeys looks at the places as keys gives them.
+func insideKeys(t *testing.T, c *Case, image []byte) {
+	t.Helper()
+	keys, err := c.Keys(context.Background(), false)
+	must(t, err)
+	if len(keys) != 12 {
+		t.Errorf("%d keys", len(keys))
+	}
+	prints := map[string]bool{}
+	for _, k := range keys {
+		for _, p := range k.Places {
+			if p.InnerOffset == nil {
+				continue
+			}
+			if k.KeyID != idText(9) {
+				prints[p.Fingerprint] = true
+			}
+			if p.Offset <= 0 || !strings.Contains("\x1f\x8b \x28\xb5 \xfd7 BZ \x04\x22 PK SQ #c", string(image[p.Offset:p.Offset+2])) {
+				t.Errorf("%s: no file starts at %d", *p.Address, p.Offset)
+			}
+		}
+	}
+	if len(prints) != 1 || prints[""] {
+		t.Errorf("fingerprints %v of one secret", prints)
+	}
+	st, err := c.Stats(context.Background())
+	must(t, err)
+	if g := st[0].Gaps; len(g) != 1 || !strings.HasSuffix(g[0].Place, "/broken.gz") {
+		t.Errorf("gaps %+v", g)
+	}
+	db, err := os.ReadFile(c.indexPath())
+	must(t, err)
+	if strings.Contains(string(db), secretText) {
+		t.Error("the index holds a secret")
+	}
+}
+
+// BenchmarkIndexLogs indexes an image with 2,000 rotated logs, each 200 kB
+// before gzip.
+func BenchmarkIndexLogs(b *testing.B) {
+	tree := b.TempDir()
+	for i := range 2000 {
+		var text bytes.Buffer
+		z := gzip.NewWriter(&text)
+		for n := range 2500 {
+			fmt.Fprintf(z, "Nov 27 %02d:%02d:%02d ip-10-0-%d-%d sshd[%d]: Accepted publickey for ec2-user\n", n/3600, n/60%60, n%60, i%256, n*7%256, n*i%32768)
+		}
+		must(b, z.Close())
+		must(b, os.WriteFile(filepath.Join(tree, fmt.Sprintf("log-%d.gz", i)), text.Bytes(), 0o644))
+	}
+	c := diskCase(b, evidence.KindDisk, ext4Of(b, tree, "256M"), nil)
+	for b.Loop() {
+		must(b, c.Index(context.Background(), IndexOptions{Rebuild: true}, nil))
+	}
+}
