@@ -17,9 +17,9 @@ import (
 
 const respondVictim = "i-0aaaaaaaaaaaaaaaa"
 
-// account is a stand-in for AWS with an instance of two volumes and two
+// respondAccount is a stand-in for AWS with an instance of two volumes and two
 // interfaces.
-func account(t *testing.T) (*awstest.Server, *awstest.EC2) {
+func respondAccount(t *testing.T) (*awstest.Server, *awstest.EC2) {
 	t.Helper()
 	e := awstest.NewEC2("eu-west-1", "111122223333", time.Now)
 	e.VPCIPv6 = true
@@ -63,7 +63,7 @@ func runAWS(t *testing.T, s *awstest.Server, home string, code int, args ...stri
 }
 
 func TestRespondCommand(t *testing.T) {
-	s, e := account(t)
+	s, e := respondAccount(t)
 	home := t.TempDir()
 	cs := filepath.Join(home, "case")
 	runAWS(t, s, home, 0, "new", cs, "--title", "T", "--examiner", "alice")
@@ -94,8 +94,13 @@ func TestRespondCommand(t *testing.T) {
 			}
 		}
 	}
-	if n := len(s.Journal()); n != 0 || len(s.DryRuns()) == 0 {
-		t.Fatalf("plan made %d changes and %d dry runs", n, len(s.DryRuns()))
+	if n := len(s.Journal()); n != 0 {
+		t.Fatalf("plan made %d changes", n)
+	}
+	for _, c := range s.DryRuns() { // an endpoint that is not AWS may make what it is only asked about
+		if !strings.HasPrefix(c.Action, "Describe") {
+			t.Errorf("plan tried %s", c.Action)
+		}
 	}
 	text, _ := runAWS(t, s, home, 0, on("plan")...)
 	if strings.Contains(text, "\u202e") || !strings.Contains(text, "web-1") {
@@ -144,7 +149,7 @@ func TestRespondKilled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts many processes")
 	}
-	s, e := account(t)
+	s, e := respondAccount(t)
 	e.Lag, e.Pending = 1, 2
 	s.Latency = func(*awstest.Request) time.Duration { return 3 * time.Millisecond }
 	home := t.TempDir()

@@ -198,6 +198,10 @@ func TestRespondOnMoto(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	answers, err := cloud.Read(t.Context(), evidence.CloudCall{Service: "ec2", Action: "DescribeNetworkAcls", Params: map[string]any{}})
+	if err != nil || strings.Contains(string(answers[0].Body), "snapcase:case") {
+		t.Fatalf("plan made a network ACL: %v", err)
+	}
 	if err := s.Run(t.Context(), p); err != nil && !errors.Is(err, evidence.ErrGaps) {
 		t.Fatal(err)
 	} else if err != nil {

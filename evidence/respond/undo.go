@@ -110,7 +110,10 @@ func (s *Session) undo(ctx context.Context, instance string, o UndoOptions) erro
 			done = append(done, target)
 		case err == nil:
 		case passable(err):
-			failed = append(failed, t.Target+": "+err.Error())
+			if target == "" {
+				target = t.Target
+			}
+			failed = append(failed, target+": "+err.Error())
 		default:
 			return err
 		}

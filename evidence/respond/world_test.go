@@ -90,7 +90,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.calls = a.Calls(aws.CallOptions{Backoff: time.Millisecond})
+	w.calls = a.Calls(aws.CallOptions{Backoff: time.Millisecond, DryRuns: true})
 	w.open(c)
 	return w
 }
