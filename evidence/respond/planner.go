@@ -252,11 +252,6 @@ func (b *builder) tagged(resource, call string) []any {
 	}}}
 }
 
-// token is a client token: the same for the same call of the same run.
-func (b *builder) token(call string) string {
-	return sha([]byte(strings.Join([]string{b.s.CaseID, b.o.Instance, strconv.Itoa(b.run), call}, "\x00")))[:32]
-}
-
 // case8 is the beginning of the case's UUID, for names.
 func (b *builder) case8() string {
 	s := strings.TrimPrefix(b.s.CaseID, "urn:uuid:")

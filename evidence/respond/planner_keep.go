@@ -166,7 +166,7 @@ func (b *builder) volume(ctx context.Context) (Step, error) {
 			snap = "${share/copy/" + v.ID + ".SnapshotId}"
 		}
 		c := b.call(id, "ec2", "CreateVolume", map[string]any{
-			"AvailabilityZone": host.Zone, "SnapshotId": snap, "VolumeType": "gp3", "ClientToken": b.token(id), "TagSpecifications": b.tagged("volume", id),
+			"AvailabilityZone": host.Zone, "SnapshotId": snap, "VolumeType": "gp3", "ClientToken": "${token}", "TagSpecifications": b.tagged("volume", id),
 		})
 		c.Examiner = true
 		st.Calls = append(st.Calls, c)
@@ -196,20 +196,20 @@ func (b *builder) mirror() Step {
 	st := Step{ID: stepMirror, Title: "Copy the traffic of every interface to " + b.o.Mirror, Checks: []string{"each interface has a mirror session of this case"}}
 	const target, flt = "mirror/target", "mirror/filter"
 	st.Calls = append(st.Calls,
-		b.call(target, "ec2", "CreateTrafficMirrorTarget", map[string]any{"NetworkInterfaceId": b.o.Mirror, "Description": "snapcase " + b.case8(), "ClientToken": b.token(target), "TagSpecifications": b.tagged("traffic-mirror-target", target)}),
-		b.call(flt, "ec2", "CreateTrafficMirrorFilter", map[string]any{"Description": "snapcase: everything", "ClientToken": b.token(flt), "TagSpecifications": b.tagged("traffic-mirror-filter", flt)}))
+		b.call(target, "ec2", "CreateTrafficMirrorTarget", map[string]any{"NetworkInterfaceId": b.o.Mirror, "Description": "snapcase " + b.case8(), "ClientToken": "${token}", "TagSpecifications": b.tagged("traffic-mirror-target", target)}),
+		b.call(flt, "ec2", "CreateTrafficMirrorFilter", map[string]any{"Description": "snapcase: everything", "ClientToken": "${token}", "TagSpecifications": b.tagged("traffic-mirror-filter", flt)}))
 	for i, r := range [][2]string{{"ingress", "0.0.0.0/0"}, {"ingress", "::/0"}, {"egress", "0.0.0.0/0"}, {"egress", "::/0"}} {
 		id := fmt.Sprintf("mirror/rule-%s-%d", r[0], i)
 		st.Calls = append(st.Calls, b.call(id, "ec2", "CreateTrafficMirrorFilterRule", map[string]any{
 			"TrafficMirrorFilterId": "${" + flt + ".TrafficMirrorFilterId}", "TrafficDirection": r[0], "RuleNumber": int64(100 + i), "RuleAction": "accept",
-			"SourceCidrBlock": r[1], "DestinationCidrBlock": r[1], "ClientToken": b.token(id),
+			"SourceCidrBlock": r[1], "DestinationCidrBlock": r[1], "ClientToken": "${token}",
 		}))
 	}
 	for _, n := range b.subject.Interfaces {
 		id := "mirror/session/" + n.ID
 		st.Calls = append(st.Calls, b.call(id, "ec2", "CreateTrafficMirrorSession", map[string]any{
 			"NetworkInterfaceId": n.ID, "TrafficMirrorTargetId": "${" + target + ".TrafficMirrorTargetId}", "TrafficMirrorFilterId": "${" + flt + ".TrafficMirrorFilterId}",
-			"SessionNumber": int64(1), "Description": "snapcase " + b.case8(), "ClientToken": b.token(id), "TagSpecifications": b.tagged("traffic-mirror-session", id),
+			"SessionNumber": int64(1), "Description": "snapcase " + b.case8(), "ClientToken": "${token}", "TagSpecifications": b.tagged("traffic-mirror-session", id),
 		}))
 	}
 	st.Warnings = append(st.Warnings, "packets that a group or network ACL drops are not mirrored; many instance types cannot mirror, and say so when they are asked")

@@ -215,6 +215,31 @@ func TestStepsThatCannot(t *testing.T) {
 	}
 }
 
+// An interface that got the open group and is refused the closed one must not
+// stay open.
+func TestGivesBack(t *testing.T) {
+	w := newWorld(t, 8)
+	before := w.state()
+	w.server.Break(awstest.Fault{Service: "ec2", Action: "ModifyNetworkInterfaceAttribute", Kind: awstest.Denied, First: 2, Last: 2})
+	p := w.plan(respond.Options{Instance: victim, CutEstablished: true})
+	if err := w.s.Run(t.Context(), p); !errors.Is(err, evidence.ErrGaps) || !strings.Contains(err.Error(), "it has its own groups back") {
+		t.Fatalf("run: %v", err)
+	}
+	if g := w.ec2.Nets["eni-1"].Groups; !slices.Contains(g, "sg-web") || len(g) != 2 {
+		t.Errorf("eni-1 holds %v", g)
+	}
+	flow := w.ec2.Connect("eni-1", true, false)
+	if err := w.s.Run(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	if flow.Alive || w.ec2.Allowed("eni-1", true, true) {
+		t.Error("the second run did not cut what the first could not")
+	}
+	if err := w.s.Undo(t.Context(), victim, respond.UndoOptions{}); err != nil || w.state() != before {
+		t.Errorf("undo: %v\n%s\nbefore\n%s", err, w.state(), before)
+	}
+}
+
 func TestFailedCopy(t *testing.T) {
 	w := newWorld(t, 4)
 	w.ec2.Volumes["vol-1"].KMSKey = awstest.DefaultKey
