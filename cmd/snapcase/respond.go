@@ -108,6 +108,7 @@ func (f *respondFlags) planFlags(c *cobra.Command) {
 	fl.BoolVar(&o.CutEstablished, "cut-established", false, "end connections that are being tracked: an open group first, then the closed one")
 	fl.BoolVar(&o.NACL, "nacl", false, "cut off the whole subnet with a network ACL")
 	fl.BoolVar(&o.DetachEIP, "detach-eip", false, "take the Elastic IP addresses off")
+	fl.BoolVar(&o.DetachASG, "detach-asg", false, "first put the instance into standby in its Auto Scaling group and take it off load balancers")
 	fl.BoolVar(&o.RevokeRole, "revoke-role", false, "replace the instance profile and end older sessions of its roles")
 	fl.StringVar(&o.DenyProfile, "deny-profile", "", "instance profile that denies everything (default snapcase-deny)")
 	fl.StringSliceVar(&o.DisableKeys, "disable-key", nil, "make access keys inactive: AKIA…")

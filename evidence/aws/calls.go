@@ -64,7 +64,10 @@ func (a *Account) Calls(o CallOptions) *Calls {
 	}
 	once := c.Copy()
 	once.Retryer = func() sdk.Retryer { return sdk.NopRetryer{} }
-	return &Calls{a: a, dryRuns: o.DryRuns || !a.elsewhere(), reads: reads(c), changes: changes(once)}
+	all := &Calls{a: a, dryRuns: o.DryRuns || !a.elsewhere(), reads: reads(c), changes: changes(once)}
+	maps.Copy(all.reads, readsOfScaling(a))
+	maps.Copy(all.changes, changesOfScaling(a))
+	return all
 }
 
 // elsewhere says whether calls go to an endpoint that is not AWS's own.
@@ -169,6 +172,7 @@ func next(body []byte, params map[string]any) (more bool, token string) {
 		NextPartNumberMarker string
 		NextKeyMarker        string
 		NextUploadIDMarker   string `json:"NextUploadIdMarker"`
+		NextMarker           string
 	}
 	if json.Unmarshal(body, &v) != nil {
 		return false, ""
@@ -183,6 +187,9 @@ func next(body []byte, params map[string]any) (more bool, token string) {
 	case v.IsTruncated && v.NextKeyMarker != "":
 		params["KeyMarker"], params["UploadIdMarker"] = v.NextKeyMarker, v.NextUploadIDMarker
 		return true, v.NextKeyMarker + "\x00" + v.NextUploadIDMarker
+	case v.NextMarker != "":
+		params["Marker"] = v.NextMarker
+		return true, v.NextMarker
 	case v.IsTruncated && v.Marker != "":
 		params["Marker"] = v.Marker
 		return true, v.Marker

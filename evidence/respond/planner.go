@@ -240,7 +240,7 @@ var undoNames = map[string]string{
 	"ModifyNetworkInterfaceAttribute": "ModifyNetworkInterfaceAttribute", "DisassociateAddress": "AssociateAddress",
 	"CreateNetworkAcl": "DeleteNetworkAcl", "ReplaceNetworkAclAssociation": "ReplaceNetworkAclAssociation",
 	"ReplaceIamInstanceProfileAssociation": "ReplaceIamInstanceProfileAssociation", "PutRolePolicy": "DeleteRolePolicy", "PutUserPolicy": "DeleteUserPolicy",
-	"UpdateAccessKey": "UpdateAccessKey", "AttachVolume": "DetachVolume", "CreateTrafficMirrorTarget": "DeleteTrafficMirrorTarget",
+	"UpdateAccessKey": "UpdateAccessKey", "SetInstanceProtection": "SetInstanceProtection", "EnterStandby": "ExitStandby", "DeregisterTargets": "RegisterTargets", "AttachVolume": "DetachVolume", "CreateTrafficMirrorTarget": "DeleteTrafficMirrorTarget",
 	"CreateTrafficMirrorFilter": "DeleteTrafficMirrorFilter", "CreateTrafficMirrorFilterRule": "DeleteTrafficMirrorFilter", "CreateTrafficMirrorSession": "DeleteTrafficMirrorSession",
 }
 
@@ -283,8 +283,8 @@ func (b *builder) protect(ctx context.Context) (Step, error) {
 	if b.subject.RootDevice == "instance-store" {
 		st.Warnings = append(st.Warnings, "the root device is an instance store: no snapshot holds it, and it is lost when the instance ends")
 	}
-	if b.subject.ASG != "" {
-		st.Warnings = append(st.Warnings, "the instance belongs to the Auto Scaling group "+b.subject.ASG+": put it into standby first (aws autoscaling enter-standby), or a failed health check ends it; termination protection does not stop Auto Scaling")
+	if b.subject.ASG != "" && !b.o.DetachASG {
+		st.Warnings = append(st.Warnings, "the instance belongs to the Auto Scaling group "+b.subject.ASG+": without --detach-asg a failed health check ends it; termination protection does not stop Auto Scaling")
 	}
 	for _, v := range b.subject.Volumes {
 		if v.DeleteOnTermination {
@@ -293,9 +293,16 @@ func (b *builder) protect(ctx context.Context) (Step, error) {
 			}}))
 		}
 	}
+	if b.o.DetachASG {
+		scaling, err := b.scaling(ctx, &st)
+		if err != nil {
+			return st, err
+		}
+		all = append(scaling, all...) // first: what is isolated fails its health check
+	}
 	// what is set already is no call
-	d := deeds["ec2:ModifyInstanceAttribute"]
 	for _, c := range all {
+		d := deeds[c.Name()]
 		state, err := d.state(ctx, b.s.Cloud, c.Params)
 		if err != nil {
 			if !passable(err) {

@@ -240,7 +240,11 @@ func residual(s *Subject, o *Options, isolated bool) []Residual {
 	}
 	all = append(all, role)
 	if s.ASG != "" {
-		all = append(all, Residual{"Auto Scaling group " + s.ASG, "open", "a failed health check replaces the instance", "aws autoscaling enter-standby"})
+		r := Residual{"Auto Scaling group " + s.ASG, "open", "a failed health check ends the instance", "--detach-asg"}
+		if o.DetachASG {
+			r.State, r.Why, r.Remedy = "closed", "the instance stands by: the group neither checks nor ends it", ""
+		}
+		all = append(all, r)
 	}
 	if !isolated {
 		all = append(all, Residual{"the network as a whole", "open", "the plan does not isolate", "run it with the step isolate"})

@@ -17,7 +17,7 @@ import (
 // everything asks for all steps but memory.
 func everything() respond.Options {
 	return respond.Options{
-		Instance: victim, ShareWith: security, WithVolume: true, HostInstance: host, Lock: 30, CutEstablished: true, NACL: true, DetachEIP: true,
+		Instance: victim, ShareWith: security, WithVolume: true, HostInstance: host, Lock: 30, CutEstablished: true, NACL: true, DetachEIP: true, DetachASG: true,
 		RevokeRole: true, DisableKeys: []string{"AKIAMARCMARCMARCMARC"}, Mirror: "eni-9", Order: respond.ContainFirst,
 	}
 }
@@ -48,6 +48,9 @@ func TestEightSteps(t *testing.T) {
 		if !slices.Equal(s.SharedWith, []string{security}) {
 			t.Errorf("%s is shared with %v", s.ID, s.SharedWith)
 		}
+	}
+	if m := w.scale.Members[victim]; m.State != "Standby" || !m.Protected || len(w.scale.Targets["arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/web/1"]) != 1 {
+		t.Errorf("the group still has it: %v, %v", m, w.scale.Targets)
 	}
 	if k := w.iam.Keys["AKIAMARCMARCMARCMARC"].Status; k != "Inactive" {
 		t.Errorf("the key is %s", k)
