@@ -60,6 +60,7 @@ func startMoto(t *testing.T) {
 			t.Setenv("AWS_ACCESS_KEY_ID", "AKIATESTTESTTESTTEST")
 			t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
 			t.Setenv("AWS_REGION", "eu-west-1")
+			t.Setenv("AWS_DEFAULT_REGION", "eu-west-1")
 			t.Setenv("AWS_CONFIG_FILE", "/dev/null")
 			t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
 			return
@@ -74,7 +75,7 @@ func startMoto(t *testing.T) {
 }
 
 // scene makes an instance of two volumes and two interfaces with a role.
-func scene(t *testing.T) (instance string, enis []string, web string) {
+func scene(t *testing.T) (instance, host, key string, enis []string, web string) {
 	t.Helper()
 	ctx := t.Context()
 	c, err := config.LoadDefaultConfig(ctx)
@@ -119,7 +120,44 @@ func scene(t *testing.T) (instance string, enis []string, web string) {
 	must(err)
 	_, err = e.AttachNetworkInterface(ctx, &ec2.AttachNetworkInterfaceInput{InstanceId: &instance, NetworkInterfaceId: n.NetworkInterface.NetworkInterfaceId, DeviceIndex: sdk.Int32(1)})
 	must(err)
-	return instance, []string{*run.Instances[0].NetworkInterfaces[0].NetworkInterfaceId, *n.NetworkInterface.NetworkInterfaceId}, web
+	_, err = i.CreateUser(ctx, &iam.CreateUserInput{UserName: sdk.String("marc")})
+	must(err)
+	k, err := i.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: sdk.String("marc")})
+	must(err)
+	ip, err := e.AllocateAddress(ctx, &ec2.AllocateAddressInput{Domain: types.DomainTypeVpc})
+	must(err)
+	_, err = e.AssociateAddress(ctx, &ec2.AssociateAddressInput{AllocationId: ip.AllocationId, NetworkInterfaceId: n.NetworkInterface.NetworkInterfaceId})
+	must(err)
+	other, err := e.RunInstances(ctx, &ec2.RunInstancesInput{ImageId: images.Images[0].ImageId, MinCount: sdk.Int32(1), MaxCount: sdk.Int32(1), SubnetId: sub.Subnet.SubnetId})
+	must(err)
+	return instance, *other.Instances[0].InstanceId, *k.AccessKey.AccessKeyId, []string{*run.Instances[0].NetworkInterfaces[0].NetworkInterfaceId, *n.NetworkInterface.NetworkInterfaceId}, web
+}
+
+// scaled puts the instance into an Auto Scaling group and a target group with
+// the AWS CLI, which may not be there.
+func scaled(t *testing.T, instance string) bool {
+	t.Helper()
+	cli, err := exec.LookPath("aws")
+	if err != nil {
+		return false
+	}
+	run := func(args ...string) string {
+		out, err := exec.Command(cli, append(args, "--output", "text")...).Output() //nolint:gosec // of this test
+		if err != nil {
+			t.Logf("aws %v: %v", args, err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	vpc := run("ec2", "describe-instances", "--instance-ids", instance, "--query", "Reservations[0].Instances[0].VpcId")
+	if vpc == "" {
+		return false
+	}
+	run("autoscaling", "create-launch-configuration", "--launch-configuration-name", "lc", "--image-id", "ami-12c6146b", "--instance-type", "t3.micro")
+	run("autoscaling", "create-auto-scaling-group", "--auto-scaling-group-name", "web", "--launch-configuration-name", "lc", "--min-size", "0", "--max-size", "5", "--desired-capacity", "0", "--availability-zones", "eu-west-1a")
+	run("autoscaling", "attach-instances", "--auto-scaling-group-name", "web", "--instance-ids", instance)
+	arn := run("elbv2", "create-target-group", "--name", "web", "--protocol", "HTTP", "--port", "80", "--vpc-id", vpc, "--query", "TargetGroups[0].TargetGroupArn")
+	run("elbv2", "register-targets", "--target-group-arn", arn, "--targets", "Id="+instance+",Port=8080")
+	return strings.HasPrefix(arn, "arn:")
 }
 
 // tally counts how calls end.
@@ -160,18 +198,22 @@ func (c *tally) Change(ctx context.Context, call evidence.CloudCall) (evidence.C
 // The playbook against an emulator of others. What that lacks is said and
 // counted as a gap; what it has must come out as against the stand-in.
 func TestRespondOnMoto(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute")
+	}
 	startMoto(t)
-	instance, enis, web := scene(t)
+	instance, host, key, enis, web := scene(t)
+	withScaling := scaled(t, instance)
 	dir := t.TempDir()
 	folder := evidence.Folder(filepath.Join(dir, "case"))
 	if err := os.MkdirAll(string(folder), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	key := filepath.Join(dir, "key")
-	if err := custody.MakeKey(key, "alice"); err != nil {
+	signing := filepath.Join(dir, "key")
+	if err := custody.MakeKey(signing, "alice"); err != nil {
 		t.Fatal(err)
 	}
-	signer, err := custody.LoadSigner(key)
+	signer, err := custody.LoadSigner(signing)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +236,7 @@ func TestRespondOnMoto(t *testing.T) {
 			return evidence.Acquisition{Exhibit: fmt.Sprintf("EX-%03d", exhibits)}, nil
 		},
 	}
-	p, err := s.Plan(t.Context(), respond.Options{Instance: instance, ShareWith: "444455556666", RevokeRole: true, NACL: true, CutEstablished: true, Lock: 1, Mirror: enis[1], WithVolume: true, HostInstance: instance, Order: respond.ContainFirst})
+	p, err := s.Plan(t.Context(), respond.Options{Instance: instance, ShareWith: "444455556666", RevokeRole: true, NACL: true, CutEstablished: true, DetachEIP: true, DisableKeys: []string{key}, DetachASG: withScaling, Lock: 1, Mirror: enis[1], WithVolume: true, HostInstance: host, Order: respond.ContainFirst})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +266,7 @@ func TestRespondOnMoto(t *testing.T) {
 			t.Errorf("%s holds %s", enis[i], g[0])
 		}
 	}
-	if err := s.Undo(t.Context(), instance, respond.UndoOptions{}); err != nil {
+	if err := s.Undo(t.Context(), instance, respond.UndoOptions{Named: []string{key, "web-role", "marc"}}); err != nil {
 		t.Logf("undo: %v", err)
 	}
 	for i, g := range groups() {

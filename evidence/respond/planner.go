@@ -40,6 +40,8 @@ func (o *Options) check() error {
 		return bad("days, from 1 to 36500", "--lock %d", o.Lock)
 	case o.WithVolume && !instanceID.MatchString(o.HostInstance):
 		return bad("--with-volume attaches to the examiner's own instance: name it with --host-instance i-…", "--host-instance %q", o.HostInstance)
+	case o.WithVolume && o.HostInstance == o.Instance:
+		return bad("the volumes are attached to the examiner's own instance, never to the one under examination", "--host-instance %q", o.HostInstance)
 	case o.Memory && o.MemoryBucket == "":
 		return bad("name the bucket that takes the image with --memory-bucket, the AVML binary in it with --avml KEY and its digest with --avml-sha256", "--memory without a bucket")
 	case o.Memory && (o.AVML == "" || !regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(o.AVMLSHA256)):
