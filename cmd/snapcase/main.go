@@ -132,7 +132,8 @@ func rootCommand(e *edge) *cobra.Command {
 		catCommand(e), extractCommand(e), ownerCommand(e), keysCommand(e), eventsCommand(e), traceCommand(e),
 		flowsCommand(e), packetsCommand(e), timelineCommand(e), findingsCommand(e), tagCommand(e),
 		noteCommand(e), custodyCommand(e), reportCommand(e), bundleCommand(e), verifyCommand(e),
-		imageCommand(e), openCommand(e), answerCommand(e), demoCommand(e),
+		imageCommand(e), openCommand(e), answerCommand(e), demoCommand(e), respondCommand(e),
+		policyCommand(e), doctorCommand(e),
 	)
 	return root
 }
