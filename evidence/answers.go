@@ -35,6 +35,9 @@ type FileEntry struct {
 	Damage     *string      `json:"damage"`
 	From       string       `json:"from,omitempty"` // how a recovered entry was found
 	SHA256     string       `json:"sha256,omitempty"`
+	SHA1       string       `json:"sha1,omitempty"` // where a list of known files needs it
+	MD5        string       `json:"md5,omitempty"`
+	Known      []string     `json:"known,omitzero"` // lists that hold its digest: "good:NAME", "bad:NAME"; nil where none was asked
 }
 
 // Place is where a credential was found.

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strconv"
 	"strings"
 
@@ -166,6 +168,9 @@ func (c *Case) loadEach(ctx context.Context, db *sql.DB, plan []evidence.Acquisi
 				if err := removeExhibit(ctx, t, x); err != nil {
 					return err
 				}
+				if err := os.Remove(c.setPath(exhibitID(x))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return err
+				}
 			}
 			return t.exec(ctx, "UPDATE generation SET n = n + 1")
 		}); err != nil {
@@ -216,7 +221,7 @@ func (c *Case) finish(ctx context.Context, t *tx, d *dict) error {
 // derivedTables hold rows that carry the number of their exhibit.
 var derivedTables = []string{
 	"ranges", "files", "dirs", "entries", "moments", "hits", "events", "copies", "resources", "name_parts", "issues", "sessions",
-	"mentions", "created", "instances", "uses", "flows", "flow_sums", "flow_gaps", "packets", "conversations", "icmp", "times_beyond",
+	"mentions", "created", "instances", "uses", "flows", "flow_sums", "flow_gaps", "packets", "conversations", "icmp", "times_beyond", "digests",
 }
 
 // removeExhibit takes out every row that exhibit x gave.
