@@ -106,7 +106,7 @@ func (c *Case) plan(ctx context.Context, db *sql.DB, all []evidence.Acquisition,
 		x := exhibitNumber(a.Exhibit)
 		was, ok := have[x]
 		delete(have, x)
-		same := was == fmt.Sprintf("%s %s %d", a.SHA256, a.Kind, loaderVersion)
+		same := was == loadedAs(a)
 		wanted := o.Exhibit == "" || o.Exhibit == a.Exhibit
 		cascade := ok && changed[a.Kind] && (a.Kind == evidence.KindCloudTrail || a.Kind == evidence.KindFlowLog)
 		if wanted && (!same || o.Rebuild) || cascade {
