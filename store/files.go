@@ -169,6 +169,9 @@ func (q *question) files(ctx context.Context, f FileQuery) (*fileListing, error)
 	if err := q.known(f.Exhibit); err != nil {
 		return nil, err
 	}
+	if err := q.knownVolume(ctx, f); err != nil {
+		return nil, err
+	}
 	l := &fileListing{listing: &listing{q: q}}
 	keep := matcher{q: q}
 	if f.Path != "" {
@@ -206,6 +209,31 @@ func (q *question) files(ctx context.Context, f FileQuery) (*fileListing, error)
 	}
 	l.inDir = f.Dir != "" && l.keep == nil
 	return l, nil
+}
+
+// knownVolume refuses a volume that no disk has, or not the one that is asked
+// for.
+func (q *question) knownVolume(ctx context.Context, f FileQuery) error {
+	if f.Volume == "" || len(q.spansOf(volumeTable(f.Volume), f.Exhibit)) > 0 {
+		return nil
+	}
+	var have []string
+	for _, id := range q.exhibits {
+		if f.Exhibit != "" && f.Exhibit != id {
+			continue
+		}
+		s, err := loadStats(ctx, q.conn, id)
+		if err != nil {
+			return err
+		}
+		for _, v := range s.Volumes {
+			if v.ID == f.Volume {
+				return nil // nothing is read of it: stats tells why
+			}
+			have = append(have, id+"/"+v.ID)
+		}
+	}
+	return evidence.WithHint(fmt.Errorf("volume %q: %w", f.Volume, evidence.ErrNotFound), "there are %s", strings.Join(have, ", "))
 }
 
 // fileConditions are those that the table answers. What keep looks for is

@@ -89,8 +89,19 @@ func isBundle(path string) bool {
 	if fi, err := os.Stat(path); err == nil && fi.Mode().IsRegular() {
 		return true
 	}
-	_, err := os.Stat(filepath.Join(path, "bagit.txt"))
-	return err == nil
+	if _, err := os.Stat(filepath.Join(path, "bagit.txt")); err == nil {
+		return true
+	}
+	if _, err := os.Stat(filepath.Join(path, "case.json")); err == nil {
+		return false
+	}
+	// A bag that lost its bagit.txt is a broken bag.
+	for _, name := range []string{"bag-info.txt", "tagmanifest-sha256.txt", "manifest-sha256.txt"} {
+		if fi, err := os.Lstat(filepath.Join(path, name)); err == nil && fi.Mode().IsRegular() {
+			return true
+		}
+	}
+	return false
 }
 
 // bundleScratch is where the view of a bundle lies: one folder a bundle, in
