@@ -188,8 +188,7 @@ func (q *question) keptSums(ctx context.Context, w cond) (all []*storedSum, err 
 	return all, err
 }
 
-// timeOrNone is a time of the index; what lies beyond 64 bits stays at the
-// end of them.
+// timeOrNone is a time of the index.
 func timeOrNone(ns sql.NullInt64) imaging.Time {
 	if !ns.Valid {
 		return imaging.Time{}

@@ -23,6 +23,7 @@ type imageLoad struct {
 	unread  map[ownerKey]int64 // whose bytes could not be read, and the first place
 	rows    *entryRows
 	moments *sorter
+	key     []byte // of the moment that is added
 }
 
 // image loads an exhibit that is an image: of a disk the entries of every

@@ -74,6 +74,7 @@ type listing struct {
 
 // newStream makes a stream of a whole span.
 func newStream(sp span, rank int, tie string, where cond) *stream {
+	where.sql, where.args = slices.Clip(where.sql), slices.Clip(where.args) // streams add conditions of their own
 	return &stream{span: sp, rank: rank, first: sp.lo, tie: tie, time: "ts", where: where}
 }
 
@@ -104,17 +105,20 @@ func (l *listing) between(ctx context.Context, from, to imaging.Time) error {
 				return err
 			}
 			s.lo = max(s.lo, id)
+			if far(ns) && from.Nsec > 0 {
+				s.where.and("(ts <> ? OR id IN (SELECT id FROM times_beyond WHERE tbl = ? AND col = 'ts' AND nsec >= ?))", ns, s.tbl, int64(from.Nsec))
+			}
 		}
 		if to.Set {
-			ns, exact := nano(to)
-			if ns == maxNano || !exact && to.Sec > 0 {
-				continue
-			}
+			ns, _ := nano(to)
 			id, err := l.q.since(ctx, s, ns+1)
 			if err != nil {
 				return err
 			}
 			s.hi = min(s.hi, id-1)
+			if far(ns) {
+				s.where.and("(ts <> ? OR id NOT IN (SELECT id FROM times_beyond WHERE tbl = ? AND col = 'ts' AND nsec > ?))", ns, s.tbl, int64(to.Nsec))
+			}
 		}
 	}
 	return nil

@@ -291,7 +291,7 @@ func (l *listing) ends(ctx context.Context) (from, to imaging.Time, err error) {
 			if err != nil {
 				return from, to, err
 			}
-			if at := ofNano(ts); ok { // the ends of what fits stand for times beyond
+			if at := ofNano(ts); ok {
 				from, to = minTime(from, at), maxTime(to, at)
 			}
 		}
@@ -325,9 +325,8 @@ func (l *listing) countBuckets(ctx context.Context, s *stream, h *Histogram) err
 
 func (l *listing) scanBuckets(ctx context.Context, s *stream, h *Histogram) error {
 	source := sources[s.rank].name
-	first, _ := nano(h.Buckets[0].Start)
-	return l.q.rows(ctx, "SELECT (ts - ?) / ?, count(*) FROM "+s.tbl+" WHERE id >= ? AND id <= ?"+s.where.text()+" GROUP BY 1",
-		slices.Concat([]any{first, h.Width * 1_000_000_000, s.lo, s.hi}, s.where.args), func(r *sql.Rows) error {
+	return l.q.rows(ctx, "SELECT ("+secondsOf("ts")+" - ?) / ?, count(*) FROM "+s.tbl+" WHERE id >= ? AND id <= ?"+s.where.text()+" GROUP BY 1",
+		slices.Concat([]any{h.Buckets[0].Start.Sec, h.Width, s.lo, s.hi}, s.where.args), func(r *sql.Rows) error {
 			var i, n int64
 			if err := r.Scan(&i, &n); err != nil {
 				return err
