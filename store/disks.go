@@ -12,7 +12,6 @@ import (
 
 	"snapcase/evidence"
 	"snapcase/imaging/disk"
-	"snapcase/imaging/image"
 )
 
 // diskSet is the disks of a case that were opened together, so that volumes
@@ -21,7 +20,7 @@ type diskSet struct {
 	exhibits map[string]evidence.Acquisition
 	disks    map[string]*disk.Disk
 	failed   map[string]error // why an image could not be opened
-	files    []*image.File
+	files    []sealedImage
 }
 
 // openDisks opens the disks among the exhibits. One whose image cannot be
@@ -90,7 +89,7 @@ func (s *diskSet) shape(exhibit string) string {
 type diskCache struct {
 	mu         sync.Mutex
 	closed     bool
-	images     map[string]*image.File
+	images     map[string]sealedImage
 	set        *diskSet
 	key        string     // the exhibits of the set
 	generation int64      // of the index that the set was opened for
@@ -115,7 +114,7 @@ func (d *diskCache) close() error {
 }
 
 // image is the sealed image of an exhibit, opened at most once.
-func (d *diskCache) image(f evidence.Folder, exhibit string) (*image.File, error) {
+func (d *diskCache) image(f evidence.Folder, exhibit string) (sealedImage, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
@@ -129,7 +128,7 @@ func (d *diskCache) image(f evidence.Folder, exhibit string) (*image.File, error
 		return nil, err
 	}
 	if d.images == nil {
-		d.images = map[string]*image.File{}
+		d.images = map[string]sealedImage{}
 	}
 	d.images[exhibit] = src
 	return src, nil

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -98,13 +100,27 @@ func (l *load) thrift(ctx context.Context) (func() error, error) {
 	}, nil
 }
 
+// sealedImage is an open sealed image, as the bytes it was made of.
+type sealedImage interface {
+	imaging.Source
+	io.Closer
+}
+
 // openSealed opens the sealed image of an exhibit, read-only.
-func openSealed(f evidence.Folder, exhibit string) (*image.File, error) {
-	src, err := image.Open(f.Image(exhibit))
+func openSealed(f evidence.Folder, exhibit string) (src sealedImage, err error) {
+	src, err = image.Open(f.Image(exhibit))
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, is := os.Lstat(f.PackedImage(exhibit)); is == nil {
+			return image.OpenPacked(f.PackedImage(exhibit))
+		}
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, evidence.WithHint(fmt.Errorf("open image of %s: %w", exhibit, err), "the exhibit is not complete: run snapcase verify CASE")
 	}
-	return src, err
+	if err != nil {
+		return nil, err
+	}
+	return src, nil
 }
 
 // gap notes something that could not be read and counts it.

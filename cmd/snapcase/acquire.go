@@ -19,7 +19,7 @@ import (
 var kinds = []evidence.Kind{evidence.KindDisk, evidence.KindMemory, evidence.KindCloudTrail, evidence.KindFlowLog, evidence.KindPcap, evidence.KindFindings, evidence.KindFile}
 
 func acquireCommand(e *edge) *cobra.Command {
-	var as, label, hash string
+	var as, label, hash, format string
 	var raw bool
 	var noIndex bool
 	c := &cobra.Command{
@@ -27,11 +27,16 @@ func acquireCommand(e *edge) *cobra.Command {
 		Short: "Bring evidence in, once: hash, scan, copy, seal, index",
 		Long: "acquire reads each SOURCE (a file, a folder of logs or captures, a block device) once, from start to\n" +
 			"end: the same read feeds the SHA-256, the credential scanner and the sealed copy. Unreadable ranges\n" +
-			"are recorded and filled with zeros. Run again after an interruption, it resumes.",
-		Example: "snapcase acquire case1 /evidence/disk.raw\nsnapcase acquire case1 /dev/nvme1n1 --as disk --label \"web-1 root\"\nsnapcase acquire case1 logs/ --as cloudtrail",
+			"are recorded and filled with zeros. Run again after an interruption, it resumes.\n" +
+			"--format zst seals an image compressed: the digest is that of the bytes of the disk all the same, and\n" +
+			"that of the file stands beside it in the manifest.",
+		Example: "snapcase acquire case1 /evidence/disk.raw\nsnapcase acquire case1 /dev/nvme1n1 --as disk --label \"web-1 root\" --format zst\nsnapcase acquire case1 logs/ --as cloudtrail",
 		Args:    atLeast(2, "a case and at least one source"),
 		RunE: func(c *cobra.Command, args []string) error {
 			kind := evidence.Kind(as)
+			if format != "raw" && format != "zst" {
+				return usageError{fmt.Errorf("--format %q: want raw or zst", format)}
+			}
 			if as != "" && !slices.Contains(kinds, kind) {
 				return usageError{fmt.Errorf("--as %q: want disk, memory, cloudtrail, flowlog, pcap, findings or file", as)}
 			}
@@ -48,7 +53,7 @@ func acquireCommand(e *edge) *cobra.Command {
 			if hash != "" {
 				hashes = strings.Split(hash, ",")
 			}
-			err = e.acquireAll(c.Context(), cs, args[1:], store.AcquireRequest{Kind: kind, Label: label, Hashes: hashes, NoIndex: noIndex, Raw: raw})
+			err = e.acquireAll(c.Context(), cs, args[1:], store.AcquireRequest{Kind: kind, Label: label, Hashes: hashes, NoIndex: noIndex, Raw: raw, Format: format})
 			return errors.Join(err, cs.Close())
 		},
 	}
@@ -56,6 +61,7 @@ func acquireCommand(e *edge) *cobra.Command {
 	c.Flags().StringVar(&label, "label", "", "what the exhibit is called")
 	c.Flags().StringVar(&hash, "hash", "sha256", "hashes of the image: sha256, and md5, sha1, blake3 beside it")
 	c.Flags().BoolVar(&raw, "raw", false, "take the bytes of an image container (E01, qcow2, VMDK, VHD) as they are, not the disk in it")
+	c.Flags().StringVar(&format, "format", "raw", "the sealed copy of an image: raw, or zst (seekable zstd, image.raw.zst: zstd -d gives image.raw)")
 	c.Flags().BoolVar(&noIndex, "no-index", false, "do not index yet")
 	return c
 }
@@ -118,10 +124,14 @@ func (e *edge) acquired(cs *store.Case, a evidence.Acquisition) error {
 			ReadErrors  []evidence.ReadError `json:"read_errors"`
 			ResumedFrom int64                `json:"resumed_from"`
 			Files       int64                `json:"files"`
-		}{a.Exhibit, a.Kind, a.Source, a.Bytes, sum, a.Hashes, a.ReadErrors, a.ResumedFrom, a.Files})
+			Packed      *evidence.Packed     `json:"packed,omitempty"`
+		}{a.Exhibit, a.Kind, a.Source, a.Bytes, sum, a.Hashes, a.ReadErrors, a.ResumedFrom, a.Files, a.Packed})
 	}
 	w := e.out()
 	row(w, a.Exhibit, string(a.Kind), size(a.Bytes), "sha256 "+sum.String(), a.Source)
+	if p := a.Packed; p != nil {
+		row(w, "", "packed", size(p.Bytes), "sha256 "+p.SHA256.String(), p.File)
+	}
 	for _, r := range a.ReadErrors {
 		row(w, "", "unreadable", fmt.Sprintf("offset %d", r.Offset), fmt.Sprintf("%d bytes", r.Length), r.Error)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"snapcase/evidence"
 	"snapcase/evidence/credential"
+	"snapcase/imaging/image/zst"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -22,6 +23,8 @@ const (
 	syncEvery = 64 << 20 // bytes between two syncs of the copy; what a kill may lose
 	partName  = "image.part"
 	imageName = "image.raw"
+
+	packedName = "image.raw.zst"
 )
 
 // block is a part of the image on its way.
@@ -35,6 +38,9 @@ type block struct {
 	sum  evidence.Digest
 	kept bool // it was on disk already, and sum is known
 	left atomic.Int32
+
+	packed []byte    // the frames, where the copy is packed
+	table  zst.Table // and their entries
 }
 
 // counts of an image; data, holes and unreadable bytes make its size.
@@ -53,6 +59,7 @@ type imaged struct {
 	hits        []credential.Hit
 	omitted     int64
 	resumedFrom int64
+	packed      *evidence.Packed // nil where the copy is raw
 }
 
 // imager copies an image: one goroutine reads, one for each hash takes the
@@ -63,6 +70,7 @@ type imager struct {
 	size    int64
 	src     Input
 	out     *imageFile
+	pack    *packer // nil where the copy is raw
 	kept    *keptBlocks
 	free    chan *block
 	work    chan *block
@@ -91,17 +99,21 @@ func (x *exhibit) image(ctx context.Context) (*imaged, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := openImage(x.path(partName), size, kept.bytes())
+	out, pack, err := x.openCopy(size, kept)
 	if err != nil {
 		return nil, err
 	}
-	buffers, release, err := alignedBlocks(inFlight, blockSize)
+	many := inFlight
+	if pack != nil {
+		many = packedInFlight
+	}
+	buffers, release, err := alignedBlocks(many, blockSize)
 	if err != nil {
 		return nil, errors.Join(err, out.close())
 	}
 	defer release()
 	m := &imager{
-		x: x, size: size, src: src, out: out, kept: kept,
+		x: x, size: size, src: src, out: out, pack: pack, kept: kept,
 		free: make(chan *block, inFlight), work: make(chan *block, inFlight), ready: make(chan *block, inFlight),
 		scanner: credential.NewScanner(x.CaseKey), sha: sha256.New(), hashes: map[string]hash.Hash{},
 	}
@@ -109,6 +121,9 @@ func (x *exhibit) image(ctx context.Context) (*imaged, error) {
 		m.free <- &block{buf: b}
 	}
 	err = m.run(ctx)
+	if err == nil && pack != nil {
+		m.result.packed, err = pack.finish()
+	}
 	if err == nil {
 		err = x.sealImage(out)
 	} else {
@@ -123,9 +138,27 @@ func (x *exhibit) image(ctx context.Context) (*imaged, error) {
 	return &m.result, nil
 }
 
+// openCopy opens the copy, and what packs it where it is packed.
+func (x *exhibit) openCopy(size int64, kept *keptBlocks) (*imageFile, *packer, error) {
+	if x.head.Format != formatZst {
+		out, err := openImage(x.path(partName), size, kept.bytes())
+		return out, nil, err
+	}
+	n := kept.packedBytes()
+	out, err := openImage(x.path(partName), n, n)
+	if err != nil {
+		return nil, nil, err
+	}
+	pack, err := newPacker(out)
+	if err != nil {
+		return nil, nil, errors.Join(err, out.close())
+	}
+	return out, pack, nil
+}
+
 // unseal takes back the name of a copy that was whole and not yet sealed.
 func (x *exhibit) unseal() error {
-	err := os.Rename(x.path(imageName), x.path(partName))
+	err := os.Rename(x.path(x.copyName()), x.path(partName))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -141,7 +174,7 @@ func (x *exhibit) sealImage(out *imageFile) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.Rename(x.path(partName), x.path(imageName)), syncFolder(x.dir()))
+	return errors.Join(os.Rename(x.path(partName), x.path(x.copyName())), syncFolder(x.dir()))
 }
 
 // run reads, and returns when all that was read is dealt with. A failure of the
@@ -253,6 +286,10 @@ func (m *imager) digest(b *block) error {
 		return nil
 	}
 	b.sum = sha256.Sum256(b.data)
+	if m.pack != nil {
+		m.pack.pack(b)
+		return nil
+	}
 	if err := m.out.writeRuns(b.data, b.off, b.runs); err != nil {
 		return fmt.Errorf("write block %d: %w", b.n, err)
 	}
@@ -274,6 +311,9 @@ type finished struct {
 	blockLine
 	errs []errorLine
 	kept bool
+	// block is set where the copy is packed: it is written, and its buffers go
+	// on, when its turn comes.
+	block *block
 }
 
 // keep takes finished blocks until ready is closed. On an error it stops the
@@ -282,10 +322,19 @@ func (m *imager) keep(stop func()) error {
 	k := &keeper{imager: m, waiting: map[int64]finished{}, last: m.x.Now()}
 	var failed error
 	for b := range m.ready {
-		k.waiting[b.n] = finished{blockLine{N: b.n, Length: int64(len(b.data)), SHA256: b.sum}, b.errs, b.kept}
+		f := finished{blockLine: blockLine{N: b.n, Length: int64(len(b.data)), SHA256: b.sum}, errs: b.errs, kept: b.kept}
 		m.result.add(countBlock(b))
-		m.free <- b
-		k.order()
+		if m.pack != nil {
+			f.block, f.Frames = b, b.table.Sizes()
+		} else {
+			m.free <- b
+		}
+		k.waiting[b.n] = f
+		if failed == nil {
+			if failed = k.order(); failed != nil {
+				stop()
+			}
+		}
 		if failed == nil && (k.unsynced >= syncEvery || k.unsynced > 0 && m.x.Now().Sub(k.last) >= 2*time.Second) {
 			if failed = k.sync(); failed != nil {
 				stop()
@@ -299,9 +348,15 @@ func (m *imager) keep(stop func()) error {
 }
 
 // order takes the blocks whose turn it is.
-func (k *keeper) order() {
+func (k *keeper) order() error {
 	for f, ok := k.waiting[k.next]; ok; f, ok = k.waiting[k.next] {
 		delete(k.waiting, k.next)
+		if f.block != nil {
+			if err := k.pack.append(f.block); err != nil {
+				return err
+			}
+			k.free <- f.block
+		}
 		k.next++
 		for i := range f.errs {
 			k.result.errors = appendError(k.result.errors, f.errs[i])
@@ -317,6 +372,7 @@ func (k *keeper) order() {
 		}
 		k.x.Progress.Report(evidence.Step{What: "acquire " + k.x.id, Done: min(k.next*blockSize, k.size), Total: k.size, Unit: "B"})
 	}
+	return nil
 }
 
 // sync makes the copy durable, then says so in the journal.

@@ -30,6 +30,7 @@ type header struct {
 	Detected  string        `json:"detected,omitempty"` // how the kind was found, when it was
 	Label     string        `json:"label,omitempty"`
 	Hashes    []string      `json:"hashes,omitempty"`
+	Format    string        `json:"format,omitempty"` // of the copy: "zst", "" for raw
 	Identity  identity      `json:"identity"`
 	Started   imaging.Time  `json:"started"`
 	// Container is set where the source is one.
@@ -41,6 +42,8 @@ type blockLine struct {
 	N      int64           `json:"n"`
 	Length int64           `json:"length"`
 	SHA256 evidence.Digest `json:"sha256"`
+	// Frames are the lengths of the block's frames, where the copy is packed.
+	Frames []int64 `json:"frames,omitempty"`
 }
 
 // errorLine is an unreadable range; it comes before the line of its block.
