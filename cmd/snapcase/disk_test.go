@@ -39,8 +39,12 @@ type part struct {
 }
 
 var parts = []part{
-	{"p1", "ext4", extAt, 128}, {"p2", "xfs", xfsAt, 320}, {"vg0-lvext", "ext4", lvExtAt, 64}, {"vg0-lvxfs", "xfs", lvXFSAt, 320},
-	{"p4", "vfat", fatAt, 64}, {"p5", "ntfs", ntfsAt, 64},
+	{"p1", "ext4", extAt, 128},
+	{"p2", "xfs", xfsAt, 320},
+	{"vg0-lvext", "ext4", lvExtAt, 64},
+	{"vg0-lvxfs", "xfs", lvXFSAt, 320},
+	{"p4", "vfat", fatAt, 64},
+	{"p5", "ntfs", ntfsAt, 64},
 }
 
 // TestDiskEqualsTheKernel makes a disk of GPT, ext4, XFS, LVM2 with both, FAT
@@ -205,6 +209,9 @@ func fillDisk(t *testing.T, dir, image string, r *rand.Rand) string {
 			mount(t, "rw", device, mnt)
 			fill(t, mnt)
 			hardTree(t, mnt, r)
+			if p.id == "p1" || p.id == "vg0-lvxfs" {
+				hugeFile(t, mnt)
+			}
 			do(t, "umount", mnt)
 		}
 		do(t, "losetup", "-d", device)
@@ -218,9 +225,8 @@ var farTimes = []time.Time{
 	time.Date(1901, 12, 31, 0, 0, 0, 1, time.UTC), time.Date(2106, 2, 7, 6, 28, 16, 0, time.UTC),
 }
 
-// hardTree adds to a tree what fill leaves out: random depth and names, files
-// beyond 4 GiB, times before 1970 and behind 2038, owners and modes.
-func hardTree(t *testing.T, mnt string, r *rand.Rand) {
+// hugeFile has data beyond 4 GiB.
+func hugeFile(t *testing.T, mnt string) {
 	t.Helper()
 	huge, err := os.Create(filepath.Join(mnt, "huge"))
 	must(t, err)
@@ -230,6 +236,12 @@ func hardTree(t *testing.T, mnt string, r *rand.Rand) {
 	}
 	must(t, huge.Truncate(1<<32+1<<20))
 	must(t, huge.Close())
+}
+
+// hardTree adds to a tree what fill leaves out: random depth and names, times
+// before 1970 and behind 2038, owners and modes.
+func hardTree(t *testing.T, mnt string, r *rand.Rand) {
+	t.Helper()
 	letters := []rune("abcXYZ019 .-_äßéλЖ中文字🙂'\"\\*?<>|:\t\n\u200b\u202e")
 	dirs := []string{mnt}
 	for i := range 400 {
