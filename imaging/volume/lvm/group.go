@@ -145,7 +145,7 @@ func (s *scan) apart(all map[int]bool, members map[string]bool, state map[int]st
 	var sets []set
 	put := func(v *physical, fits func(*set) bool) {
 		known := v.uuid != "" && members[v.uuid]
-		i := slices.IndexFunc(sets, func(x set) bool { return fits(&x) && !(known && x.uuids[v.uuid]) })
+		i := slices.IndexFunc(sets, func(x set) bool { return fits(&x) && (!known || !x.uuids[v.uuid]) })
 		if i < 0 {
 			i = len(sets)
 			sets = append(sets, set{make(map[int]bool), make(map[string]bool), state[v.index]})
