@@ -455,6 +455,7 @@ type ExhibitStats struct {
 	SkipData   int64         `json:"skipdata"`
 	NoData     int64         `json:"nodata"`
 	Bytes      int64         `json:"bytes"`
+	Packed     *Packed       `json:"packed,omitempty"` // of an image that is stored packed
 	ReadErrors int64         `json:"read_errors"`
 	Indexed    bool          `json:"indexed"`
 	First      imaging.Time  `json:"first"`

@@ -26,7 +26,7 @@ const (
 	KindHashset    Kind = "hashset" // a list of digests of known files, labelled good:NAME or bad:NAME
 )
 
-// Image says whether an exhibit of this kind is one image.raw (true) or a
+// Image says whether an exhibit of this kind is one image (true) or a
 // folder files/ with a manifest (false).
 func (k Kind) Image() bool { return k == KindDisk || k == KindMemory }
 
@@ -57,6 +57,8 @@ type Acquisition struct {
 	Ended       imaging.Time      `json:"ended"`
 	API         string            `json:"api"` // file, container, block-device, folder
 	Method      string            `json:"method"`
+	// Packed says how the sealed copy is stored; nil where it is image.raw.
+	Packed *Packed `json:"packed,omitempty"`
 	// Container says in what the source's disk lay; nil where it lay bare.
 	Container *Container `json:"container,omitempty"`
 	// Origin says where a source that is not on this host came from; nil else.
@@ -96,6 +98,14 @@ type Origin struct {
 	Retries  int64    `json:"retries,omitempty"` // of all calls
 	Requests []string `json:"requests,omitempty"`
 	Notes    []string `json:"notes,omitempty"`
+}
+
+// Packed is a sealed copy of an image that is not stored as the bytes it holds.
+type Packed struct {
+	Format string `json:"format"` // zst: the seekable zstd format
+	File   string `json:"file"`   // image.raw.zst
+	Bytes  int64  `json:"bytes"`  // of the file
+	SHA256 Digest `json:"sha256"` // of the file; Acquisition.SHA256 is that of what it holds
 }
 
 // Container is an image container that a disk was read out of: image.raw holds
@@ -154,6 +164,9 @@ func (f Folder) Exhibit(id string) string { return filepath.Join(f.Exhibits(), i
 
 // Image is the sealed image of a disk or memory exhibit.
 func (f Folder) Image(id string) string { return filepath.Join(f.Exhibit(id), "image.raw") }
+
+// PackedImage is the sealed image of an exhibit that was acquired packed.
+func (f Folder) PackedImage(id string) string { return filepath.Join(f.Exhibit(id), "image.raw.zst") }
 
 // Files is the folder of the files of any other exhibit.
 func (f Folder) Files(id string) string { return filepath.Join(f.Exhibit(id), "files") }

@@ -71,6 +71,7 @@ type AcquireRequest struct {
 	Label   string
 	Hashes  []string // beside sha256: md5, sha1, blake3
 	Raw     bool     // the bytes of the file as they are, also where it is an image container
+	Format  string   // of an image's sealed copy: raw (or "") or zst
 	NoIndex bool
 	// Remote is the source where it lies in a cloud account; Source is then its id.
 	Remote *acquire.Remote
@@ -89,7 +90,7 @@ func (c *Case) Acquire(ctx context.Context, r AcquireRequest, p evidence.Progres
 	if err != nil {
 		return a, fmt.Errorf("acquire: read the case's key: %w", err)
 	}
-	a, err = acquire.Run(ctx, acquire.Job{Folder: c.folder, Source: r.Source, Kind: r.Kind, Label: r.Label, Hashes: r.Hashes, Raw: r.Raw, Remote: r.Remote, Origin: r.Origin, Ledger: c.ledger, CaseKey: key, Progress: p, Now: c.o.Custody.Now})
+	a, err = acquire.Run(ctx, acquire.Job{Folder: c.folder, Source: r.Source, Kind: r.Kind, Label: r.Label, Hashes: r.Hashes, Raw: r.Raw, Format: r.Format, Remote: r.Remote, Origin: r.Origin, Ledger: c.ledger, CaseKey: key, Progress: p, Now: c.o.Custody.Now})
 	sealed := err == nil || errors.Is(err, evidence.ErrGaps) && a.Ended.Set
 	if !sealed || r.NoIndex {
 		return a, err

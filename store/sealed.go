@@ -17,6 +17,7 @@ import (
 
 	"snapcase/evidence"
 	"snapcase/evidence/custody"
+	"snapcase/imaging"
 	"snapcase/imaging/image"
 )
 
@@ -36,7 +37,8 @@ const blocksFile = "blocks-sha256.txt"
 // With checkLater blocks are hashed beside the reading, on another core; what
 // was read counts only when settle says so.
 type sealedImage struct {
-	*image.File
+	file    sealedFile
+	name    string // of the file in its folder
 	exhibit string
 	length  int64 // of a block, bytes; 0 without a list
 	sums    []evidence.Digest
@@ -56,16 +58,40 @@ const (
 	blockGood    // it has its digest
 )
 
+// sealedFile is a sealed image as the bytes of the disk.
+type sealedFile interface {
+	imaging.Source
+	io.Closer
+}
+
+// openFile opens the sealed image of an exhibit in whichever form it is there.
+func openFile(f evidence.Folder, exhibit string) (sealedFile, string, error) {
+	src, err := image.Open(f.Image(exhibit))
+	if err == nil {
+		return src, filepath.Base(f.Image(exhibit)), nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, is := os.Lstat(f.PackedImage(exhibit)); is == nil {
+			packed, err := image.OpenPacked(f.PackedImage(exhibit))
+			if err != nil {
+				return nil, "", err
+			}
+			return packed, filepath.Base(f.PackedImage(exhibit)), nil
+		}
+	}
+	return nil, "", err
+}
+
 // openSealed opens the sealed image of an exhibit, read-only.
 func openSealed(f evidence.Folder, exhibit string) (*sealedImage, error) {
-	src, err := image.Open(f.Image(exhibit))
+	src, name, err := openFile(f, exhibit)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, evidence.WithHint(fmt.Errorf("open image of %s: %w", exhibit, err), "the exhibit is not complete: run snapcase verify CASE")
 	}
 	if err != nil {
 		return nil, err
 	}
-	s := &sealedImage{File: src, exhibit: exhibit}
+	s := &sealedImage{file: src, name: name, exhibit: exhibit}
 	if err := s.readList(f); err != nil {
 		return nil, errors.Join(fmt.Errorf("open image of %s: %w", exhibit, err), src.Close())
 	}
@@ -150,7 +176,7 @@ func (s *sealedImage) parseList(in io.Reader) error {
 		return err
 	}
 	if end != s.Size() {
-		return altered(fmt.Errorf("image.raw has %d bytes, %d were sealed: %w", s.Size(), end, evidence.ErrBroken))
+		return altered(fmt.Errorf("%s has %d bytes, %d were sealed: %w", s.name, s.Size(), end, evidence.ErrBroken))
 	}
 	if s.length > 0 {
 		s.zeros = sha256.Sum256(make([]byte, s.length))
@@ -159,7 +185,10 @@ func (s *sealedImage) parseList(in io.Reader) error {
 	return nil
 }
 
-// ReadAt reads as image.File does, what has its digest.
+// Size is the length of the image in bytes.
+func (s *sealedImage) Size() int64 { return s.file.Size() }
+
+// ReadAt reads as io.ReaderAt, what has its digest.
 func (s *sealedImage) ReadAt(p []byte, off int64) (int, error) {
 	if err := s.failed(); err != nil {
 		return 0, err
@@ -179,7 +208,7 @@ func (s *sealedImage) ReadAt(p []byte, off int64) (int, error) {
 			}
 		}
 	}
-	return s.File.ReadAt(p, off)
+	return s.file.ReadAt(p, off)
 }
 
 // check hashes block i, unless another goroutine did.
@@ -198,7 +227,12 @@ func (s *sealedImage) check(i int64) error {
 	defer s.buffers.Put(buf)
 	at := i * s.length
 	block := (*buf)[:min(s.length, s.Size()-at)]
-	if _, err := s.File.ReadAt(block, at); err != nil && !errors.Is(err, io.EOF) {
+	if _, err := s.file.ReadAt(block, at); err != nil && !errors.Is(err, io.EOF) {
+		var bad *imaging.FormatError
+		if errors.As(err, &bad) { // of a packed copy, which was sound when it was sealed
+			err = altered(fmt.Errorf("%s: %s: %w: %w", s.exhibit, s.name, evidence.ErrBroken, err))
+			s.broken.CompareAndSwap(nil, &err)
+		}
 		return err
 	}
 	sum := s.zeros
@@ -206,7 +240,7 @@ func (s *sealedImage) check(i int64) error {
 		sum = sha256.Sum256(block)
 	}
 	if sum != s.sums[i] {
-		err := altered(fmt.Errorf("%s: image.raw: the %d bytes from offset %d are not those that were sealed: %w", s.exhibit, len(block), at, evidence.ErrBroken))
+		err := altered(fmt.Errorf("%s: %s: the %d bytes from offset %d are not those that were sealed: %w", s.exhibit, s.name, len(block), at, evidence.ErrBroken))
 		s.broken.CompareAndSwap(nil, &err)
 		return err
 	}
@@ -255,7 +289,7 @@ func (s *sealedImage) Close() error {
 		close(s.later)
 		s.later = nil
 	}
-	return s.File.Close()
+	return s.file.Close()
 }
 
 // failed is the first block that did not have its digest, as an error. A reader

@@ -138,9 +138,18 @@ func TestVolumeOfTwoExhibits(t *testing.T) {
 		if c, err = Open(context.Background(), string(f), Options{Bundle: true, Index: c.o.Index}); err != nil {
 			t.Fatal(err)
 		}
+		if listed := listFiles(t, c, FileQuery{Name: "big"}); len(listed) != 1 || listed[0].Damage != nil {
+			t.Errorf("the index has changed: %+v", listed)
+		}
 		if src, _, err := c.OpenEntry(context.Background(), a); err == nil {
 			t.Errorf("%d bytes are read although an image is gone", src.Size())
 		}
+		// Without the exhibit the other one is derived again.
+		must(t, os.RemoveAll(f.Exhibit("EX-002")))
+		if err := c.Index(context.Background(), IndexOptions{}, nil); !errors.Is(err, evidence.ErrGaps) {
+			t.Errorf("after the exhibit went: %v", err)
+		}
+		checkAlone(t, c, order[0] == 0)
 		must(t, c.Close())
 	}
 }

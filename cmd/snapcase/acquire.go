@@ -19,7 +19,7 @@ import (
 var kinds = []evidence.Kind{evidence.KindDisk, evidence.KindMemory, evidence.KindCloudTrail, evidence.KindFlowLog, evidence.KindPcap, evidence.KindFindings, evidence.KindFile}
 
 func acquireCommand(e *edge) *cobra.Command {
-	var as, label, hash string
+	var as, label, hash, format string
 	var raw bool
 	var from account
 	var noIndex bool
@@ -27,13 +27,19 @@ func acquireCommand(e *edge) *cobra.Command {
 		Use:   "acquire CASE SOURCE...",
 		Short: "Bring evidence in, once: hash, scan, copy, seal, index",
 		Long: "acquire reads each SOURCE once, from start to end: a file, a folder of logs or captures, a block\n" +
-			"device, an EBS snapshot (snap-…, through the EBS direct API, every block against its checksum),\n" +
-			"an EBS volume that is attached to this host (vol-…). The same read feeds the SHA-256, the credential scanner and the sealed copy. Unreadable ranges\n" +
-			"are recorded and filled with zeros. Run again after an interruption, it resumes.",
-		Example: "snapcase acquire case1 /evidence/disk.raw\nsnapcase acquire case1 /dev/nvme1n1 --as disk --label \"web-1 root\"\nsnapcase acquire case1 logs/ --as cloudtrail\nsnapcase acquire case1 snap-0123456789abcdef0 --region eu-west-1",
+			"device, an EBS snapshot (snap-…, through the EBS direct API, every block against its checksum), an\n" +
+			"EBS volume that is attached to this host (vol-…). The same read feeds the SHA-256, the credential\n" +
+			"scanner and the sealed copy. Unreadable ranges are recorded and filled with zeros. Run again after an\n" +
+			"interruption, it resumes.\n" +
+			"--format zst seals an image compressed: the digest is that of the bytes of the disk all the same, and\n" +
+			"that of the file stands beside it in the manifest.",
+		Example: "snapcase acquire case1 /evidence/disk.raw\nsnapcase acquire case1 /dev/nvme1n1 --as disk --label \"web-1 root\" --format zst\nsnapcase acquire case1 logs/ --as cloudtrail\nsnapcase acquire case1 snap-0123456789abcdef0 --region eu-west-1",
 		Args:    atLeast(2, "a case and at least one source"),
 		RunE: func(c *cobra.Command, args []string) error {
 			kind := evidence.Kind(as)
+			if format != "raw" && format != "zst" {
+				return usageError{fmt.Errorf("--format %q: want raw or zst", format)}
+			}
 			if as != "" && !slices.Contains(kinds, kind) {
 				return usageError{fmt.Errorf("--as %q: want disk, memory, cloudtrail, flowlog, pcap, findings or file", as)}
 			}
@@ -45,7 +51,7 @@ func acquireCommand(e *edge) *cobra.Command {
 			if hash != "" {
 				hashes = strings.Split(hash, ",")
 			}
-			err = e.acquireAll(c.Context(), cs, &from, args[1:], store.AcquireRequest{Kind: kind, Label: label, Hashes: hashes, NoIndex: noIndex, Raw: raw})
+			err = e.acquireAll(c.Context(), cs, &from, args[1:], store.AcquireRequest{Kind: kind, Label: label, Hashes: hashes, NoIndex: noIndex, Raw: raw, Format: format})
 			return errors.Join(err, cs.Close())
 		},
 	}
@@ -53,6 +59,7 @@ func acquireCommand(e *edge) *cobra.Command {
 	c.Flags().StringVar(&label, "label", "", "what the exhibit is called")
 	c.Flags().StringVar(&hash, "hash", "sha256", "hashes of the image: sha256, and md5, sha1, blake3 beside it")
 	c.Flags().BoolVar(&raw, "raw", false, "take the bytes of an image container (E01, qcow2, VMDK, VHD, LiME, AVML) as they are, not the disk or memory in it")
+	c.Flags().StringVar(&format, "format", "raw", "the sealed copy of an image: raw, or zst (seekable zstd, image.raw.zst: zstd -d gives image.raw)")
 	from.flags(c)
 	c.Flags().BoolVar(&noIndex, "no-index", false, "do not index yet")
 	return c
@@ -121,10 +128,14 @@ func (e *edge) acquired(cs *store.Case, a evidence.Acquisition) error {
 			ReadErrors  []evidence.ReadError `json:"read_errors"`
 			ResumedFrom int64                `json:"resumed_from"`
 			Files       int64                `json:"files"`
-		}{a.Exhibit, a.Kind, a.Source, a.Bytes, sum, a.Hashes, a.ReadErrors, a.ResumedFrom, a.Files})
+			Packed      *evidence.Packed     `json:"packed,omitempty"`
+		}{a.Exhibit, a.Kind, a.Source, a.Bytes, sum, a.Hashes, a.ReadErrors, a.ResumedFrom, a.Files, a.Packed})
 	}
 	w := e.out()
 	row(w, a.Exhibit, string(a.Kind), size(a.Bytes), "sha256 "+sum.String(), a.Source)
+	if p := a.Packed; p != nil {
+		row(w, "", "packed", size(p.Bytes), "sha256 "+p.SHA256.String(), p.File)
+	}
 	for _, r := range a.ReadErrors {
 		row(w, "", "unreadable", fmt.Sprintf("offset %d", r.Offset), fmt.Sprintf("%d bytes", r.Length), r.Error)
 	}

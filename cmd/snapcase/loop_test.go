@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -241,10 +242,13 @@ func entries(t *testing.T, b []byte) []evidence.FileEntry {
 
 func sum(t *testing.T, path string) string {
 	t.Helper()
-	b, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	must(t, err)
-	h := sha256.Sum256(b)
-	return hex.EncodeToString(h[:])
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	must(t, err)
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 func mount(t *testing.T, options, image, mnt string) {

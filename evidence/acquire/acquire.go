@@ -7,10 +7,13 @@
 // For a disk, a memory image or a block device, in exhibits/EX-NNN/:
 //
 //	image.raw            the bytes; runs of zeros of 64 KiB and more are holes
+//	image.raw.zst        in its stead with Job.Format zst: the same bytes in the
+//	                     seekable zstd format, which "zstd -d" unpacks
 //	blocks-sha256.txt    "<sha256>  <offset> <length>" per block of 4 MiB
 //	hits.jsonl           access key ids and where they lie (package credential)
 //	read-errors.jsonl    every unreadable range, where there are more than 100
-//	manifest-sha256.txt  of image.raw, in the format of sha256sum
+//	manifest-sha256.txt  of image.raw, in the format of sha256sum, and of
+//	                     image.raw.zst where there is one
 //	acquisition.json     evidence.Acquisition; its presence says "sealed"
 //
 // For anything else, files/ with the files, hits.jsonl for kinds that no reader
@@ -77,6 +80,7 @@ type Job struct {
 	Label    string
 	Hashes   []string // beside sha256: md5, sha1, blake3
 	Raw      bool     // the bytes of the file as they are, also where it is an image container
+	Format   string   // of an image's copy: raw (or "") or zst
 	Ledger   Ledger
 	CaseKey  []byte // key of the secrets' fingerprints
 	Progress evidence.Progress
@@ -152,6 +156,9 @@ func (j *Job) check() error {
 	j.Hashes = slices.DeleteFunc(slices.Clone(j.Hashes), func(h string) bool { return h == "sha256" })
 	slices.Sort(j.Hashes)
 	j.Hashes = slices.Compact(j.Hashes)
+	if err := j.checkFormat(); err != nil {
+		return err
+	}
 	if j.Ledger == nil || j.Now == nil {
 		return fmt.Errorf("a ledger and a clock are needed: %w", evidence.ErrUsage)
 	}

@@ -1,6 +1,7 @@
 package acquire
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -148,6 +149,8 @@ func (j *Job) reclaim(ctx context.Context, id string, h header) (*exhibit, error
 		}
 	} else if changed := sameSource(was.Identity, h.Identity); changed != nil {
 		err = evidence.WithHint(fmt.Errorf("%s is unfinished, and since then %w", id, changed), "bring the source back as it was to resume, or give another --label to begin a new exhibit")
+	} else if was.Format != h.Format {
+		err = evidence.WithHint(fmt.Errorf("%s is unfinished, with format %s: %w", id, cmp.Or(was.Format, formatRaw), evidence.ErrUsage), "ask for the same format to resume it")
 	} else if !slices.Equal(was.Hashes, h.Hashes) {
 		err = evidence.WithHint(fmt.Errorf("%s is unfinished, with hashes %v: %w", id, was.Hashes, evidence.ErrUsage), "ask for the same hashes to resume it")
 	}

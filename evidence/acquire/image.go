@@ -13,6 +13,7 @@ import (
 
 	"snapcase/evidence"
 	"snapcase/evidence/credential"
+	"snapcase/imaging/image/zst"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -23,6 +24,8 @@ const (
 	syncEvery = 64 << 20 // bytes between two syncs of the copy; what a kill may lose
 	partName  = "image.part"
 	imageName = "image.raw"
+
+	packedName = "image.raw.zst"
 )
 
 // block is a part of the image on its way.
@@ -40,6 +43,9 @@ type block struct {
 	left  atomic.Int32
 	// summed says that sum is known though it was not kept.
 	summed bool
+
+	packed []byte    // the frames, where the copy is packed
+	table  zst.Table // and their entries
 }
 
 // length is how many bytes of the image it stands for.
@@ -61,6 +67,7 @@ type imaged struct {
 	hits        []credential.Hit
 	omitted     int64
 	resumedFrom int64
+	packed      *evidence.Packed // nil where the copy is raw
 }
 
 // imager copies an image: readers read, one goroutine for each hash takes the
@@ -72,6 +79,7 @@ type imager struct {
 	pace    // how it is read
 	src     Input
 	out     *imageFile
+	pack    *packer // nil where the copy is raw
 	kept    *keptBlocks
 	free    chan *block
 	work    chan *block
@@ -130,9 +138,12 @@ func (x *exhibit) image(ctx context.Context) (*imaged, error) {
 		return nil, err
 	}
 	defer kept.stop()
-	out, err := openImage(x.path(partName), size, kept.end)
+	out, pack, err := x.openCopy(size, kept)
 	if err != nil {
 		return nil, err
+	}
+	if pack != nil && x.Remote == nil {
+		p.buffers = packedInFlight
 	}
 	buffers, release, err := alignedBlocks(p.buffers, int(p.block))
 	if err != nil {
@@ -140,7 +151,7 @@ func (x *exhibit) image(ctx context.Context) (*imaged, error) {
 	}
 	defer release()
 	m := &imager{
-		x: x, size: size, pace: p, src: src, out: out, kept: kept, early: map[int64]*block{},
+		x: x, size: size, pace: p, src: src, out: out, pack: pack, kept: kept, early: map[int64]*block{},
 		free: make(chan *block, p.buffers), work: make(chan *block, p.buffers), ready: make(chan finished, p.buffers),
 		scanner: credential.NewScanner(x.CaseKey), sha: sha256.New(), hashes: map[string]hash.Hash{},
 	}
@@ -152,6 +163,9 @@ func (x *exhibit) image(ctx context.Context) (*imaged, error) {
 		m.free <- &block{buf: b}
 	}
 	err = m.run(ctx)
+	if err == nil && pack != nil {
+		m.result.packed, err = pack.finish()
+	}
 	if err == nil {
 		err = x.sealImage(out)
 	} else {
@@ -166,9 +180,27 @@ func (x *exhibit) image(ctx context.Context) (*imaged, error) {
 	return &m.result, nil
 }
 
+// openCopy opens the copy, and what packs it where it is packed.
+func (x *exhibit) openCopy(size int64, kept *keptBlocks) (*imageFile, *packer, error) {
+	if x.head.Format != formatZst {
+		out, err := openImage(x.path(partName), size, kept.end)
+		return out, nil, err
+	}
+	n := kept.packedEnd
+	out, err := openImage(x.path(partName), n, n)
+	if err != nil {
+		return nil, nil, err
+	}
+	pack, err := newPacker(out)
+	if err != nil {
+		return nil, nil, errors.Join(err, out.close())
+	}
+	return out, pack, nil
+}
+
 // unseal takes back the name of a copy that was whole and not yet sealed.
 func (x *exhibit) unseal() error {
-	err := os.Rename(x.path(imageName), x.path(partName))
+	err := os.Rename(x.path(x.copyName()), x.path(partName))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -184,7 +216,7 @@ func (x *exhibit) sealImage(out *imageFile) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.Rename(x.path(partName), x.path(imageName)), syncFolder(x.dir()))
+	return errors.Join(os.Rename(x.path(partName), x.path(x.copyName())), syncFolder(x.dir()))
 }
 
 // run reads, and returns when all that was read is dealt with. A failure of the
@@ -239,11 +271,16 @@ func (m *imager) each(ctx context.Context, in <-chan *block, f func(*block) erro
 			if err := f(b); err != nil {
 				return err
 			}
-			if b.left.Add(-1) == 0 {
-				// free has room for every block there is.
-				m.free <- b
-			}
+			m.done(b)
 		}
+	}
+}
+
+// done is said of a block by each that had to do with it; after the last it is
+// free.
+func (m *imager) done(b *block) {
+	if b.left.Add(-1) == 0 {
+		m.free <- b // it has room for every block there is
 	}
 }
 
@@ -283,11 +320,16 @@ func (m *imager) digest(b *block) error {
 			if !b.summed {
 				b.sum = sha256.Sum256(b.data)
 			}
-			if err := m.write(b); err != nil {
+			if m.pack != nil {
+				m.pack.pack(b)
+			} else if err := m.write(b); err != nil {
 				return fmt.Errorf("write block %d: %w", b.n, err)
 			}
 		}
 		f.SHA256, f.counts = b.sum, countBlock(b)
+	}
+	if m.pack != nil {
+		f.block, f.Frames = b, b.table.Sizes()
 	}
 	m.ready <- f
 	return nil
@@ -319,6 +361,9 @@ type finished struct {
 	counts
 	errs []errorLine
 	kept bool
+	// block is set where the copy is packed: it is written, and told to the
+	// journal, when its turn comes.
+	block *block
 }
 
 // keep takes finished blocks until ready is closed. On an error it stops the
@@ -328,9 +373,15 @@ func (m *imager) keep(stop func()) error {
 	var failed error
 	for f := range m.ready {
 		m.result.add(f.counts)
-		k.line(f)
+		if m.pack == nil {
+			k.line(f)
+		}
 		k.waiting[f.N] = f
-		k.order()
+		if failed == nil {
+			if failed = k.order(); failed != nil {
+				stop()
+			}
+		}
 		if failed == nil && (k.unsynced >= m.syncBytes || len(k.lines) > 0 && m.x.Now().Sub(k.last) >= 2*time.Second) {
 			if failed = k.sync(); failed != nil {
 				stop()
@@ -359,9 +410,16 @@ func (k *keeper) line(f finished) {
 }
 
 // order takes the blocks whose turn it is.
-func (k *keeper) order() {
+func (k *keeper) order() error {
 	for f, ok := k.waiting[k.turn]; ok; f, ok = k.waiting[k.turn] {
 		delete(k.waiting, k.turn)
+		if f.block != nil {
+			if err := k.pack.append(f.block); err != nil {
+				return err
+			}
+			k.line(f)
+			k.done(f.block)
+		}
 		k.turn += f.count()
 		for i := range f.errs {
 			k.result.errors = appendError(k.result.errors, f.errs[i])
@@ -371,6 +429,7 @@ func (k *keeper) order() {
 		}
 		k.x.Progress.Report(evidence.Step{What: "acquire " + k.x.id, Done: min(k.turn*k.block, k.size), Total: k.size, Unit: "B"})
 	}
+	return nil
 }
 
 // sync makes the copy durable, then says so in the journal.

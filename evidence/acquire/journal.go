@@ -31,6 +31,7 @@ type header struct {
 	Detected  string        `json:"detected,omitempty"` // how the kind was found, when it was
 	Label     string        `json:"label,omitempty"`
 	Hashes    []string      `json:"hashes,omitempty"`
+	Format    string        `json:"format,omitempty"` // of the copy: "zst", "" for raw
 	Identity  identity      `json:"identity"`
 	Started   imaging.Time  `json:"started"`
 	// Container is set where the source is one.
@@ -46,6 +47,8 @@ type blockLine struct {
 	// Zeros, where it is not 0, is how many blocks of zeros the line stands for;
 	// SHA256 is that of one of them, Length that of all.
 	Zeros int64 `json:"zeros,omitempty"`
+	// Frames are the lengths of the block's frames, where the copy is packed.
+	Frames []int64 `json:"frames,omitempty"`
 }
 
 // errorLine is an unreadable range; it comes before the line of its block.

@@ -23,7 +23,9 @@ type keptBlocks struct {
 	log         *journal
 	cutAt       int64 // of the journal: what lies behind is not believed
 	drops       []drop
-	end         int64 // of the copy: no kept block lies behind
+	end         int64 // of the image: no kept block lies behind
+	packed      bool  // the copy is
+	packedEnd   int64 // of the copy, where it is packed
 	ended       bool
 
 	next  func() (keptBlock, bool)
@@ -40,6 +42,8 @@ type drop struct{ n, at int64 }
 type keptBlock struct {
 	blockLine
 	errs []errorLine
+	// packedAt is where its frames begin, in a copy that is packed.
+	packedAt int64
 }
 
 // count is how many blocks a line stands for.
@@ -48,7 +52,8 @@ func (b *blockLine) count() int64 { return max(1, b.Zeros) }
 // keptBlocks reads the journal of an image once, to find where it is torn and
 // what was dropped.
 func (x *exhibit) keptBlocks(size, block int64) (*keptBlocks, error) {
-	k := &keptBlocks{size: size, block: block, log: x.log, ahead: map[int64]keptBlock{}}
+	k := &keptBlocks{size: size, block: block, log: x.log, packed: x.head.Format == formatZst, ahead: map[int64]keptBlock{}}
+	turn := int64(0) // of the lines of a packed copy, which come in order
 	err := x.log.read(func(e entry, end int64) bool {
 		switch {
 		case k.cutAt == 0:
@@ -58,9 +63,9 @@ func (x *exhibit) keptBlocks(size, block int64) (*keptBlocks, error) {
 			return true
 		case e.Drop != nil && *e.Drop >= 0 && len(k.drops) < mostDrops:
 			k.drops = append(k.drops, drop{*e.Drop, end})
-			k.end = min(k.end, *e.Drop*block)
-		case e.Block != nil && k.sane(e.Block):
-			k.end = max(k.end, e.Block.N*block+e.Block.Length)
+			k.end, turn = min(k.end, *e.Drop*block), min(turn, *e.Drop)
+		case e.Block != nil && k.sane(e.Block) && (!k.packed || e.Block.N == turn):
+			k.end, turn = max(k.end, e.Block.N*block+e.Block.Length), turn+1
 		default:
 			return false
 		}
@@ -70,12 +75,20 @@ func (x *exhibit) keptBlocks(size, block int64) (*keptBlocks, error) {
 	if err == nil {
 		err = x.log.cut(k.cutAt)
 	}
+	if k.packed {
+		for b := range k.lines {
+			k.packedEnd = b.packedAt + b.packedSize()
+		}
+	}
 	k.next, k.stop = iter.Pull(k.lines)
 	return k, err
 }
 
 // sane says whether a line is of a block that the image has.
 func (k *keptBlocks) sane(b *blockLine) bool {
+	if n := b.packedSize(); n < 0 || (n > 0) != k.packed {
+		return false
+	}
 	if b.N < 0 || b.N > (k.size-1)/k.block || b.Zeros < 0 || b.Zeros > max(1, runBytes/k.block) {
 		return false
 	}
@@ -88,6 +101,7 @@ func (k *keptBlocks) sane(b *blockLine) bool {
 // lines yields the lines that count, as they lie.
 func (k *keptBlocks) lines(yield func(keptBlock) bool) {
 	var errs []errorLine
+	packedAt := int64(0)
 	k.err = k.log.read(func(e entry, end int64) bool {
 		if end > k.cutAt {
 			return false
@@ -99,13 +113,14 @@ func (k *keptBlocks) lines(yield func(keptBlock) bool) {
 		if e.Block == nil {
 			return true
 		}
-		b := keptBlock{*e.Block, errs}
+		b := keptBlock{blockLine: *e.Block, errs: errs, packedAt: packedAt}
 		errs = nil
 		for _, d := range k.drops {
 			if d.at > end && b.N+b.count() > d.n {
 				return true
 			}
 		}
+		packedAt += b.packedSize()
 		return yield(b)
 	})
 }
@@ -145,11 +160,21 @@ func (k *keptBlocks) load(out *imageFile, b *block) (bool, error) {
 	if !ok {
 		return false, k.err
 	}
-	if b.zeros > 0 || want.Zeros > 0 {
+	cut := b.off
+	switch {
+	case k.packed:
+		cut = want.packedAt
+		ok = k.loadPacked(out, b, &want)
+	case b.zeros > 0 || want.Zeros > 0:
 		if b.zeros == want.Zeros && out.isHole(b.off, b.length()) {
 			return true, nil
 		}
-	} else if n, _ := out.plain.ReadAt(b.data, b.off); n == len(b.data) && sha256.Sum256(b.data) == want.SHA256 {
+		ok = false
+	default:
+		n, _ := out.plain.ReadAt(b.data, b.off)
+		ok = n == len(b.data) && sha256.Sum256(b.data) == want.SHA256
+	}
+	if ok {
 		b.sum, b.errs = want.SHA256, want.errs
 		return true, nil
 	}
@@ -158,7 +183,11 @@ func (k *keptBlocks) load(out *imageFile, b *block) (bool, error) {
 	if err == nil {
 		// Nobody writes behind here: blocks come in order.
 		n := b.n
-		err = errors.Join(out.plain.Truncate(b.off), out.plain.Truncate(st.Size()), k.log.append(entry{Drop: &n}))
+		err = out.plain.Truncate(cut)
+		if !k.packed {
+			err = errors.Join(err, out.plain.Truncate(st.Size()))
+		}
+		err = errors.Join(err, k.log.append(entry{Drop: &n}))
 	}
 	if err != nil {
 		return false, fmt.Errorf("drop what is damaged of the copy: %w", err)

@@ -118,7 +118,7 @@ func (x *exhibit) recordEnd(ctx context.Context, a *evidence.Acquisition) error 
 		}
 		x.head = *h
 	}
-	files, err := x.filesDigests()
+	files, err := x.filesDigests(a.Packed)
 	if err != nil {
 		return err
 	}
@@ -171,8 +171,8 @@ func (x *exhibit) ownDigest(a *evidence.Acquisition) (string, error) {
 }
 
 // filesDigests are the digests of the exhibit's files, but for the evidence
-// itself, which the manifest covers.
-func (x *exhibit) filesDigests() (map[string]any, error) {
+// itself, which the manifest covers. Of a packed copy the digest is known.
+func (x *exhibit) filesDigests(packed *evidence.Packed) (map[string]any, error) {
 	names, err := os.ReadDir(x.dir())
 	if err != nil {
 		return nil, err
@@ -180,6 +180,10 @@ func (x *exhibit) filesDigests() (map[string]any, error) {
 	sums := map[string]any{}
 	for _, n := range names {
 		if !n.Type().IsRegular() || n.Name() == imageName || n.Name() == journalName {
+			continue
+		}
+		if packed != nil && n.Name() == packed.File {
+			sums[packed.File] = packed.SHA256.String()
 			continue
 		}
 		if strings.HasPrefix(n.Name(), ".") { // left by a crash before its name was given

@@ -93,7 +93,7 @@ func (m *imager) blank(ctx context.Context) (*block, error) {
 // many as one line of the journal may stand for.
 func (m *imager) zerosAt(off int64) int64 {
 	s, ok := m.src.(sparse)
-	if !ok {
+	if !ok || m.pack != nil { // a packed copy has no holes
 		return 0
 	}
 	start, _ := s.NextData(off)
@@ -140,7 +140,10 @@ func (c *checking) ReadAt(p []byte, off int64) (n int, err error) {
 // its turn has come.
 func (m *imager) pass(b *block) {
 	b.left.Store(int32(1 + len(m.ordered))) //nolint:gosec // a handful
-	m.work <- b                             // has room for every block there is, as the others
+	if m.pack != nil {
+		b.left.Add(1) // the one that appends it
+	}
+	m.work <- b // has room for every block there is, as the others
 	m.turn.Lock()
 	defer m.turn.Unlock()
 	m.early[b.n] = b

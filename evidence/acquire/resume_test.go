@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("SNAPCASE_TEST_ACQUIRE"); dir != "" {
 		f := evidence.Folder(dir)
-		j := Job{Folder: f, Source: os.Getenv("SNAPCASE_TEST_SOURCE"), Ledger: &testLedger{path: f.Ledger()}, CaseKey: key, Now: time.Now, Kind: evidence.Kind(os.Getenv("SNAPCASE_TEST_KIND"))}
+		j := Job{Folder: f, Source: os.Getenv("SNAPCASE_TEST_SOURCE"), Ledger: &testLedger{path: f.Ledger()}, CaseKey: key, Now: time.Now, Kind: evidence.Kind(os.Getenv("SNAPCASE_TEST_KIND")), Format: os.Getenv("SNAPCASE_TEST_FORMAT")}
 		a, err := Run(context.Background(), j)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -42,7 +42,7 @@ func child(t *testing.T, j Job) *exec.Cmd {
 	exe, err := os.Executable()
 	must(t, err)
 	c := exec.Command(exe)
-	c.Env = append(os.Environ(), "SNAPCASE_TEST_ACQUIRE="+string(j.Folder), "SNAPCASE_TEST_SOURCE="+j.Source, "SNAPCASE_TEST_KIND="+string(j.Kind))
+	c.Env = append(os.Environ(), "SNAPCASE_TEST_ACQUIRE="+string(j.Folder), "SNAPCASE_TEST_SOURCE="+j.Source, "SNAPCASE_TEST_KIND="+string(j.Kind), "SNAPCASE_TEST_FORMAT="+j.Format)
 	return c
 }
 
@@ -52,9 +52,15 @@ func TestKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs ten seconds")
 	}
+	for _, format := range []string{formatRaw, formatZst} {
+		t.Run(format, func(t *testing.T) { testKill(t, format) })
+	}
+}
+
+func testKill(t *testing.T, format string) {
 	want := pattern(400<<20, 11)
 	j, l := newJob(t, write(t, "disk.raw", want))
-	j.Kind = evidence.KindDisk
+	j.Kind, j.Format = evidence.KindDisk, format
 	r := rand.New(rand.NewPCG(5, 5))
 	began := time.Now()
 	must(t, child(t, j).Run())

@@ -66,6 +66,9 @@ func (x *exhibit) acquireImage(ctx context.Context) (evidence.Acquisition, error
 	}
 	m.errors = append(m.errors, x.changed()...)
 	method := "one read in blocks of 4 MiB, SHA-256, runs of zeros as holes"
+	if m.packed != nil {
+		method = "one read in blocks of 4 MiB, SHA-256, packed with zstd in frames of 1 MiB"
+	}
 	if x.Remote != nil {
 		method = x.Remote.method()
 	}
@@ -74,7 +77,7 @@ func (x *exhibit) acquireImage(ctx context.Context) (evidence.Acquisition, error
 		method, m.errors = method+"; "+what, append(m.errors, errs...)
 	}
 	a = x.acquisition(method, m.errors)
-	a.Container = x.head.Container
+	a.Container, a.Packed = x.head.Container, m.packed
 	a.Bytes, a.SHA256, a.Hashes, a.Files = x.head.Identity.Size, m.sha256, m.hashes, 1
 	a.DataBytes, a.HoleBytes, a.ResumedFrom = m.data, m.holes, m.resumedFrom
 	linear := sha256.New()
@@ -87,6 +90,9 @@ func (x *exhibit) acquireImage(ctx context.Context) (evidence.Acquisition, error
 		x.writeReadErrors(m.errors),
 		x.writeNew(manifestName, func(w io.Writer) error {
 			_, err := fmt.Fprintf(w, "%s  %s\n", m.sha256, imageName)
+			if err == nil && m.packed != nil {
+				_, err = fmt.Fprintf(w, "%s  %s\n", m.packed.SHA256, packedName)
+			}
 			return err
 		}))
 }
@@ -280,7 +286,10 @@ func (x *exhibit) settle(ctx context.Context, a *evidence.Acquisition) error {
 }
 
 func (x *exhibit) sealedDigest(a *evidence.Acquisition) (evidence.Digest, error) {
-	if a.Kind.Image() {
+	switch {
+	case a.Kind.Image() && a.Packed != nil:
+		return x.packedDigest(a)
+	case a.Kind.Image():
 		return fileDigest(x.path(imageName))
 	}
 	m, err := readManifest(x.path(manifestName))

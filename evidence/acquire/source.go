@@ -82,6 +82,9 @@ func (j *Job) look() (header, error) {
 			return h, err
 		}
 	}
+	if h.Format = j.Format; h.Format != "" && !h.Kind.Image() {
+		return h, evidence.WithHint(fmt.Errorf("format %s of a %s exhibit: %w", h.Format, h.Kind, evidence.ErrUsage), "only a disk or memory image is packed: leave out --format")
+	}
 	return h, room(string(j.Folder), blocks)
 }
 

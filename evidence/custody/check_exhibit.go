@@ -127,14 +127,20 @@ func (c *Checker) compareExhibit(id string, x *ledgerExhibit, end acquireEnd, na
 		want[file] = sum
 	}
 	image := c.isImage(id, x)
-	if image {
-		want["image.raw"] = end.sha256
-	} else {
+	packed := image && end.files[packedFile] != ""
+	switch {
+	case packed: // end.files has the digest of the file
+	case image:
+		want[imageFile] = end.sha256
+	default:
 		want["manifest-sha256.txt"] = end.sha256
 	}
 	trusted := want["blocks-sha256.txt"] != "" && c.holds(dir+"blocks-sha256.txt", want["blocks-sha256.txt"])
 	for _, file := range sortedKeys(want) {
 		c.compareFile(dir+file, want[file], c.hashCode(), trusted)
+	}
+	if packed {
+		c.comparePacked(dir+packedFile, end.sha256, trusted)
 	}
 	if !image {
 		c.compareManifest(dir, want)
@@ -162,7 +168,7 @@ func (c *Checker) isImage(id string, x *ledgerExhibit) bool {
 	if x.kind != "" {
 		return evidence.Kind(x.kind).Image()
 	}
-	return c.sums["exhibits/"+id+"/image.raw"] != nil
+	return c.sums["exhibits/"+id+"/"+imageFile] != nil || c.sums["exhibits/"+id+"/"+packedFile] != nil
 }
 
 func (c *Checker) holds(name, want string) bool {

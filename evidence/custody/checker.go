@@ -48,6 +48,7 @@ type Checker struct {
 // sum is what was found of one file of an exhibit.
 type sum struct {
 	digest evidence.Digest
+	raw    evidence.Digest // of what a packed image unpacks to
 	size   int64
 	diff   int64 // offset of the first block that differs from the list; -1
 	bad    bool  // reported already
@@ -138,8 +139,11 @@ func (c *Checker) exhibitFile(name, exhibit, file string, in *counted) (evidence
 	h := sha256.New()
 	var err error
 	switch file {
-	case "image.raw":
+	case imageFile:
 		s.digest, s.diff, err = c.image(exhibit, in)
+		delete(c.blocks, exhibit)
+	case packedFile:
+		s.digest, s.raw, s.diff, err = c.packedImage(exhibit, in)
 		delete(c.blocks, exhibit)
 	case "blocks-sha256.txt":
 		var b *blockList
@@ -149,7 +153,7 @@ func (c *Checker) exhibitFile(name, exhibit, file string, in *counted) (evidence
 	case "manifest-sha256.txt":
 		c.manifests[exhibit], err = c.readManifest(name, io.TeeReader(in, h))
 	}
-	if file != "image.raw" {
+	if file != imageFile && file != packedFile {
 		if err == nil {
 			_, err = copyWide(h, in)
 		}

@@ -87,16 +87,20 @@ func (g *graph) exhibits() {
 		id := func(kind string) string { return g.id(kind, x.Exhibit) }
 		name := "manifest-sha256.txt"
 		facet := object{"@id": id("filefacet"), "@type": "observable:FileFacet", "observable:isDirectory": false}
+		bytes, sum, what := x.Bytes, x.SHA256, cmp.Or(x.Label, string(x.Kind))
 		if x.Kind.Image() {
 			name = "image.raw"
-			facet["observable:sizeInBytes"] = integer(x.Bytes)
+			if p := x.Packed; p != nil {
+				name, bytes, sum, what = p.File, p.Bytes, p.SHA256, what+"; unpacked it has SHA-256 "+x.SHA256.String()
+			}
+			facet["observable:sizeInBytes"] = integer(bytes)
 		}
 		facet["observable:fileName"], facet["observable:filePath"] = name, path.Join("data/exhibits", x.Exhibit, name)
-		hash := object{"@id": id("hash"), "@type": "types:Hash", "types:hashMethod": "SHA256", "types:hashValue": hexes(x.SHA256.String())}
+		hash := object{"@id": id("hash"), "@type": "types:Hash", "types:hashMethod": "SHA256", "types:hashValue": hexes(sum.String())}
 		content := object{"@id": id("contentfacet"), "@type": "observable:ContentDataFacet", "observable:hash": []any{hash}}
 		g.add(object{"@id": id("source"), "@type": "observable:ObservableObject", "core:name": plain(x.Source)})
 		g.add(object{"@id": id("image"), "@type": "observable:File", "core:hasFacet": []any{facet, content}})
-		g.add(object{"@id": id("provenance"), "@type": "investigation:ProvenanceRecord", "core:description": plain(cmp.Or(x.Label, string(x.Kind))), "investigation:exhibitNumber": x.Exhibit, "core:object": ref(id("image"))})
+		g.add(object{"@id": id("provenance"), "@type": "investigation:ProvenanceRecord", "core:description": plain(what), "investigation:exhibitNumber": x.Exhibit, "core:object": ref(id("image"))})
 		g.refs = append(g.refs, ref(id("provenance")))
 	}
 }

@@ -336,6 +336,24 @@ func TestGroupOfTwoImages(t *testing.T) {
 	checkHoles(t, imaging.Section(alone.Source, 15*mib, 2*mib), func(at int64) bool { return at >= mib })
 }
 
+// TestMachinesOfOneImage has two disks with the same UUIDs everywhere: each has
+// its own volume, and a second disk goes with the one whose text names it.
+func TestMachinesOfOneImage(t *testing.T) {
+	files := blanks(t, 17*mib)
+	group(t, "root", files, "lvcreate -an -Zn -Wn -l 4 -n var root")
+	a := read(t, files[0])
+	b := bytes.Clone(a)
+	copy(a[mib:], ext4With(t, "first", 16*mib))
+	copy(b[mib:], ext4With(t, "second", 16*mib))
+	disks := openThese(a, b)
+	want := "EX-001 p0 LVM2_member fs=false\nEX-001 root-var logical ext4 fs=true\nEX-002 p0 LVM2_member fs=false\nEX-002 root-var logical ext4 fs=true\n"
+	if got := shape(disks); got != want {
+		t.Fatalf("got\n%swant\n%s", got, want)
+	}
+	checkFile(t, disks[:1], [][]byte{a}, 0, "root-var", "first")
+	checkFile(t, disks[1:], [][]byte{b}, 0, "root-var", "second")
+}
+
 // TestGroupOnArray has a volume group on a striped array, as RHEL makes it.
 func TestGroupOnArray(t *testing.T) {
 	whole := blanks(t, 40*mib)

@@ -98,40 +98,78 @@ func (s *scan) groupless(all []Group, taken map[int]bool) []Group {
 }
 
 // copies tells apart the copies of a group when a physical volume was given
-// more than once: copy k has the k-th of each, or the last where there are
-// fewer. A copy is the set of its sources.
+// more than once: snapshots of several days, or machines made of one image. A
+// copy is the set of its sources: those that name the same text and, where such
+// a set has a volume twice, the k-th of each. None is in two copies, so that no
+// volume is made of two machines or two days that can be told apart.
 func (s *scan) copies(texts []*found) []map[int]bool {
 	members := make(map[string]bool)
+	state := make(map[int]string) // by source: the text that it names
 	homes := make(map[int]bool)
 	for _, f := range texts {
 		homes[f.source] = true
+		if f.current && f.good && state[f.source] == "" {
+			state[f.source] = fmt.Sprintf("%d %08x", f.meta.seqno, f.sum)
+		}
 		for _, p := range f.meta.pvs {
 			members[p.uuid] = true
 		}
 	}
-	given := make(map[string][]int)
-	n := 1
-	var rest []int
+	all := make(map[int]bool)
+	count := make(map[string]int)
+	several := false
 	for _, v := range s.pvs {
-		switch {
-		case v.uuid != "" && members[v.uuid]:
-			given[v.uuid] = append(given[v.uuid], v.index)
-			n = max(n, len(given[v.uuid]))
-		case homes[v.index]:
-			rest = append(rest, v.index)
+		known := v.uuid != "" && members[v.uuid]
+		if known || homes[v.index] {
+			all[v.index] = true
+		}
+		if known {
+			count[v.uuid]++
+			several = several || count[v.uuid] > 1
 		}
 	}
-	sets := make([]map[int]bool, n)
-	for k := range sets {
-		sets[k] = make(map[int]bool)
-		for _, list := range given {
-			sets[k][list[min(k, len(list)-1)]] = true
+	if !several {
+		return []map[int]bool{all}
+	}
+	return s.apart(all, members, state)
+}
+
+// apart makes the sets of sources of which some are copies of others. What
+// names no text goes to the first set that lacks it.
+func (s *scan) apart(all map[int]bool, members map[string]bool, state map[int]string) []map[int]bool {
+	type set struct {
+		sources map[int]bool
+		uuids   map[string]bool
+		state   string
+	}
+	var sets []set
+	put := func(v *physical, fits func(*set) bool) {
+		known := v.uuid != "" && members[v.uuid]
+		i := slices.IndexFunc(sets, func(x set) bool { return fits(&x) && (!known || !x.uuids[v.uuid]) })
+		if i < 0 {
+			i = len(sets)
+			sets = append(sets, set{make(map[int]bool), make(map[string]bool), state[v.index]})
 		}
-		for _, i := range rest {
-			sets[k][i] = true
+		sets[i].sources[v.index] = true
+		if known {
+			sets[i].uuids[v.uuid] = true
 		}
 	}
-	return sets
+	for _, v := range s.pvs {
+		if all[v.index] && state[v.index] != "" {
+			put(v, func(x *set) bool { return x.state == state[v.index] })
+		}
+	}
+	for _, v := range s.pvs {
+		if all[v.index] && state[v.index] == "" {
+			put(v, func(*set) bool { return true })
+		}
+	}
+	out := make([]map[int]bool, len(sets))
+	for i := range sets {
+		out[i] = sets[i].sources
+	}
+	return out
 }
 
 // best is the text that counts: one that a header names before one that none
@@ -273,8 +311,12 @@ func (s *scan) infer(g *Group, here []*found, used map[int]bool) {
 func (s *scan) doubles(g *Group, set map[int]bool) {
 	for _, p := range g.PVs {
 		for _, v := range s.pvs {
-			if p.Source >= 0 && v.uuid == p.UUID && !set[v.index] {
-				g.note("%s is source %d here and source %d too: copies of one volume, each in a group of its own", p.Name, p.Source, v.index)
+			switch {
+			case v.uuid == "" || v.uuid != p.UUID || set[v.index]:
+			case p.Source >= 0:
+				g.note("%s is source %d here and source %d too: copies of one volume, each in a group of its own; where both name the same text they are told apart by their order only", p.Name, p.Source, v.index)
+			default:
+				g.note("%s is not read from source %d, which belongs with another copy of the group: of another time, or of another machine that was made of the same image", p.Name, v.index)
 			}
 		}
 	}

@@ -190,7 +190,9 @@ func Probe(src imaging.Source) bool {
 // Scan reads the groups of the sources, of which each is one physical volume;
 // others are passed over. Damage is told in the groups; the error is a failure
 // of a source alone. Where the same physical volume is given several times
-// (snapshots of several days), each copy makes a group of its own.
+// (snapshots of several days, machines made of one image), each copy makes a
+// group of its own, of those that name the same text; what is missing from a
+// copy is not taken from another.
 func Scan(pvs []imaging.Source) ([]Group, error) {
 	s := scan{work: maxWork, values: 3 * maxValues, decoded: make(map[[32]byte]text)}
 	for i, src := range pvs {

@@ -224,11 +224,26 @@ func TestCopiesOfOneVolume(t *testing.T) {
 	if err != nil || len(all) != 2 {
 		t.Fatalf("%d groups, %v", len(all), err)
 	}
-	if all[0].Seqno != 1 || all[0].PVs[0].Source != 0 || all[1].Seqno != 2 || all[1].PVs[0].Source != 2 || all[1].PVs[1].Source != 1 {
+	if all[0].Seqno != 1 || all[0].PVs[0].Source != 0 || all[0].PVs[1].Source != 1 || all[1].Seqno != 2 || all[1].PVs[0].Source != 2 || all[1].PVs[1].Source != -1 {
 		t.Errorf("%+v", all)
 	}
-	if !strings.Contains(strings.Join(all[1].Notes, "\n"), "source 1 names seqno 1") {
+	if !strings.Contains(strings.Join(all[1].Notes, "\n"), "pv1 is not read from source 1") || len(all[1].LVs[0].Gaps) != 1 {
 		t.Errorf("notes %q", all[1].Notes)
+	}
+	// In whatever order they come, those that belong together are together.
+	laterB := &disk{memory: slices.Clone(b.memory), next: b.next}
+	laterB.write(text)
+	all, err = Scan([]imaging.Source{a, later, laterB, b})
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%d groups, %v", len(all), err)
+	}
+	if all[0].PVs[0].Source != 0 || all[0].PVs[1].Source != 3 || all[1].PVs[0].Source != 1 || all[1].PVs[1].Source != 2 {
+		t.Errorf("%+v", all)
+	}
+	// Of the same text they are told apart by their order.
+	all, err = Scan([]imaging.Source{a, b, a, b})
+	if err != nil || len(all) != 2 || all[0].PVs[0].Source != 0 || all[0].PVs[1].Source != 1 || all[1].PVs[0].Source != 2 || all[1].PVs[1].Source != 3 {
+		t.Errorf("%v %+v", err, all)
 	}
 }
 

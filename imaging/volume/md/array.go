@@ -23,15 +23,21 @@ func assemble(all []*super) []Array {
 	}
 	var arrays []Array
 	for _, k := range order {
-		for _, set := range copies(sets[k]) {
-			arrays = append(arrays, array(set))
+		all := copies(sets[k])
+		for _, set := range all {
+			a := array(set)
+			if len(all) > 1 {
+				a.State = append(slices.Clone(a.State), fmt.Sprintf("members were given more than once: this is one of %d copies, told apart by the order of the sources only", len(all)))
+			}
+			arrays = append(arrays, a)
 		}
 	}
 	return arrays
 }
 
 // copies tells apart members that were given several times: copy k has the
-// k-th of each place, or the last where there are fewer.
+// k-th of each place, and none where there are fewer: what is missing from a
+// copy is not taken from another.
 func copies(set []*super) [][]*super {
 	places := make(map[string][]*super)
 	var names []string
@@ -50,8 +56,9 @@ func copies(set []*super) [][]*super {
 	all := make([][]*super, n)
 	for k := range all {
 		for _, name := range names {
-			p := places[name]
-			all[k] = append(all[k], p[min(k, len(p)-1)])
+			if p := places[name]; k < len(p) {
+				all[k] = append(all[k], p[k])
+			}
 		}
 	}
 	return all
