@@ -27,8 +27,8 @@
 //
 // An image that was written in several sessions still holds the trees of the
 // older ones. They are looked for at each 65,536 bytes, where sessions begin
-// that were written to files and disks; what they have and the current tree
-// has not is given as deleted, from "session", with content.
+// that were written to files and disks, up to the current one or 256 MiB; what
+// they have and the current tree has not is given as deleted, with content.
 //
 // # Inode numbers
 //
