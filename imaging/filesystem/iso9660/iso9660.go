@@ -30,6 +30,10 @@
 // that were written to files and disks, up to the current one or 256 MiB; what
 // they have and the current tree has not is given as deleted, with content.
 //
+// A boot image of El Torito that starts where no file does is given as an
+// orphan, from "boot-catalog", with as much as the catalog says a machine loads:
+// the image may go on behind.
+//
 // # Inode numbers
 //
 // ISO 9660 has no inodes. The number of an entry is the byte at which its
