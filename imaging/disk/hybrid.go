@@ -43,12 +43,15 @@ func (d *Disk) hybrid(src imaging.Source, list []driver) {
 // padding is how far a partition of such an image may reach behind its volume.
 const padding = 1 << 20
 
-// absorb says of the partitions that lie in the image, and that hold nothing of
-// their own, whose bytes they are.
+// absorb says of the partitions and gaps that lie in the volume, and that hold
+// nothing of their own, whose bytes they are.
 func (d *Disk) absorb(whole *Volume) {
 	for _, v := range d.Volumes {
-		if v.FS == nil && v.FSType == "" && v.Err != nil && v.Start+v.Source.Size() <= whole.Size+padding {
+		if v.FS == nil && v.FSType == "" && (v.Err != nil || v.Gap() && len(v.Notes) > 0) && v.Start < whole.Size && v.Start+v.Source.Size() <= whole.Size+padding {
 			v.Err = nil
+			if v.Gap() { // it said that a gap should be empty
+				v.Notes = nil
+			}
 			v.note("nothing of its own is known in it: its bytes are those of the ISO 9660 volume p0 that begins before it")
 		}
 	}

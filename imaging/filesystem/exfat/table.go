@@ -252,7 +252,7 @@ func (fs *FS) loadBitmap(record []byte) error {
 	if int64(ch.count)*fs.g.cluster < int64(min(size, want)) {
 		fs.note("the bitmap of clusters in use is incomplete: %s", ch.damage)
 	}
-	whole := int64(min(size, want))
+	whole := min(int64(min(size, want)), int64(ch.count)*fs.g.cluster)
 	src := fs.made(ch.runs, whole, whole, "")
 	buf := make([]byte, pageBits/8)
 	for off := int64(0); off < src.size; off += int64(len(buf)) {

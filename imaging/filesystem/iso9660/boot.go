@@ -1,11 +1,20 @@
 package iso9660
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+
+	"snapcase/imaging/filesystem"
+)
+
+// bootRef, plus a number, is the generation of the boot images that no tree
+// has.
+const bootRef = 1 << 31
 
 // bootMost is how many entries of a boot catalog are read.
 const bootMost = 60
 
-// bootImage is what a boot catalog names, in bytes. length is what a machine
+// bootImage is the catalog, or what it names, in bytes. length is what a machine
 // loads, which may be less than the image has.
 type bootImage struct{ at, length int64 }
 
@@ -35,10 +44,13 @@ func (fs *FS) loadBoot(set volumeSet) error {
 		case 0x44: // more of the entry before
 			continue
 		case 0x88:
-		default:
-			if i > 1 && e[0] == 0 && le.Uint32(e[8:]) == 0 {
+		case 0:
+			if le.Uint32(e[8:]) == 0 {
 				return nil
 			}
+		default:
+			fs.note("entry %d of the boot catalog makes no sense: the rest of it is not read", i)
+			return nil
 		}
 		at, sectors := int64(le.Uint32(e[8:]))*sector, int64(le.Uint16(e[6:]))
 		fs.info.Features = append(fs.info.Features, fmt.Sprintf("El Torito: %s, %s, %s, %d sectors of 512 bytes at byte %d",
@@ -79,4 +91,28 @@ func media(b byte) string {
 		return "hard disk emulation"
 	}
 	return fmt.Sprintf("media %d", b&15)
+}
+
+// hidden gives the boot images that start where no file does: nothing else
+// would show them.
+func (w *walker) hidden() error {
+	for i, b := range w.fs.boot {
+		if i == 0 || b.at < firstDescriptor || b.length == 0 || w.starts[b.at] {
+			continue
+		}
+		w.starts[b.at] = true
+		e := filesystem.Entry{
+			Ref: filesystem.Ref{Inode: uint64(b.at), Generation: bootRef + uint32(i)}, Path: "/$Orphan/#" + strconv.FormatInt(b.at, 10),
+			Type: filesystem.TypeFile, Mode: 0o100555, Size: b.length, Status: filesystem.Orphan, From: "boot-catalog", First: b.at,
+		}
+		n := &node{kind: filesystem.TypeFile, runs: []piece{{0, b.at, b.length}}, size: b.length}
+		if rest := b.at + b.length - w.fs.src.Size(); rest > 0 {
+			e.Damage = fmt.Sprintf("truncated: %d of its bytes lie past the end of the image", min(rest, b.length))
+			e.First = -1
+		}
+		if err := w.give(e, n); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -39,6 +39,14 @@ func (fs *FS) Open(ref filesystem.Ref) (imaging.Source, error) {
 }
 
 func (fs *FS) content(ref filesystem.Ref) (*Content, error) {
+	if i := int64(ref.Generation) - bootRef; i > 0 && i < int64(len(fs.boot)) && ref.Stream == "" && ref.Inode == uint64(fs.boot[i].at) {
+		b := fs.boot[i]
+		c := &Content{src: fs.src, runs: []piece{{0, b.at, b.length}}, size: b.length}
+		if b.at+b.length > fs.src.Size() {
+			c.damage = "truncated: its end lies past the end of the image"
+		}
+		return c, nil
+	}
 	if ref.Stream != "" || uint64(ref.Generation) >= uint64(len(fs.trees)) || ref.Inode >= uint64(fs.src.Size()) {
 		return nil, errors.New("the image has no such record")
 	}

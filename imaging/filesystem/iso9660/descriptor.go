@@ -18,6 +18,7 @@ const (
 	sessionStep  = 32 * sector
 	sessionsMost = 64
 	placesMost   = 1 << 18 // of them looked at: 16 GiB
+	placesBehind = 1 << 12 // where the current session lies before: 256 MiB
 )
 
 // volumeSet is a list of descriptors.
@@ -206,19 +207,22 @@ func (fs *FS) treesOf(set volumeSet, older int64) ([]tree, error) {
 
 // findSessions looks for the trees of older sessions: a primary descriptor
 // whose root directory says where it lies itself, and is none that is known.
+// They lie before the current one; behind it are those of an image that was
+// blanked, and of these only the first places are looked at.
 func (fs *FS) findSessions() error {
-	known := map[uint32]bool{}
+	known, newest := map[uint32]bool{}, int64(placesBehind*sessionStep)
 	for _, t := range fs.trees {
 		r, err := fs.record(t.root)
 		if err != nil {
 			return err
 		}
 		known[r.extent] = true
+		newest = max(newest, r.start(t.block))
 	}
 	head := make([]byte, 6)
 	for i := int64(0); i < placesMost && len(fs.trees) < sessionsMost; i++ {
 		at := firstDescriptor + i*sessionStep
-		if at >= fs.src.Size() {
+		if at >= min(fs.src.Size(), newest) {
 			return nil
 		}
 		if _, err := readZero(fs.src, head, at); err != nil {

@@ -27,8 +27,12 @@
 //
 // An image that was written in several sessions still holds the trees of the
 // older ones. They are looked for at each 65,536 bytes, where sessions begin
-// that were written to files and disks; what they have and the current tree
-// has not is given as deleted, from "session", with content.
+// that were written to files and disks, up to the current one or 256 MiB; what
+// they have and the current tree has not is given as deleted, with content.
+//
+// A boot image of El Torito that starts where no file does is given as an
+// orphan, from "boot-catalog", with as much as the catalog says a machine loads:
+// the image may go on behind.
 //
 // # Inode numbers
 //

@@ -1,6 +1,8 @@
 package iso9660
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -193,4 +195,36 @@ func FuzzRock(f *testing.F) {
 			t.Errorf("%d and %d bytes", len(r.name), len(r.link))
 		}
 	})
+}
+
+// BenchmarkWalk walks a directory of 5,000 files with Rock Ridge-like names.
+func BenchmarkWalk(b *testing.B) {
+	const count = 5000
+	m := newMade()
+	each := sector / len(dirRecord("FILE0000.TXT;1", 24, 5, 0))
+	blocks := (count + each - 1) / each
+	m.b = append(m.b, make([]byte, blocks*sector)...)
+	m.add(dirRecord("MANY", 40, uint32(blocks*sector), flagDir))
+	for i := range count {
+		r := dirRecord(fmt.Sprintf("FILE%04d.TXT;1", i), 24, 5, 0)
+		copy(m.b[(40+i/each)*sector+i%each*len(r):], r)
+	}
+	f, err := Open(fstest.Bytes(m.b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		n := 0
+		for _, err := range f.Walk(context.Background()) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			n++
+		}
+		if n != count+2 {
+			b.Fatalf("%d entries", n)
+		}
+	}
+	b.ReportMetric(count*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
 }

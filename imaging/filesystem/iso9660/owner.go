@@ -10,8 +10,8 @@ import (
 )
 
 // Extents yields who owns which bytes: the system area and the descriptors, the
-// path tables, the boot catalog and what it names, then directories and files
-// of all trees. There is no list of free blocks: what has no owner is used by
+// path tables and the boot catalog, then directories, files and boot images of
+// all trees. There is no list of free blocks: what has no owner is used by
 // nothing that is known here, such as what stands between the files and padding
 // at the end.
 func (fs *FS) Extents(ctx context.Context) iter.Seq2[filesystem.Extent, error] {
@@ -42,7 +42,7 @@ func (o *owners) run(w *walker) error {
 			return err
 		}
 	}
-	for _, b := range o.fs.boot {
+	for _, b := range o.fs.boot[:min(1, len(o.fs.boot))] { // the catalog; images come as files
 		if err := o.put(filesystem.Extent{Start: b.at, Length: b.length, Kind: filesystem.OwnMeta}); err != nil {
 			return err
 		}
@@ -95,7 +95,10 @@ func (o *owners) entry(e filesystem.Entry, n *node) error {
 	if n.refused != "" {
 		return nil
 	}
-	block := o.fs.trees[e.Ref.Generation].block
+	block := int64(sector)
+	if int(e.Ref.Generation) < len(o.fs.trees) {
+		block = o.fs.trees[e.Ref.Generation].block
+	}
 	for _, p := range n.runs {
 		x.Start, x.Length, x.FileOffset = p.off, (p.n+block-1)/block*block, p.pos
 		if err := o.put(x); err != nil {

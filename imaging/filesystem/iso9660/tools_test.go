@@ -271,3 +271,40 @@ func TestSessions(t *testing.T) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
 }
+
+// TestBoot demands that a boot image is listed though its name is hidden.
+func TestBoot(t *testing.T) {
+	need(t, "genisoimage")
+	dir := t.TempDir()
+	in, image := filepath.Join(dir, "in"), filepath.Join(dir, "image")
+	if err := os.Mkdir(in, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"boot.img": strings.Repeat("loader..", 512), "seen": "seen"} {
+		if err := os.WriteFile(filepath.Join(in, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, hide := range []bool{false, true} {
+		args := []string{"-quiet", "-R", "-b", "boot.img", "-no-emul-boot", "-boot-load-size", "4", "-o", image}
+		if hide {
+			args = append(args, "-hide", "boot.img")
+		}
+		command(t, "genisoimage", append(args, in)...)
+		src := fstest.File(t, image)
+		f, err := Open(src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var found []string
+		for _, e := range all(t, f) {
+			if e.From == "boot-catalog" {
+				found = append(found, string(read(t, f, e.Ref)))
+			}
+		}
+		if hide && (len(found) != 1 || found[0] != strings.Repeat("loader..", 256)) || !hide && len(found) != 0 {
+			t.Errorf("hidden %v: %d boot images, %.20q; %v", hide, len(found), found, f.Info().Features)
+		}
+		fstest.Sound(t, Open, src, nil)
+	}
+}

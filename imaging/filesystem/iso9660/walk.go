@@ -21,7 +21,7 @@ const (
 )
 
 // Walk yields the tree that systems show, then what only its other trees have,
-// then what older sessions had. It reads the image anew each time. Two walks
+// then what older sessions had, then boot images without a name. It reads the image anew each time. Two walks
 // give the same.
 func (fs *FS) Walk(ctx context.Context) iter.Seq2[filesystem.Entry, error] {
 	return func(yield func(filesystem.Entry, error) bool) {
@@ -39,20 +39,21 @@ func (fs *FS) Walk(ctx context.Context) iter.Seq2[filesystem.Entry, error] {
 
 // walker goes through the trees.
 type walker struct {
-	fs    *FS
-	ctx   context.Context
-	t     tree
-	n     int            // number of the tree
-	read  map[int64]bool // where directories of this tree were read, sector by sector
-	moved []moved        // directories that Rock Ridge moved, which their own place leads to
-	given map[key]bool
-	spare int64 // bytes of attributes that may still be read
-	stack []*level
-	path  []byte
-	buf   [sector]byte
-	bufAt int64
-	have  int
-	give  func(filesystem.Entry, *node) error
+	fs     *FS
+	ctx    context.Context
+	t      tree
+	n      int            // number of the tree
+	read   map[int64]bool // where directories of this tree were read, sector by sector
+	moved  []moved        // directories that Rock Ridge moved, which their own place leads to
+	given  map[key]bool
+	starts map[int64]bool // places of boot images, and whether a file starts there
+	spare  int64          // bytes of attributes that may still be read
+	stack  []*level
+	path   []byte
+	buf    [sector]byte
+	bufAt  int64
+	have   int
+	give   func(filesystem.Entry, *node) error
 }
 
 // level is a directory on the way down.
@@ -75,6 +76,10 @@ func (w *walker) run() error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
+	w.starts = map[int64]bool{}
+	for _, b := range w.fs.boot {
+		w.starts[b.at] = false
+	}
 	w.spare = 4*w.fs.src.Size() + entriesMost
 	if len(w.fs.trees) > 1 {
 		w.given = map[key]bool{}
@@ -84,7 +89,7 @@ func (w *walker) run() error {
 			return err
 		}
 	}
-	return nil
+	return w.hidden()
 }
 
 // tree walks one of them.
@@ -279,6 +284,9 @@ func (w *walker) entry(n *node, parent uint64, path string) error {
 	}
 	if len(n.runs) > 0 {
 		e.First = n.runs[0].off
+		if _, ok := w.starts[e.First]; ok && n.kind == filesystem.TypeFile {
+			w.starts[e.First] = true
+		}
 	}
 	if k := &n.rock; k.hasMode {
 		e.Mode, e.Links, e.UID, e.GID, e.Rdev, e.Link = k.mode, k.links, k.uid, k.gid, k.rdev, k.link

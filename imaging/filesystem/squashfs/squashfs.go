@@ -36,8 +36,8 @@
 // # What it does not do
 //
 // It does not read versions before 4.0 and files packed by xz with a filter for
-// machine code. It counts the sets of extended attributes and does not read
-// them. There are no deleted entries: a squashfs image is written once.
+// machine code. Of extended attributes it gives the names that there are, in
+// Info.Features, not which file has which. There are no deleted entries: a squashfs image is written once.
 package squashfs
 
 import (
@@ -154,7 +154,7 @@ func Open(src imaging.Source) (*FS, error) {
 	return fs, nil
 }
 
-// loadTables reads the table of owners and counts attributes.
+// loadTables reads the table of owners and the names of attributes.
 func (fs *FS) loadTables() error {
 	if fs.sb.exportTable != noTable {
 		fs.info.Features = append(fs.info.Features, "exportable")
@@ -171,17 +171,7 @@ func (fs *FS) loadTables() error {
 		}
 		fs.ids = append(fs.ids, le.Uint32(b))
 	}
-	if fs.sb.xattrTable != noTable {
-		head := make([]byte, 16)
-		n, err := readAll(fs.src, head, int64(min(fs.sb.xattrTable, 1<<62)))
-		if err != nil {
-			return err
-		}
-		if n == len(head) {
-			fs.info.Features = append(fs.info.Features, fmt.Sprintf("%d sets of extended attributes", le.Uint32(head[8:])))
-		}
-	}
-	return nil
+	return fs.countXattrs()
 }
 
 // Info describes the file system. The slices are shared: do not change them.

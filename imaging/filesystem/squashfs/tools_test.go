@@ -244,3 +244,30 @@ func TestTools(t *testing.T) {
 		})
 	}
 }
+
+// TestXattrs demands the names of the attributes that files have.
+func TestXattrs(t *testing.T) {
+	need(t, "mksquashfs", "setfattr")
+	dir := t.TempDir()
+	in, image := filepath.Join(dir, "in"), filepath.Join(dir, "image")
+	if err := os.Mkdir(in, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range []string{"a", "b"} {
+		if err := os.WriteFile(filepath.Join(in, name), []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		value := fmt.Sprint("value ", i)
+		if out, err := exec.Command("setfattr", "-n", "user.origin", "-v", value, filepath.Join(in, name)).CombinedOutput(); err != nil {
+			t.Skipf("no extended attributes here: %s", out)
+		}
+	}
+	command(t, "mksquashfs", in, image, "-quiet", "-no-progress")
+	f, err := Open(fstest.File(t, image))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := strings.Join(f.Info().Features, "\n"); !strings.Contains(s, `2 sets of extended attributes: "user.origin" in 2`) {
+		t.Error(s)
+	}
+}
