@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"testing"
 
+	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
 
 	"golang.org/x/sys/unix"
@@ -230,11 +231,13 @@ func TestChurn(t *testing.T) {
 				} else {
 					v.unmount()
 				}
-				x, err := Open(openDisk(t, v.image))
-				if err != nil {
-					t.Fatal(err)
+				for _, open := range []func(imaging.Source) (*FS, error){Open, OpenRaw} {
+					x, err := open(openDisk(t, v.image))
+					if err != nil {
+						t.Fatal(err)
+					}
+					m.check(x)
 				}
-				m.check(x)
 			})
 		}
 	}

@@ -84,7 +84,9 @@
 // not decrypt (names and targets of encrypted directories are given as stored),
 // lists no extended attributes and does not read an external journal. Blocks
 // that were discarded (mounted with discard, fstrim) read as zeros, and nothing
-// tells that from zeros that were written. A file that was written and deleted
+// tells that from zeros that were written. Where the volume was in use, data of
+// the transaction that was not yet committed may lie in blocks that were free:
+// content of deleted files may be that, and nothing tells. A file that was written and deleted
 // before it was ever written back has the size of its last commit, often 0. A
 // journal without checksums whose transactions are older than the file system
 // is another one's and left out.
@@ -120,6 +122,9 @@ type FS struct {
 	seed   uint32   // of the crc32c checksums
 	log    *journal // nil when there is none that can be read
 	logEnd uint32   // the first transaction that src does not show
+	// logAhead is how many transactions from logEnd on are committed and not
+	// shown.
+	logAhead int32
 
 	pastMutex sync.Mutex
 	pastKept  *history

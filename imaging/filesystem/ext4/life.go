@@ -142,6 +142,9 @@ func (h *history) compare(copies []blockCopy, ino uint32, n int, buf []byte) (*o
 	known := make([]uint32, n)
 	generations(known, now, size)
 	for i := len(copies) - 1; i >= 0; i-- {
+		if copies[i].when >= 0 {
+			continue
+		}
 		if err := h.read(then, copies[i].at, 0); err != nil {
 			return nil, err
 		}
