@@ -267,5 +267,7 @@ func (h *history) committed(when int32) (at imaging.Time, ok bool) {
 	return h.commits[i].at, h.commits[i].at.Set
 }
 
-// sequence is the number of a transaction in the journal.
-func (h *history) sequence(when int32) uint32 { return h.j.fs.logEnd + uint32(when) }
+// origin is the word of Entry.From for what a transaction tells.
+func (h *history) origin(when int32) string {
+	return fmt.Sprintf("journal seq %d", h.j.fs.logEnd+uint32(when))
+}
