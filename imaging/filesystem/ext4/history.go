@@ -160,7 +160,7 @@ func (s *pastScan) descriptor(p []byte) error {
 		}
 		at := s.at
 		s.step()
-		if !j.fs.inVolume(t.block, 1) || j.owns(t.block) || !j.copyGood(t, s.sequence, p) {
+		if _, n := j.place(at); n == 0 || !j.fs.inVolume(t.block, 1) || j.owns(t.block) || !j.copyGood(t, s.sequence, p) {
 			continue
 		}
 		if len(h.copies) >= maxCopies {
