@@ -13,6 +13,7 @@ import (
 
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
+	"snapcase/imaging/filesystem/fstest"
 
 	"golang.org/x/sys/unix"
 )
@@ -237,6 +238,9 @@ func TestChurn(t *testing.T) {
 						t.Fatal(err)
 					}
 					m.check(x)
+				}
+				if seed == 1 && (k.name == "bs1k" || k.name == "ext3") {
+					fstest.Damage(t, Open, openDisk(t, v.image))
 				}
 			})
 		}

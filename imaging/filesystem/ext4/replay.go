@@ -116,10 +116,10 @@ func (fs *FS) superAgain() (wrong string, err error) {
 // that belong behind its last transaction.
 func (fs *FS) fastCommits(a *activeLog) error {
 	j := a.j
-	if j.end == j.blocks {
+	if j.end+1 >= j.blocks {
 		return nil
 	}
-	p, err := a.reader.block(j.end)
+	p, err := a.reader.block(j.end + 1) // the kernel leaves one out
 	if err != nil {
 		return fmt.Errorf("fast commits: %w", err)
 	}
