@@ -136,6 +136,10 @@ func (a *activeLog) descriptor(p []byte) error {
 				continue
 			}
 		}
+		if _, n := j.place(at); n == 0 {
+			a.bad++
+			continue // a hole in the journal's map
+		}
 		if t.escaped {
 			at |= escapedCopy
 		}

@@ -11,7 +11,9 @@ import (
 	"strconv"
 	"testing"
 
+	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
+	"snapcase/imaging/filesystem/fstest"
 
 	"golang.org/x/sys/unix"
 )
@@ -230,11 +232,16 @@ func TestChurn(t *testing.T) {
 				} else {
 					v.unmount()
 				}
-				x, err := Open(openDisk(t, v.image))
-				if err != nil {
-					t.Fatal(err)
+				for _, open := range []func(imaging.Source) (*FS, error){Open, OpenRaw} {
+					x, err := open(openDisk(t, v.image))
+					if err != nil {
+						t.Fatal(err)
+					}
+					m.check(x)
 				}
-				m.check(x)
+				if seed == 1 && (k.name == "bs1k" || k.name == "ext3") {
+					fstest.Damage(t, Open, openDisk(t, v.image))
+				}
 			})
 		}
 	}

@@ -123,20 +123,27 @@ func (w *walker) distinct(gen uint32) []uint32 {
 	}
 	all := append(append(make([]uint32, 0, len(w.live)+len(w.dead)), w.live...), w.dead...)
 	t := &w.x.names
-	same := func(a, b uint32) int {
+	name := func(a, b uint32) int {
 		x, y := t.at(a), t.at(b)
-		return cmp.Or(cmp.Compare(x.dir, y.dir), bytes.Compare(t.text(x), t.text(y)), cmp.Compare(w.lifeOf(a, gen), w.lifeOf(b, gen)))
+		return cmp.Or(cmp.Compare(x.dir, y.dir), bytes.Compare(t.text(x), t.text(y)))
 	}
+	same := func(a, b uint32) int { return cmp.Or(name(a, b), cmp.Compare(w.lifeOf(a, gen), w.lifeOf(b, gen))) }
 	slices.SortStableFunc(all, same) // live names stay before dead ones
 	kept := w.dead[:0]
 	for i, at := range all {
-		if (i == 0 || same(all[i-1], at) != 0) && t.at(at).flags != 0 {
+		if i > 0 && (same(all[i-1], at) == 0 || w.lifeOf(at, gen) == lifeUnknown && name(all[i-1], at) == 0) {
+			continue // an unknown life is told only where the name says nothing else
+		}
+		if t.at(at).flags != 0 {
 			kept = append(kept, at)
 		}
 	}
 	slices.Sort(kept)
 	return kept
 }
+
+// lifeUnknown is what lifeOf gives for an earlier life that none knows.
+const lifeUnknown = 1 << 32
 
 // lifeOf numbers the lives of an inode that a name may belong to: 0 is the
 // last one.
@@ -146,7 +153,7 @@ func (w *walker) lifeOf(at, gen uint32) uint64 {
 	case !ok || l.gen == gen && !l.other:
 		return 0
 	case l.other:
-		return 1 << 32
+		return lifeUnknown
 	}
 	return 1<<33 | uint64(l.gen)
 }

@@ -26,9 +26,10 @@
 // place and read in that order; then the tables are read again and each inode
 // is given out with its names. What is kept in memory is 16 bytes and the name
 // itself for each name, 4 bytes for each inode of a used stretch of a table,
-// and about 40 bytes for each directory. Walk gives the root, then allocated
-// entries by inode, then deleted and orphaned ones by inode, then names that
-// lead to no inode. Two walks give the same entries in the same order.
+// about 40 bytes for each directory, and 16 bytes for each older copy of a block
+// in the journal. Walk gives the root, then allocated entries by inode, then
+// deleted and orphaned ones by inode, then names that lead to no inode. Two
+// walks give the same entries in the same order.
 //
 // # Status
 //
@@ -84,10 +85,12 @@
 // not decrypt (names and targets of encrypted directories are given as stored)
 // and does not read an external journal. Blocks
 // that were discarded (mounted with discard, fstrim) read as zeros, and nothing
-// tells that from zeros that were written. A file that was written and deleted
-// before it was ever written back has the size of its last commit, often 0. A
-// journal without checksums whose transactions are older than the file system
-// is another one's and left out.
+// tells that from zeros that were written. Where the volume was in use, blocks
+// that were free may hold data of the transaction that was being made, in place
+// of what a deleted file had there, and nothing in the volume tells. A file
+// that was made and deleted before it was written back has the size of its last
+// commit, often 0. What a journal without checksums says of a time before the
+// file system was made is another one's, and left out.
 package ext4
 
 import (
@@ -120,6 +123,9 @@ type FS struct {
 	seed   uint32   // of the crc32c checksums
 	log    *journal // nil when there is none that can be read
 	logEnd uint32   // the first transaction that src does not show
+	// logAhead is how many transactions from logEnd on are committed and not
+	// shown.
+	logAhead int32
 
 	pastMutex sync.Mutex
 	pastKept  *history

@@ -1,7 +1,6 @@
 package ext4
 
 import (
-	"fmt"
 	"slices"
 
 	"snapcase/imaging/filesystem"
@@ -24,12 +23,12 @@ func (w *walker) formerly(ino uint32, r *record, at uint32) (e filesystem.Entry,
 		w.x.doubt(&e, n)
 		return e, own, nil
 	}
-	gen := r.e.Ref.Generation
+	gen, past := r.e.Ref.Generation, int32(0)
 	switch {
 	case l.other:
 		e = reused(ino, n, gen, "reallocated: the inode was used again since; nothing else is known of the file")
 	case l.gen != gen || r.e.Type == filesystem.TypeUnknown:
-		if e, err = w.lifeEntry(ino, l.gen, n); err != nil {
+		if e, past, err = w.lifeEntry(ino, l.gen, n); err != nil {
 			return e, false, err
 		}
 	case r.missing:
@@ -40,7 +39,7 @@ func (w *walker) formerly(ino uint32, r *record, at uint32) (e filesystem.Entry,
 	case r.used: // open when its name went: what it is is given as an orphan too
 		e = r.e
 	default:
-		e, own = r.e, true
+		e, own, past = r.e, true, r.past
 	}
 	if kind := fileKind(n.ftype); own && kind != filesystem.TypeUnknown && kind != e.Type {
 		e, own = reused(ino, n, gen, "reallocated: the inode was freed again as a "+e.Type.String()), false
@@ -49,7 +48,10 @@ func (w *walker) formerly(ino uint32, r *record, at uint32) (e filesystem.Entry,
 		addDamage(&e, doubtful)
 	}
 	w.x.doubt(&e, n)
-	e.Status, e.From = filesystem.Deleted, fmt.Sprintf("journal seq %d", w.x.past.h.sequence(l.when))
+	e.Status, e.From = filesystem.Deleted, w.x.past.h.origin(l.when)
+	if past != 0 && past != l.when {
+		e.From += "+" + w.x.past.h.origin(past)
+	}
 	e.Path, e.Parent = w.paths.of(n), uint64(w.x.dirs[n.dir].ino)
 	if own {
 		w.deletion(&e, r)
@@ -68,27 +70,27 @@ func reused(ino uint32, n *name, gen uint32, damage string) filesystem.Entry {
 // fromPast adds to From which transaction told what the inode was.
 func (w *walker) fromPast(e *filesystem.Entry, r *record) {
 	if r.past != 0 {
-		e.From = fmt.Sprintf("%s+journal seq %d", e.From, w.x.past.h.sequence(r.past))
+		e.From += "+" + w.x.past.h.origin(r.past)
 	}
 }
 
-// lifeEntry is the entry of a life of an inode that has another one now; n is
-// its name or nil.
-func (w *walker) lifeEntry(ino, gen uint32, n *name) (filesystem.Entry, error) {
+// lifeEntry is the entry of a life of an inode that has another one now, and
+// the transaction that tells it; n is its name or nil.
+func (w *walker) lifeEntry(ino, gen uint32, n *name) (e filesystem.Entry, past int32, err error) {
 	l := w.x.past.h.life(ino, gen)
 	if l == nil {
-		return reused(ino, n, gen, "reallocated: the inode was used again since; nothing else is left of the file"), nil
+		return reused(ino, n, gen, "reallocated: the inode was used again since; nothing else is left of the file"), 0, nil
 	}
 	w.told = append(w.told, gen)
 	r, err := w.x.fs.lifeRecord(l, &w.tree, w.x.past)
 	if err != nil {
-		return r.e, err
+		return r.e, 0, err
 	}
 	if n != nil && fileKind(n.ftype) != filesystem.TypeUnknown && fileKind(n.ftype) != r.e.Type {
-		return reused(ino, n, gen, "reallocated: the inode was used again since; the journal says that it was a "+r.e.Type.String()), nil
+		return reused(ino, n, gen, "reallocated: the inode was used again since; the journal says that it was a "+r.e.Type.String()), 0, nil
 	}
 	addDamage(&r.e, "reallocated: the inode was used again since")
-	return r.e, nil
+	return r.e, l.when, nil
 }
 
 // namelessLives gives out the lives of an inode that are over and that no name
@@ -102,11 +104,11 @@ func (w *walker) namelessLives(ino uint32, r *record) error {
 		if l.gen == r.e.Ref.Generation && r.e.Type != filesystem.TypeUnknown || slices.Contains(w.told, l.gen) {
 			continue
 		}
-		e, err := w.lifeEntry(ino, l.gen, nil)
+		e, past, err := w.lifeEntry(ino, l.gen, nil)
 		if err != nil {
 			return err
 		}
-		e.Path, e.From = nameless(ino), fmt.Sprintf("journal seq %d", h.sequence(l.when))
+		e.Path, e.From = nameless(ino), h.origin(past)
 		if err := w.give(&e); err != nil {
 			return err
 		}

@@ -12,7 +12,9 @@ import (
 // history is what the whole area of the journal, not only the part that is not
 // yet in its place, tells of the past: where older copies of blocks lie, and
 // what of inodes and directories is in them. Times are counted in transactions
-// and negative: -1 is the last one that the volume shows.
+// and negative: -1 is the last one that the volume shows. From 0 on they are
+// what the volume does not show because it was asked not to: those tell nothing
+// but which blocks were used.
 type history struct {
 	j       *journal
 	copies  []blockCopy   // by block, then from the oldest to the newest
@@ -158,7 +160,7 @@ func (s *pastScan) descriptor(p []byte) error {
 		}
 		at := s.at
 		s.step()
-		if !j.fs.inVolume(t.block, 1) || j.owns(t.block) || !j.copyGood(t, s.sequence, p) {
+		if _, n := j.place(at); n == 0 || !j.fs.inVolume(t.block, 1) || j.owns(t.block) || !j.copyGood(t, s.sequence, p) {
 			continue
 		}
 		if len(h.copies) >= maxCopies {
@@ -179,7 +181,7 @@ func (s *pastScan) descriptor(p []byte) error {
 func (s *pastScan) commit(p []byte) {
 	at := commitTime(p)
 	made := int64(le.Uint32(s.j.fs.sb.raw[0x108:]))
-	if s.when() >= 0 || !s.j.sums && at.Set && at.Sec < made {
+	if s.when() >= s.j.fs.logAhead || !s.j.sums && at.Set && at.Sec < made {
 		s.close(false)
 		return
 	}
@@ -265,5 +267,7 @@ func (h *history) committed(when int32) (at imaging.Time, ok bool) {
 	return h.commits[i].at, h.commits[i].at.Set
 }
 
-// sequence is the number of a transaction in the journal.
-func (h *history) sequence(when int32) uint32 { return h.j.fs.logEnd + uint32(when) }
+// origin is the word of Entry.From for what a transaction tells.
+func (h *history) origin(when int32) string {
+	return fmt.Sprintf("journal seq %d", h.j.fs.logEnd+uint32(when))
+}

@@ -101,14 +101,15 @@ func (h *history) readInodes(ctx context.Context) error {
 			blocks = append(blocks, i)
 		}
 	}
-	bufs := make([][]byte, workers())
+	rooms := make([]*room, workers())
 	err := inOrder(ctx, len(blocks), func(w, i int) (*older, error) {
-		if bufs[w] == nil {
-			bufs[w] = make([]byte, 2*fs.sb.blockSize)
+		if rooms[w] == nil {
+			bs := fs.sb.blockSize
+			rooms[w] = &room{now: make([]byte, bs), then: make([]byte, bs), slots: make([]slot, bs/128), known: make([]uint32, bs/128)}
 		}
 		block := h.copies[blocks[i]].block
 		ino, n := fs.firstInode(tables, block)
-		return h.compare(h.of(block), ino, int(n), bufs[w])
+		return h.compare(h.of(block), ino, int(n), rooms[w])
 	}, func(_ int, o *older) error {
 		if len(h.lives)+len(o.lives) > maxHistory || len(h.dirs)+len(o.dirs) > maxHistory {
 			h.full = true
@@ -130,25 +131,37 @@ type slot struct {
 	shape [68]byte // of the directory that was seen last
 }
 
+// room is what a worker compares blocks in.
+type room struct {
+	now, then []byte
+	slots     []slot
+	known     []uint32 // generations
+}
+
 // compare reads the copies of one block, the newest first.
-func (h *history) compare(copies []blockCopy, ino uint32, n int, buf []byte) (*older, error) {
-	fs := h.j.fs
-	bs, size := int(fs.sb.blockSize), fs.sb.inodeSize
-	now, then := buf[:bs], buf[bs:]
-	if _, err := fs.read(now, int64(copies[0].block)*int64(bs)); err != nil {
+func (h *history) compare(copies []blockCopy, ino uint32, n int, w *room) (*older, error) {
+	fs, size := h.j.fs, h.j.fs.sb.inodeSize
+	now, then, slots, known := w.now, w.then, w.slots[:n], w.known[:n]
+	if _, err := fs.read(now, int64(copies[0].block)*fs.sb.blockSize); err != nil {
 		return nil, err
 	}
-	slots := make([]slot, n)
-	known := make([]uint32, n)
+	for k := range slots {
+		slots[k].lives, slots[k].dirs = slots[k].lives[:0], slots[k].dirs[:0]
+	}
 	generations(known, now, size)
 	for i := len(copies) - 1; i >= 0; i-- {
+		if copies[i].when >= 0 {
+			continue
+		}
 		if err := h.read(then, copies[i].at, 0); err != nil {
 			return nil, err
 		}
-		if !h.j.sums && !related(known, then, size) {
-			continue // written over by what was not committed any more
+		if !h.j.sums {
+			if !related(known, then, size) {
+				continue // written over by what was not committed any more
+			}
+			generations(known, then, size)
 		}
-		generations(known, then, size)
 		for k := range slots {
 			old := inode(then[k*size:][:size])
 			if old.mode() == 0 {

@@ -64,6 +64,9 @@ func (o *oldReader) names(b *oldBlock) (*found, error) {
 	}
 	for i := len(b.copies) - 1; i >= 0; i-- {
 		c := &b.copies[i]
+		if c.when >= 0 {
+			continue
+		}
 		if err := h.read(o.older.p, c.at, 0); err != nil {
 			return nil, err
 		}

@@ -37,6 +37,9 @@ func (fs *FS) replay(ctx context.Context, raw bool) error {
 	if err != nil {
 		return err
 	}
+	if raw || !asked {
+		fs.logAhead = int32(min(a.count, 1<<30))
+	}
 	switch {
 	case !asked:
 		fs.note("the journal holds %d transactions, but the superblock does not ask for recovery: the kernel would discard them, and they are not shown", a.count)
@@ -70,7 +73,7 @@ func (fs *FS) overlay(a *activeLog) error {
 		fs.note("needs journal recovery, but the journal holds no whole transaction: nothing is to be replayed")
 		return fs.fastCommits(a)
 	}
-	fs.note("needs journal recovery: %d transactions of the journal (%d changed blocks) are not in their place and are shown as the kernel would replay them", a.count, len(blocks))
+	fs.note("needs journal recovery: %d transactions of the journal (%d changed blocks) are not in their place and are shown as the kernel would replay them; free blocks may hold what was being written, in place of what deleted files had", a.count, len(blocks))
 	for _, n := range []struct {
 		count int
 		why   string
@@ -113,10 +116,10 @@ func (fs *FS) superAgain() (wrong string, err error) {
 // that belong behind its last transaction.
 func (fs *FS) fastCommits(a *activeLog) error {
 	j := a.j
-	if j.end == j.blocks {
+	if j.end+1 >= j.blocks {
 		return nil
 	}
-	p, err := a.reader.block(j.end)
+	p, err := a.reader.block(j.end + 1) // the kernel leaves one out
 	if err != nil {
 		return fmt.Errorf("fast commits: %w", err)
 	}
