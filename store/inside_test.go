@@ -17,6 +17,9 @@ import (
 
 	"snapcase/evidence"
 	"snapcase/evidence/credential"
+	decode "snapcase/evidence/credential/inside"
+	"snapcase/imaging"
+	"snapcase/imaging/filesystem/fstest"
 )
 
 // shell runs a script in a folder; the test is skipped where a tool is missing.
@@ -161,6 +164,37 @@ func insideCat(t *testing.T, c *Case, key string, p evidence.Place) {
 	a.Path += "x"
 	if _, err := c.CopyInside(context.Background(), a, &out); !errors.Is(err, evidence.ErrNotFound) {
 		t.Errorf("%s: %v", a, err)
+	}
+}
+
+// TestInsideBomb wants a quick end of 10 GiB of zeros in gzip, said with its
+// address, and the bound on all of an exhibit said once.
+func TestInsideBomb(t *testing.T) {
+	tree := t.TempDir()
+	var z bytes.Buffer
+	w := gzip.NewWriter(&z)
+	zeros := make([]byte, 1<<20)
+	for range 256 {
+		_, err := w.Write(zeros)
+		must(t, err)
+	}
+	must(t, w.Close())
+	must(t, os.WriteFile(filepath.Join(tree, "bomb.gz"), bytes.Repeat(z.Bytes(), 40), 0o644))
+	c := indexed(t, diskCase(t, evidence.KindDisk, ext4Of(t, tree, "64M"), nil))
+	st, err := c.Stats(context.Background())
+	must(t, err)
+	if g := st[0].Gaps; len(g) != 1 || !strings.HasSuffix(g[0].Place, "/bomb.gz!") || !strings.Contains(g[0].Reason, "200 times") || g[0].Offset == 0 {
+		t.Errorf("gaps %+v", g)
+	}
+	s := &insideScan{l: &load{c: c}, budget: decode.NewBudget(1000)}
+	d := decode.NewDecoder(s.budget)
+	for range 3 {
+		src := fstest.Bytes(z.Bytes())
+		must(t, s.look(t.Context(), d, &insideSource{address: "EX-001/bomb", open: func() (imaging.Source, error) { return src, nil }}))
+	}
+	s.end()
+	if g := s.l.stats.Gaps; len(g) != 1 || !strings.Contains(g[0].Reason, "this file and 2 more") {
+		t.Errorf("gaps %+v", g)
 	}
 }
 

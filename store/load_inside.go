@@ -116,6 +116,10 @@ func (s *insideScan) end() []insideHit {
 		return cmp.Or(strings.Compare(a.key.volume, b.key.volume), cmp.Compare(a.key.ref.Inode, b.key.ref.Inode), cmp.Compare(a.key.ref.Generation, b.key.ref.Generation),
 			strings.Compare(a.key.ref.Stream, b.key.ref.Stream), strings.Compare(a.path, b.path), cmp.Compare(a.Offset, b.Offset), strings.Compare(a.Encoding, b.Encoding))
 	})
+	// A file that was renamed is looked into under its old name too.
+	s.hits = slices.CompactFunc(s.hits, func(a, b insideHit) bool {
+		return a.key == b.key && a.path == b.path && a.Offset == b.Offset && a.Encoding == b.Encoding
+	})
 	return s.hits
 }
 
@@ -183,7 +187,7 @@ type insideVolume struct {
 	batch   []insideEntry
 	batches chan []insideEntry
 	sources chan *insideSource
-	seen    map[filesystem.Ref]struct{}
+	seen    map[filesystem.Ref]struct{} // of what may have several names
 	wg      sync.WaitGroup
 	mu      sync.Mutex
 	err     error
@@ -195,6 +199,7 @@ type insideEntry struct {
 	first   int64
 	size    int64
 	deleted bool
+	single  bool // it has one name
 	path    string
 }
 
@@ -244,7 +249,7 @@ func (w *insideVolume) add(e *filesystem.Entry) {
 	if e.Type != filesystem.TypeFile || e.Size <= 0 {
 		return
 	}
-	w.batch = append(w.batch, insideEntry{ref: e.Ref, first: e.First, size: e.Size, deleted: e.Status == filesystem.Deleted, path: e.Path})
+	w.batch = append(w.batch, insideEntry{ref: e.Ref, first: e.First, size: e.Size, deleted: e.Status == filesystem.Deleted, single: e.Links == 1 && e.Status == filesystem.Allocated, path: e.Path})
 	if len(w.batch) == insideBatch {
 		w.batches <- w.batch
 		w.batch = make([]insideEntry, 0, insideBatch)
@@ -307,10 +312,12 @@ func (w *insideVolume) opened(e *insideEntry) []byte {
 
 // submit has an entry looked into, under the first of its names.
 func (w *insideVolume) submit(e *insideEntry) {
-	if _, ok := w.seen[e.ref]; ok {
-		return
+	if !e.single {
+		if _, ok := w.seen[e.ref]; ok {
+			return
+		}
+		w.seen[e.ref] = struct{}{}
 	}
-	w.seen[e.ref] = struct{}{}
 	path := e.path
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path

@@ -185,6 +185,7 @@ func FuzzGzip(f *testing.F) {
 }
 func FuzzZstd(f *testing.F) { fuzz(f, zst("hello"), zst(text(3000))+zst(tarOf("a", "b"))) }
 func FuzzXZ(f *testing.F)   { fuzz(f, xzed("hello"), xzed(text(3000))+"\x00\x00\x00\x00"+xzed("more")) }
+
 func FuzzBzip2(f *testing.F) {
 	fuzz(f, made("echo hello | bzip2 > out"), made("seq 3000 | bzip2 -1 > out; seq 9 | bzip2 >> out"))
 }
