@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -198,6 +199,41 @@ func TestInsideBomb(t *testing.T) {
 	}
 }
 
+// TestInsideOthers looks inside files of the other file systems, small ones that
+// lie in the inode too.
+func TestInsideOthers(t *testing.T) {
+	for name, c := range map[string]struct {
+		script string
+		tools  []string
+	}{
+		"xfs":  {`truncate -s 320M disk; printf '/\n0 0\nd--755 0 0\nsmall ---644 0 0 small.gz\nlarge ---644 0 0 large.gz\n$\n' > proto; mkfs.xfs -q -p proto disk`, []string{"mkfs.xfs"}},
+		"ntfs": {`truncate -s 16M disk; mkfs.ntfs -QqF disk; ntfscp -q disk small.gz small; ntfscp -q disk large.gz large`, []string{"mkfs.ntfs", "ntfscp"}},
+		"fat":  {`truncate -s 16M disk; mkfs.fat disk >/dev/null; mcopy -i disk small.gz ::/small; mcopy -i disk large.gz ::/large`, []string{"mkfs.fat", "mcopy"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			pack := func(name string, n int, before string) {
+				var b bytes.Buffer
+				z := gzip.NewWriter(&b)
+				_, err := z.Write([]byte(before + credentialsText(n)))
+				must(t, errors.Join(err, z.Close()))
+				must(t, os.WriteFile(filepath.Join(dir, name), b.Bytes(), 0o644))
+			}
+			pack("small.gz", 0, "")
+			noise := make([]byte, 100_000)
+			rand.NewChaCha8([32]byte{}).Read(noise)
+			pack("large.gz", 1, string(noise))
+			shell(t, dir, c.script, c.tools...)
+			got := hitsOf(t, indexed(t, diskCase(t, evidence.KindDisk, filepath.Join(dir, "disk"), nil)))
+			for n, want := range []string{"allocated /small!", "allocated /large!"} {
+				if !slices.Equal(got[idText(n)], []string{want}) {
+					t.Errorf("%q, want %q", got[idText(n)], want)
+				}
+			}
+		})
+	}
+}
+
 // TestSwap wants a key in a swap area to have its volume and the byte of it.
 func TestSwap(t *testing.T) {
 	dir := t.TempDir()
@@ -257,5 +293,21 @@ func BenchmarkIndexLogs(b *testing.B) {
 	c := diskCase(b, evidence.KindDisk, ext4Of(b, tree, "256M"), nil)
 	for b.Loop() {
 		must(b, c.Index(context.Background(), IndexOptions{Rebuild: true}, nil))
+	}
+}
+
+// TestInsideBounds keeps what fits and counts the rest.
+func TestInsideBounds(t *testing.T) {
+	s := &insideScan{}
+	long := strings.Repeat("x", 5<<20)
+	for i := range 20 {
+		k := &insideTaker{s: s, f: &insideSource{}}
+		for j := range 10 {
+			k.found(fmt.Sprint(long, i, j), []credential.Hit{{Offset: 1}, {Offset: 2}})
+		}
+		s.keep(k)
+	}
+	if n := int64(len(s.hits)) + s.omitted; n != 400 || len(s.hits) != 20 || s.paths > insidePaths {
+		t.Errorf("%d kept with %d bytes of names, %d in all", len(s.hits), s.paths, n)
 	}
 }

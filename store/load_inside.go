@@ -40,6 +40,7 @@ type insideScan struct {
 
 	mu      sync.Mutex
 	hits    []insideHit
+	paths   int // bytes of the paths of hits, of one stream once
 	omitted int64
 	passed  int64  // sources that were not looked into, since the budget was used up
 	first   string // of them
@@ -53,6 +54,8 @@ const (
 	insideShare = 8
 	// insideMost is how many hits inside files are kept.
 	insideMost = credential.MaxHits
+	// insidePaths is how many bytes the names of their streams may have.
+	insidePaths = 64 << 20
 )
 
 // newInside makes the scan of an exhibit of size bytes.
@@ -87,11 +90,7 @@ func (s *insideScan) look(ctx context.Context, d *decode.Decoder, f *insideSourc
 	err = d.Walk(ctx, src, t)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.hits = append(s.hits, t.hits...)
-	if n := len(s.hits) - insideMost; n > 0 {
-		s.hits, s.omitted = s.hits[:insideMost], s.omitted+int64(n)
-	}
-	s.omitted += t.omitted
+	s.keep(t)
 	if s.looked++; s.looked%256 == 0 {
 		s.l.report("files looked into", s.looked)
 	}
@@ -102,6 +101,19 @@ func (s *insideScan) look(ctx context.Context, d *decode.Decoder, f *insideSourc
 		return nil
 	}
 	return err
+}
+
+// keep takes the hits of a source, within the bounds.
+func (s *insideScan) keep(t *insideTaker) {
+	s.omitted += t.omitted
+	if s.paths += t.paths; s.paths > insidePaths {
+		s.paths -= t.paths
+		s.omitted += int64(len(t.hits))
+		return
+	}
+	n := min(len(t.hits), insideMost-len(s.hits))
+	s.hits = append(s.hits, t.hits[:n]...)
+	s.omitted += int64(len(t.hits) - n)
 }
 
 // end tells what was left out, and puts the hits in order.
@@ -128,6 +140,7 @@ type insideTaker struct {
 	s       *insideScan
 	f       *insideSource
 	hits    []insideHit
+	paths   int
 	omitted int64
 }
 
@@ -151,6 +164,14 @@ func (t *insideTaker) Damage(path string, at int64, reason string) {
 }
 
 func (t *insideTaker) found(path string, hits []credential.Hit) {
+	if len(hits) == 0 {
+		return
+	}
+	if len(t.hits)+len(hits) > insideMost || t.paths+len(path) > insidePaths {
+		t.omitted += int64(len(hits))
+		return
+	}
+	t.paths += len(path)
 	for _, h := range hits {
 		t.hits = append(t.hits, insideHit{Hit: h, key: t.f.key, first: t.f.first, path: path})
 	}

@@ -25,7 +25,7 @@
 // # Paths
 //
 // A stream is named by the way to it: an exclamation mark for each level and
-// behind it the name that the container gives, raw bytes:
+// behind it the name that the container gives, raw bytes, cut at 4 KiB:
 //
 //	!home/u/.aws/credentials   a member of a tar, or of a tar that is compressed
 //	!                          what a compressed file holds, which is no tar
@@ -110,6 +110,7 @@ const (
 	blockSize = 256 << 10
 	readSize  = 64 << 10
 	headSize  = 4096
+	maxName   = 4096
 )
 
 // Decoder walks sources, one at a time. It keeps what is costly to make; use

@@ -115,6 +115,14 @@ func (d *Decoder) leaf(f *flow, path string, depth int) {
 	}
 }
 
+// clip cuts a name that is longer than any path, so that names cost little.
+func clip(name string) string {
+	if len(name) <= maxName {
+		return name
+	}
+	return fmt.Sprintf("%s…(%d bytes)", name[:maxName], len(name))
+}
+
 // fill reads until b is full; the error is io.EOF only where the stream ends as
 // it should.
 func fill(r io.Reader, b []byte) (n int, err error) {

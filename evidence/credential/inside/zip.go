@@ -81,7 +81,7 @@ func (m *zipMember) zip64(extra []byte) {
 
 // zipContent decodes one member and goes past it.
 func (d *Decoder) zipContent(f *flow, m zipMember, path, mark string, depth int, at int64) {
-	name := mark + m.name
+	name := mark + clip(m.name)
 	var in io.Reader = f.Reader // flate takes no byte too many of it
 	var data *io.LimitedReader
 	if m.in >= 0 {
@@ -89,7 +89,7 @@ func (d *Decoder) zipContent(f *flow, m zipMember, path, mark string, depth int,
 		in = data
 	}
 	bad := func(reason string, args ...any) {
-		d.damage(path, at, fmt.Errorf("zip: the member %q: "+reason, append([]any{m.name}, args...)...))
+		d.damage(path, at, fmt.Errorf("zip: the member %q: "+reason, append([]any{clip(m.name)}, args...)...))
 	}
 	switch {
 	case m.flags&zipEncrypted != 0:
