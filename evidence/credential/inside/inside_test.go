@@ -388,6 +388,44 @@ func TestSQLite(t *testing.T) {
 	}
 }
 
+// TestGit wants what git stores: loose objects and packs, with deltas.
+func TestGit(t *testing.T) {
+	dir := t.TempDir()
+	long := text(200_000)
+	os.WriteFile(filepath.Join(dir, "a"), []byte(long), 0o644)
+	run(t, "", "sh", "-ec", "cd "+dir+`; git init -q .; git config user.name x; git config user.email x@example.org
+git add a; git commit -qm one; sed -i '900s/$/ AKIA in a later version/' a; git add a; git commit -qm two`)
+	var found []string
+	look := func() {
+		filepath.WalkDir(filepath.Join(dir, ".git/objects"), func(p string, e os.DirEntry, err error) error {
+			b, _ := os.ReadFile(p)
+			if len(b) == 0 || strings.HasSuffix(p, ".idx") || strings.HasSuffix(p, ".rev") {
+				return nil
+			}
+			k := walk(t, b)
+			for _, d := range k.damage {
+				t.Errorf("%s: %s", p, d)
+			}
+			for path, s := range k.streams {
+				if strings.Contains(s, "AKIA in a later version") || strings.Contains(s, long) {
+					found = append(found, path)
+				}
+			}
+			return nil
+		})
+	}
+	look()
+	if want := []string{"!", "!"}; !slices.Equal(found, want) {
+		t.Errorf("loose: found in %q", found)
+	}
+	found = nil
+	run(t, "", "sh", "-ec", "cd "+dir+"; git repack -qad; git prune")
+	look()
+	if len(found) < 1 || !strings.HasPrefix(found[0], "!object-") {
+		t.Errorf("packed: found in %q", found)
+	}
+}
+
 func TestCutEverywhere(t *testing.T) {
 	whole := []byte(tarOf("a.gz", gz(text(5000)), "b", "x "+base64.StdEncoding.EncodeToString([]byte(gz("hello"))), "c.tar", tarOf("d", "e")))
 	for n := 0; n < len(whole); n += 97 {

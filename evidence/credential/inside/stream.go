@@ -36,6 +36,10 @@ func (d *Decoder) stream(f *flow, path string, depth int, marked bool) {
 		d.journal(f, path, mark, inner)
 	case kindSQLite:
 		d.sqlite(f, path, mark, inner)
+	case kindZlib:
+		d.zlib(f, path, mark, inner)
+	case kindPack:
+		d.pack(f, path, mark, inner)
 	default:
 		d.packed(kind, f, path, mark, inner)
 	}
