@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"unicode/utf16"
 
@@ -231,6 +232,43 @@ func TestInsideOthers(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPackedContent finds a key in a file that NTFS itself compresses.
+func TestPackedContent(t *testing.T) {
+	if testing.Short() || os.Getuid() != 0 {
+		t.Skip("mounts a volume")
+	}
+	dir := t.TempDir()
+	noise := strings.Repeat("a line of a log, with words\n", 20_000)
+	must(t, os.WriteFile(filepath.Join(dir, "log"), []byte(noise+credentialsText(0)+noise), 0o644))
+	shell(t, dir, "truncate -s 16M disk; mkfs.ntfs -QqF disk; mkdir mnt", "mkfs.ntfs", "ntfs-3g")
+	if out, err := exec.Command("ntfs-3g", "-o", "compression,streams_interface=xattr", filepath.Join(dir, "disk"), filepath.Join(dir, "mnt")).CombinedOutput(); err != nil {
+		t.Skipf("ntfs-3g: %v: %s", err, out)
+	}
+	err := os.Mkdir(filepath.Join(dir, "mnt/packed"), 0o755)
+	if err == nil {
+		err = syscall.Setxattr(filepath.Join(dir, "mnt/packed"), "system.ntfs_attrib_be", []byte{0, 0, 8, 16}, 0)
+	}
+	copied := exec.Command("cp", filepath.Join(dir, "log"), filepath.Join(dir, "mnt/packed/log")).Run()
+	must(t, errors.Join(err, copied, exec.Command("umount", filepath.Join(dir, "mnt")).Run()))
+	b, err := os.ReadFile(filepath.Join(dir, "disk"))
+	must(t, err)
+	s := credential.NewScanner(nil)
+	s.Scan(b, 0)
+	if n := len(s.Hits()); n > 0 {
+		t.Fatalf("it was not compressed: %d hits", n)
+	}
+	keys, err := indexed(t, diskCase(t, evidence.KindDisk, filepath.Join(dir, "disk"), nil)).Keys(context.Background(), false)
+	must(t, err)
+	if len(keys) != 1 || len(keys[0].Places) != 1 {
+		t.Fatalf("%+v", keys)
+	}
+	p := keys[0].Places[0]
+	at := int64(len(noise) + strings.Index(credentialsText(0), "AKIA"))
+	if p.Status != hitAllocated || !strings.HasSuffix(*p.Address, "/packed/log") || p.FileOffset == nil || *p.FileOffset != at || p.InnerOffset != nil || !p.Secret {
+		t.Errorf("%+v", p)
 	}
 }
 

@@ -73,6 +73,7 @@ type insideSource struct {
 	first   int64 // in the image
 	address string
 	quiet   bool // damage is no gap: the entry is deleted
+	packed  bool // its own bytes do not lie in the image as they are read
 	open    func() (imaging.Source, error)
 }
 
@@ -87,6 +88,11 @@ func (s *insideScan) look(ctx context.Context, d *decode.Decoder, f *insideSourc
 		return ctx.Err()
 	}
 	t := &insideTaker{s: s, f: f}
+	if f.packed {
+		if err := t.content(ctx, src); err != nil {
+			return err
+		}
+	}
 	err = d.Walk(ctx, src, t)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,6 +183,26 @@ func (t *insideTaker) found(path string, hits []credential.Hit) {
 	}
 }
 
+// content scans the source itself. The error is cancellation.
+func (t *insideTaker) content(ctx context.Context, src imaging.Source) error {
+	out := t.Stream("")
+	b := make([]byte, 256<<10)
+	for off := int64(0); off < src.Size(); {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := src.ReadAt(b[:min(int64(len(b)), src.Size()-off)], off)
+		if _, err := out.Write(b[:n]); err != nil {
+			return err
+		}
+		if off += int64(n); n == 0 || err != nil && !errors.Is(err, io.EOF) {
+			t.Damage("", off, fmt.Sprintf("it cannot be read further: %v", err))
+			break
+		}
+	}
+	return out.Close()
+}
+
 // insideStream scans a long stream.
 type insideStream struct {
 	t    *insideTaker
@@ -204,7 +230,8 @@ func (s *insideStream) Close() error {
 type insideVolume struct {
 	s       *insideScan
 	v       *disk.Volume
-	sure    int // bytes from First on that are surely the entry's own
+	opens   bool // what lies at First need not be the content as it is read
+	sure    int  // bytes from First on that are surely the entry's own
 	batch   []insideEntry
 	batches chan []insideEntry
 	sources chan *insideSource
@@ -234,6 +261,10 @@ const (
 // volume begins the scan of a volume; done must be called.
 func (s *insideScan) volume(ctx context.Context, v *disk.Volume) *insideVolume {
 	w := &insideVolume{s: s, v: v, batches: make(chan []insideEntry, 1), sources: make(chan *insideSource, 64), seen: map[filesystem.Ref]struct{}{}}
+	switch v.FS.Info().Type {
+	case "ntfs", "squashfs":
+		w.opens = true
+	}
 	w.sure = int(min(insideHead, max(512, v.FS.Info().BlockSize)))
 	w.wg.Go(func() {
 		defer close(w.sources)
@@ -295,9 +326,9 @@ func (w *insideVolume) heads(ctx context.Context, batch []insideEntry, buf []byt
 			return ctx.Err()
 		}
 		e := &batch[i]
-		if e.first < 0 {
-			if head := w.opened(e); decode.Hides(head, e.size, len(head)) {
-				w.submit(e)
+		if e.first < 0 || w.opens {
+			if head, packed := w.opened(e); packed || decode.Hides(head, e.size, len(head)) {
+				w.submit(e, packed)
 			}
 			continue
 		}
@@ -314,25 +345,28 @@ func (w *insideVolume) heads(ctx context.Context, batch []insideEntry, buf []byt
 		}
 		head := buf[min(e.first, to)-from : min(e.first+insideHead, to)-from]
 		if len(head) == 0 || decode.Hides(head, e.size, w.sure) {
-			w.submit(e)
+			w.submit(e, false)
 		}
 	}
 	return nil
 }
 
-// opened reads the head of an entry through the file system.
-func (w *insideVolume) opened(e *insideEntry) []byte {
-	head := make([]byte, min(insideHead, e.size))
+// opened reads the head of an entry through the file system, and says whether
+// its content lies packed in the volume. What cannot be opened is told with the
+// entry itself.
+func (w *insideVolume) opened(e *insideEntry) (head []byte, packed bool) {
 	src, err := w.v.FS.Open(e.ref)
 	if err != nil {
-		return nil
+		return nil, false
 	}
-	n, _ := src.ReadAt(head, 0)
-	return head[:n]
+	head = make([]byte, min(insideHead, e.size))
+	n, _ := src.ReadAt(head, 0) // what cannot be read is told by the decoder
+	p, ok := src.(interface{ Packed() bool })
+	return head[:n], ok && p.Packed() || w.v.FS.Info().Type == "squashfs"
 }
 
 // submit has an entry looked into, under the first of its names.
-func (w *insideVolume) submit(e *insideEntry) {
+func (w *insideVolume) submit(e *insideEntry, packed bool) {
 	if !e.single {
 		if _, ok := w.seen[e.ref]; ok {
 			return
@@ -348,7 +382,7 @@ func (w *insideVolume) submit(e *insideEntry) {
 		first = at
 	}
 	w.sources <- &insideSource{
-		key: ownerKey{w.v.ID, ref}, first: first, quiet: e.deleted,
+		key: ownerKey{w.v.ID, ref}, first: first, quiet: e.deleted, packed: packed,
 		address: evidence.Address{Exhibit: w.s.l.acq.Exhibit, Volume: w.v.ID, Inode: ref.Inode, Generation: ref.Generation, Path: path}.String(),
 		open:    func() (imaging.Source, error) { return w.v.FS.Open(ref) },
 	}
@@ -373,6 +407,9 @@ func (l *imageLoad) insideHits() []insideHit {
 		h := &all[i]
 		name := l.wanted[h.key]
 		h.place = hitPlace{status: hitAllocated, inner: h.Offset}
+		if h.path == "" {
+			h.place.fileOffset, h.place.inner = h.place.inner, nil
+		}
 		if name.rank > filesystem.Orphan {
 			h.place.status = hitDeleted
 		}
