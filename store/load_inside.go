@@ -382,9 +382,10 @@ func (w *insideVolume) submit(e *insideEntry, packed bool) {
 		first = at
 	}
 	w.sources <- &insideSource{
-		key: ownerKey{w.v.ID, ref}, first: first, quiet: e.deleted, packed: packed,
+		key: ownerKey{w.v.ID, ref}, first: first, quiet: e.deleted,
 		address: evidence.Address{Exhibit: w.s.l.acq.Exhibit, Volume: w.v.ID, Inode: ref.Inode, Generation: ref.Generation, Path: path}.String(),
 		open:    func() (imaging.Source, error) { return w.v.FS.Open(ref) },
+		packed:  packed,
 	}
 }
 
