@@ -272,6 +272,27 @@ func TestPackedContent(t *testing.T) {
 	}
 }
 
+// TestSquashed finds keys in files of squashfs, all of which is packed.
+func TestSquashed(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(dir, "tree"), 0o755))
+	must(t, os.WriteFile(filepath.Join(dir, "tree/log"), []byte(strings.Repeat("a line of it\n", 30000)+credentialsText(0)), 0o644))
+	must(t, os.WriteFile(filepath.Join(dir, "tree/small"), []byte(credentialsText(1)), 0o644))
+	shell(t, dir, "mksquashfs tree disk -quiet -no-progress", "mksquashfs")
+	c := indexed(t, diskCase(t, evidence.KindDisk, filepath.Join(dir, "disk"), nil))
+	st, err := c.Stats(context.Background())
+	must(t, err)
+	if st[0].Volumes[0].Error != nil {
+		t.Skip("needs a reader of squashfs")
+	}
+	got := hitsOf(t, c)
+	for n, want := range []string{"allocated /log 390030", "allocated /small 30"} {
+		if !slices.Equal(got[idText(n)], []string{want}) {
+			t.Errorf("%q, want %q", got[idText(n)], want)
+		}
+	}
+}
+
 // TestSwap wants a key in a swap area to have its volume and the byte of it.
 func TestSwap(t *testing.T) {
 	dir := t.TempDir()
