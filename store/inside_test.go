@@ -7,16 +7,21 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"unicode/utf16"
 
 	"snapcase/evidence"
 	"snapcase/evidence/credential"
+	decode "snapcase/evidence/credential/inside"
+	"snapcase/imaging"
+	"snapcase/imaging/filesystem/fstest"
 )
 
 // shell runs a script in a folder; the test is skipped where a tool is missing.
@@ -164,6 +169,130 @@ func insideCat(t *testing.T, c *Case, key string, p evidence.Place) {
 	}
 }
 
+// TestInsideBomb wants a quick end of 10 GiB of zeros in gzip, said with its
+// address, and the bound on all of an exhibit said once.
+func TestInsideBomb(t *testing.T) {
+	tree := t.TempDir()
+	var z bytes.Buffer
+	w := gzip.NewWriter(&z)
+	zeros := make([]byte, 1<<20)
+	for range 256 {
+		_, err := w.Write(zeros)
+		must(t, err)
+	}
+	must(t, w.Close())
+	must(t, os.WriteFile(filepath.Join(tree, "bomb.gz"), bytes.Repeat(z.Bytes(), 40), 0o644))
+	c := indexed(t, diskCase(t, evidence.KindDisk, ext4Of(t, tree, "64M"), nil))
+	st, err := c.Stats(context.Background())
+	must(t, err)
+	if g := st[0].Gaps; len(g) != 1 || !strings.HasSuffix(g[0].Place, "/bomb.gz!") || !strings.Contains(g[0].Reason, "200 times") || g[0].Offset == 0 {
+		t.Errorf("gaps %+v", g)
+	}
+	s := &insideScan{l: &load{c: c}, budget: decode.NewBudget(1000)}
+	d := decode.NewDecoder(s.budget)
+	for range 3 {
+		src := fstest.Bytes(z.Bytes())
+		must(t, s.look(t.Context(), d, &insideSource{address: "EX-001/bomb", open: func() (imaging.Source, error) { return src, nil }}))
+	}
+	s.end()
+	if g := s.l.stats.Gaps; len(g) != 1 || !strings.Contains(g[0].Reason, "this file and 2 more") {
+		t.Errorf("gaps %+v", g)
+	}
+}
+
+// TestInsideOthers looks inside files of the other file systems, small ones that
+// lie in the inode too.
+func TestInsideOthers(t *testing.T) {
+	for name, c := range map[string]struct {
+		script string
+		tools  []string
+	}{
+		"xfs":  {`truncate -s 320M disk; printf '/\n0 0\nd--755 0 0\nsmall ---644 0 0 small.gz\nlarge ---644 0 0 large.gz\n$\n' > proto; mkfs.xfs -q -p proto disk`, []string{"mkfs.xfs"}},
+		"ntfs": {`truncate -s 16M disk; mkfs.ntfs -QqF disk; ntfscp -q disk small.gz small; ntfscp -q disk large.gz large`, []string{"mkfs.ntfs", "ntfscp"}},
+		"fat":  {`truncate -s 16M disk; mkfs.fat disk >/dev/null; mcopy -i disk small.gz ::/small; mcopy -i disk large.gz ::/large`, []string{"mkfs.fat", "mcopy"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			pack := func(name string, n int, before string) {
+				var b bytes.Buffer
+				z := gzip.NewWriter(&b)
+				_, err := z.Write([]byte(before + credentialsText(n)))
+				must(t, errors.Join(err, z.Close()))
+				must(t, os.WriteFile(filepath.Join(dir, name), b.Bytes(), 0o644))
+			}
+			pack("small.gz", 0, "")
+			noise := make([]byte, 100_000)
+			rand.NewChaCha8([32]byte{}).Read(noise)
+			pack("large.gz", 1, string(noise))
+			shell(t, dir, c.script, c.tools...)
+			got := hitsOf(t, indexed(t, diskCase(t, evidence.KindDisk, filepath.Join(dir, "disk"), nil)))
+			for n, want := range []string{"allocated /small!", "allocated /large!"} {
+				if !slices.Equal(got[idText(n)], []string{want}) {
+					t.Errorf("%q, want %q", got[idText(n)], want)
+				}
+			}
+		})
+	}
+}
+
+// TestPackedContent finds a key in a file that NTFS itself compresses.
+func TestPackedContent(t *testing.T) {
+	if testing.Short() || os.Getuid() != 0 {
+		t.Skip("mounts a volume")
+	}
+	dir := t.TempDir()
+	noise := strings.Repeat("a line of a log, with words\n", 20_000)
+	must(t, os.WriteFile(filepath.Join(dir, "log"), []byte(noise+credentialsText(0)+noise), 0o644))
+	shell(t, dir, "truncate -s 16M disk; mkfs.ntfs -QqF disk; mkdir mnt", "mkfs.ntfs", "ntfs-3g")
+	if out, err := exec.Command("ntfs-3g", "-o", "compression,streams_interface=xattr", filepath.Join(dir, "disk"), filepath.Join(dir, "mnt")).CombinedOutput(); err != nil {
+		t.Skipf("ntfs-3g: %v: %s", err, out)
+	}
+	err := os.Mkdir(filepath.Join(dir, "mnt/packed"), 0o755)
+	if err == nil {
+		err = syscall.Setxattr(filepath.Join(dir, "mnt/packed"), "system.ntfs_attrib_be", []byte{0, 0, 8, 16}, 0)
+	}
+	copied := exec.Command("cp", filepath.Join(dir, "log"), filepath.Join(dir, "mnt/packed/log")).Run()
+	must(t, errors.Join(err, copied, exec.Command("umount", filepath.Join(dir, "mnt")).Run()))
+	b, err := os.ReadFile(filepath.Join(dir, "disk"))
+	must(t, err)
+	s := credential.NewScanner(nil)
+	s.Scan(b, 0)
+	if n := len(s.Hits()); n > 0 {
+		t.Fatalf("it was not compressed: %d hits", n)
+	}
+	keys, err := indexed(t, diskCase(t, evidence.KindDisk, filepath.Join(dir, "disk"), nil)).Keys(context.Background(), false)
+	must(t, err)
+	if len(keys) != 1 || len(keys[0].Places) != 1 {
+		t.Fatalf("%+v", keys)
+	}
+	p := keys[0].Places[0]
+	at := int64(len(noise) + strings.Index(credentialsText(0), "AKIA"))
+	if p.Status != hitAllocated || !strings.HasSuffix(*p.Address, "/packed/log") || p.FileOffset == nil || *p.FileOffset != at || p.InnerOffset != nil || !p.Secret {
+		t.Errorf("%+v", p)
+	}
+}
+
+// TestSquashed finds keys in files of squashfs, all of which is packed.
+func TestSquashed(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(dir, "tree"), 0o755))
+	must(t, os.WriteFile(filepath.Join(dir, "tree/log"), []byte(strings.Repeat("a line of it\n", 30000)+credentialsText(0)), 0o644))
+	must(t, os.WriteFile(filepath.Join(dir, "tree/small"), []byte(credentialsText(1)), 0o644))
+	shell(t, dir, "mksquashfs tree disk -quiet -no-progress", "mksquashfs")
+	c := indexed(t, diskCase(t, evidence.KindDisk, filepath.Join(dir, "disk"), nil))
+	st, err := c.Stats(context.Background())
+	must(t, err)
+	if st[0].Volumes[0].Error != nil {
+		t.Skip("needs a reader of squashfs")
+	}
+	got := hitsOf(t, c)
+	for n, want := range []string{"allocated /log 390030", "allocated /small 30"} {
+		if !slices.Equal(got[idText(n)], []string{want}) {
+			t.Errorf("%q, want %q", got[idText(n)], want)
+		}
+	}
+}
+
 // TestSwap wants a key in a swap area to have its volume and the byte of it.
 func TestSwap(t *testing.T) {
 	dir := t.TempDir()
@@ -223,5 +352,21 @@ func BenchmarkIndexLogs(b *testing.B) {
 	c := diskCase(b, evidence.KindDisk, ext4Of(b, tree, "256M"), nil)
 	for b.Loop() {
 		must(b, c.Index(context.Background(), IndexOptions{Rebuild: true}, nil))
+	}
+}
+
+// TestInsideBounds keeps what fits and counts the rest.
+func TestInsideBounds(t *testing.T) {
+	s := &insideScan{}
+	long := strings.Repeat("x", 5<<20)
+	for i := range 20 {
+		k := &insideTaker{s: s, f: &insideSource{}}
+		for j := range 10 {
+			k.found(fmt.Sprint(long, i, j), []credential.Hit{{Offset: 1}, {Offset: 2}})
+		}
+		s.keep(k)
+	}
+	if n := int64(len(s.hits)) + s.omitted; n != 400 || len(s.hits) != 20 || s.paths > insidePaths {
+		t.Errorf("%d kept with %d bytes of names, %d in all", len(s.hits), s.paths, n)
 	}
 }

@@ -40,6 +40,7 @@ type insideScan struct {
 
 	mu      sync.Mutex
 	hits    []insideHit
+	paths   int // bytes of the paths of hits, of one stream once
 	omitted int64
 	passed  int64  // sources that were not looked into, since the budget was used up
 	first   string // of them
@@ -53,6 +54,8 @@ const (
 	insideShare = 8
 	// insideMost is how many hits inside files are kept.
 	insideMost = credential.MaxHits
+	// insidePaths is how many bytes the names of their streams may have.
+	insidePaths = 64 << 20
 )
 
 // newInside makes the scan of an exhibit of size bytes.
@@ -70,6 +73,7 @@ type insideSource struct {
 	first   int64 // in the image
 	address string
 	quiet   bool // damage is no gap: the entry is deleted
+	packed  bool // its own bytes do not lie in the image as they are read
 	open    func() (imaging.Source, error)
 }
 
@@ -84,14 +88,15 @@ func (s *insideScan) look(ctx context.Context, d *decode.Decoder, f *insideSourc
 		return ctx.Err()
 	}
 	t := &insideTaker{s: s, f: f}
+	if f.packed {
+		if err := t.content(ctx, src); err != nil {
+			return err
+		}
+	}
 	err = d.Walk(ctx, src, t)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.hits = append(s.hits, t.hits...)
-	if n := len(s.hits) - insideMost; n > 0 {
-		s.hits, s.omitted = s.hits[:insideMost], s.omitted+int64(n)
-	}
-	s.omitted += t.omitted
+	s.keep(t)
 	if s.looked++; s.looked%256 == 0 {
 		s.l.report("files looked into", s.looked)
 	}
@@ -102,6 +107,19 @@ func (s *insideScan) look(ctx context.Context, d *decode.Decoder, f *insideSourc
 		return nil
 	}
 	return err
+}
+
+// keep takes the hits of a source, within the bounds.
+func (s *insideScan) keep(t *insideTaker) {
+	s.omitted += t.omitted
+	if s.paths += t.paths; s.paths > insidePaths {
+		s.paths -= t.paths
+		s.omitted += int64(len(t.hits))
+		return
+	}
+	n := min(len(t.hits), insideMost-len(s.hits))
+	s.hits = append(s.hits, t.hits[:n]...)
+	s.omitted += int64(len(t.hits) - n)
 }
 
 // end tells what was left out, and puts the hits in order.
@@ -116,6 +134,10 @@ func (s *insideScan) end() []insideHit {
 		return cmp.Or(strings.Compare(a.key.volume, b.key.volume), cmp.Compare(a.key.ref.Inode, b.key.ref.Inode), cmp.Compare(a.key.ref.Generation, b.key.ref.Generation),
 			strings.Compare(a.key.ref.Stream, b.key.ref.Stream), strings.Compare(a.path, b.path), cmp.Compare(a.Offset, b.Offset), strings.Compare(a.Encoding, b.Encoding))
 	})
+	// A file that was renamed is looked into under its old name too.
+	s.hits = slices.CompactFunc(s.hits, func(a, b insideHit) bool {
+		return a.key == b.key && a.path == b.path && a.Offset == b.Offset && a.Encoding == b.Encoding
+	})
 	return s.hits
 }
 
@@ -124,6 +146,7 @@ type insideTaker struct {
 	s       *insideScan
 	f       *insideSource
 	hits    []insideHit
+	paths   int
 	omitted int64
 }
 
@@ -147,9 +170,37 @@ func (t *insideTaker) Damage(path string, at int64, reason string) {
 }
 
 func (t *insideTaker) found(path string, hits []credential.Hit) {
+	if len(hits) == 0 {
+		return
+	}
+	if len(t.hits)+len(hits) > insideMost || t.paths+len(path) > insidePaths {
+		t.omitted += int64(len(hits))
+		return
+	}
+	t.paths += len(path)
 	for _, h := range hits {
 		t.hits = append(t.hits, insideHit{Hit: h, key: t.f.key, first: t.f.first, path: path})
 	}
+}
+
+// content scans the source itself. The error is cancellation.
+func (t *insideTaker) content(ctx context.Context, src imaging.Source) error {
+	out := t.Stream("")
+	b := make([]byte, 256<<10)
+	for off := int64(0); off < src.Size(); {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := src.ReadAt(b[:min(int64(len(b)), src.Size()-off)], off)
+		if _, err := out.Write(b[:n]); err != nil {
+			return err
+		}
+		if off += int64(n); n == 0 || err != nil && !errors.Is(err, io.EOF) {
+			t.Damage("", off, fmt.Sprintf("it cannot be read further: %v", err))
+			break
+		}
+	}
+	return out.Close()
 }
 
 // insideStream scans a long stream.
@@ -179,11 +230,12 @@ func (s *insideStream) Close() error {
 type insideVolume struct {
 	s       *insideScan
 	v       *disk.Volume
-	sure    int // bytes from First on that are surely the entry's own
+	opens   bool // what lies at First need not be the content as it is read
+	sure    int  // bytes from First on that are surely the entry's own
 	batch   []insideEntry
 	batches chan []insideEntry
 	sources chan *insideSource
-	seen    map[filesystem.Ref]struct{}
+	seen    map[filesystem.Ref]struct{} // of what may have several names
 	wg      sync.WaitGroup
 	mu      sync.Mutex
 	err     error
@@ -195,6 +247,7 @@ type insideEntry struct {
 	first   int64
 	size    int64
 	deleted bool
+	single  bool // it has one name
 	path    string
 }
 
@@ -208,6 +261,10 @@ const (
 // volume begins the scan of a volume; done must be called.
 func (s *insideScan) volume(ctx context.Context, v *disk.Volume) *insideVolume {
 	w := &insideVolume{s: s, v: v, batches: make(chan []insideEntry, 1), sources: make(chan *insideSource, 64), seen: map[filesystem.Ref]struct{}{}}
+	switch v.FS.Info().Type {
+	case "ntfs", "squashfs":
+		w.opens = true
+	}
 	w.sure = int(min(insideHead, max(512, v.FS.Info().BlockSize)))
 	w.wg.Go(func() {
 		defer close(w.sources)
@@ -244,7 +301,7 @@ func (w *insideVolume) add(e *filesystem.Entry) {
 	if e.Type != filesystem.TypeFile || e.Size <= 0 {
 		return
 	}
-	w.batch = append(w.batch, insideEntry{ref: e.Ref, first: e.First, size: e.Size, deleted: e.Status == filesystem.Deleted, path: e.Path})
+	w.batch = append(w.batch, insideEntry{ref: e.Ref, first: e.First, size: e.Size, deleted: e.Status == filesystem.Deleted, single: e.Links == 1 && e.Status == filesystem.Allocated, path: e.Path})
 	if len(w.batch) == insideBatch {
 		w.batches <- w.batch
 		w.batch = make([]insideEntry, 0, insideBatch)
@@ -269,9 +326,9 @@ func (w *insideVolume) heads(ctx context.Context, batch []insideEntry, buf []byt
 			return ctx.Err()
 		}
 		e := &batch[i]
-		if e.first < 0 {
-			if head := w.opened(e); decode.Hides(head, e.size, len(head)) {
-				w.submit(e)
+		if e.first < 0 || w.opens {
+			if head, packed := w.opened(e); packed || decode.Hides(head, e.size, len(head)) {
+				w.submit(e, packed)
 			}
 			continue
 		}
@@ -288,29 +345,34 @@ func (w *insideVolume) heads(ctx context.Context, batch []insideEntry, buf []byt
 		}
 		head := buf[min(e.first, to)-from : min(e.first+insideHead, to)-from]
 		if len(head) == 0 || decode.Hides(head, e.size, w.sure) {
-			w.submit(e)
+			w.submit(e, false)
 		}
 	}
 	return nil
 }
 
-// opened reads the head of an entry through the file system.
-func (w *insideVolume) opened(e *insideEntry) []byte {
-	head := make([]byte, min(insideHead, e.size))
+// opened reads the head of an entry through the file system, and says whether
+// its content lies packed in the volume. What cannot be opened is told with the
+// entry itself.
+func (w *insideVolume) opened(e *insideEntry) (head []byte, packed bool) {
 	src, err := w.v.FS.Open(e.ref)
 	if err != nil {
-		return nil
+		return nil, false
 	}
-	n, _ := src.ReadAt(head, 0)
-	return head[:n]
+	head = make([]byte, min(insideHead, e.size))
+	n, _ := src.ReadAt(head, 0) // what cannot be read is told by the decoder
+	p, ok := src.(interface{ Packed() bool })
+	return head[:n], ok && p.Packed() || w.v.FS.Info().Type == "squashfs"
 }
 
 // submit has an entry looked into, under the first of its names.
-func (w *insideVolume) submit(e *insideEntry) {
-	if _, ok := w.seen[e.ref]; ok {
-		return
+func (w *insideVolume) submit(e *insideEntry, packed bool) {
+	if !e.single {
+		if _, ok := w.seen[e.ref]; ok {
+			return
+		}
+		w.seen[e.ref] = struct{}{}
 	}
-	w.seen[e.ref] = struct{}{}
 	path := e.path
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path
@@ -323,6 +385,7 @@ func (w *insideVolume) submit(e *insideEntry) {
 		key: ownerKey{w.v.Image, w.v.ID, ref}, first: first, quiet: e.deleted,
 		address: evidence.Address{Exhibit: w.s.l.acq.Exhibit, Volume: w.v.ID, Inode: ref.Inode, Generation: ref.Generation, Path: path}.String(),
 		open:    func() (imaging.Source, error) { return w.v.FS.Open(ref) },
+		packed:  packed,
 	}
 }
 
@@ -345,6 +408,9 @@ func (l *imageLoad) insideHits() []insideHit {
 		h := &all[i]
 		name := l.wanted[h.key]
 		h.place = hitPlace{status: hitAllocated, inner: h.Offset}
+		if h.path == "" {
+			h.place.fileOffset, h.place.inner = h.place.inner, nil
+		}
 		if name.rank > filesystem.Orphan {
 			h.place.status = hitDeleted
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -16,6 +17,7 @@ type free struct {
 	gzips   []*gzip.Reader
 	zstds   []*zstd.Decoder
 	flates  []io.ReadCloser
+	zlibs   []io.ReadCloser
 }
 
 func (f *free) reader(r io.Reader) *bufio.Reader {
@@ -75,6 +77,17 @@ func (f *free) inflater(r io.Reader) io.ReadCloser {
 }
 
 func (f *free) keepInflater(z io.ReadCloser) { f.flates = append(f.flates, z) }
+
+func (f *free) zlib(r io.Reader) (io.ReadCloser, error) {
+	if z, ok := pop(&f.zlibs); ok {
+		if again, ok := z.(zlib.Resetter); ok {
+			return z, again.Reset(r, nil)
+		}
+	}
+	return zlib.NewReader(r)
+}
+
+func (f *free) keepZlib(z io.ReadCloser) { f.zlibs = append(f.zlibs, z) }
 
 func pop[T any](all *[]T) (t T, ok bool) {
 	n := len(*all)

@@ -2,6 +2,7 @@ package inside
 
 import (
 	"bytes"
+	"compress/zlib"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
@@ -76,6 +77,14 @@ func xzed(s string) string {
 	if err != nil {
 		panic(err)
 	}
+	io.WriteString(w, s)
+	w.Close()
+	return out.String()
+}
+
+func zlibbed(s string) string {
+	var out bytes.Buffer
+	w := zlib.NewWriter(&out)
 	io.WriteString(w, s)
 	w.Close()
 	return out.String()
@@ -185,6 +194,7 @@ func FuzzGzip(f *testing.F) {
 }
 func FuzzZstd(f *testing.F) { fuzz(f, zst("hello"), zst(text(3000))+zst(tarOf("a", "b"))) }
 func FuzzXZ(f *testing.F)   { fuzz(f, xzed("hello"), xzed(text(3000))+"\x00\x00\x00\x00"+xzed("more")) }
+
 func FuzzBzip2(f *testing.F) {
 	fuzz(f, made("echo hello | bzip2 > out"), made("seq 3000 | bzip2 -1 > out; seq 9 | bzip2 >> out"))
 }
@@ -199,6 +209,14 @@ func FuzzZip(f *testing.F) {
 
 func FuzzJournal(f *testing.F) {
 	fuzz(f, journalOf(false, text(600), text(700), text(800)), journalOf(true, text(600), text(700), text(800)), gz(journalOf(true, text(600))))
+}
+
+func FuzzZlib(f *testing.F) {
+	fuzz(f, zlibbed("blob 5\x00hello"), zlibbed(text(3000)))
+}
+
+func FuzzPack(f *testing.F) {
+	fuzz(f, made("git init -q r; cd r; seq 300 > a; cp a b; echo x >> b; git add .; git -c user.name=x -c user.email=x commit -qm x; git repack -qad; cp .git/objects/pack/*.pack ../out"))
 }
 
 func FuzzSQLite(f *testing.F) {

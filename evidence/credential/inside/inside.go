@@ -16,6 +16,8 @@
 //	zip       PK 03 04           members stored and deflated, by their local headers in
 //	                             the order of the file; its directory is not used
 //	journald  LPKSHHRH           compressed DATA objects (xz, lz4, zstd), classic and compact
+//	zlib      78 and a stream    a loose object of git, for instance
+//	git       PACK               the objects of a pack; of a delta what is new in it
 //	SQLite    SQLite format 3    payloads that are spread over overflow pages, put together
 //	base64    runs of 40 and more characters of the standard alphabet in text, over
 //	          lines (indented ones too)
@@ -25,12 +27,12 @@
 // # Paths
 //
 // A stream is named by the way to it: an exclamation mark for each level and
-// behind it the name that the container gives, raw bytes:
+// behind it the name that the container gives, raw bytes, cut at 4 KiB:
 //
 //	!home/u/.aws/credentials   a member of a tar, or of a tar that is compressed
 //	!                          what a compressed file holds, which is no tar
 //	!app.zip!conf/keys         a member of a zip in a tar
-//	!object-4213440            the DATA object at that byte of a journal
+//	!object-4213440            the DATA object at that byte of a journal, the object of a pack
 //	!page-12-cell-3            a record of a database
 //	!base64-1042               the run of base64 that begins at byte 1042
 //
@@ -110,6 +112,7 @@ const (
 	blockSize = 256 << 10
 	readSize  = 64 << 10
 	headSize  = 4096
+	maxName   = 4096
 )
 
 // Decoder walks sources, one at a time. It keeps what is costly to make; use

@@ -129,11 +129,23 @@ func run(t testing.TB, in, name string, args ...string) string {
 func TestTools(t *testing.T) {
 	long, short := text(600_000), "short\n"
 	for _, tool := range [][]string{
-		{"gzip", "-c"}, {"gzip", "-9c"},
-		{"zstd", "-qc"}, {"zstd", "-19qc"}, {"zstd", "--long=27", "-qc"}, {"zstd", "--no-check", "-qc"},
-		{"xz", "-c"}, {"xz", "-9c"}, {"xz", "-c", "-T2", "--block-size=100000"}, {"xz", "-c", "-Csha256"}, {"xz", "-c", "-Ccrc32"}, {"xz", "-c", "-Cnone"},
-		{"bzip2", "-c"}, {"bzip2", "-1c"},
-		{"lz4", "-c"}, {"lz4", "-9c"}, {"lz4", "-c", "-B4", "-BD"},
+		{"gzip", "-c"},
+		{"gzip", "-9c"},
+		{"zstd", "-qc"},
+		{"zstd", "-19qc"},
+		{"zstd", "--long=27", "-qc"},
+		{"zstd", "--no-check", "-qc"},
+		{"xz", "-c"},
+		{"xz", "-9c"},
+		{"xz", "-c", "-T2", "--block-size=100000"},
+		{"xz", "-c", "-Csha256"},
+		{"xz", "-c", "-Ccrc32"},
+		{"xz", "-c", "-Cnone"},
+		{"bzip2", "-c"},
+		{"bzip2", "-1c"},
+		{"lz4", "-c"},
+		{"lz4", "-9c"},
+		{"lz4", "-c", "-B4", "-BD"},
 	} {
 		t.Run(strings.Join(tool, " "), func(t *testing.T) {
 			a, b := run(t, long, tool[0], tool[1:]...), run(t, short, tool[0], tool[1:]...)
@@ -179,12 +191,24 @@ func TestArchives(t *testing.T) {
 			if strings.Contains(c, "v7") {
 				w = map[string]string{"!a": files["a"], "!deep/nul": files["deep/nul"]}
 			}
-			if strings.HasPrefix(c, "zip -qr0 -") {
-				t.Log(walk(t, out).damage) // stored to a pipe: lengths follow
-				return
-			}
 			walk(t, out).want(w)
 		})
+	}
+}
+
+// TestStored finds the end of members whose length follows, wherever it stands.
+func TestStored(t *testing.T) {
+	for _, n := range []int{1, 16, readSize - 40, readSize - 16, readSize - 8, readSize, readSize + 3, 2*readSize - 5, 300_000} {
+		content := text(n)
+		member := func(name, s string) string {
+			b := le.AppendUint16([]byte(zipLocal), 20)
+			b = le.AppendUint16(le.AppendUint16(b, zipLater), 0)
+			b = append(b, make([]byte, 4+12)...)
+			b = append(le.AppendUint16(le.AppendUint16(b, uint16(len(name))), 0), name+s+zipDescriptor...)
+			b = le.AppendUint32(b, 0)
+			return string(le.AppendUint32(le.AppendUint32(b, uint32(len(s))), uint32(len(s))))
+		}
+		walk(t, []byte(member("a", content)+member("b", content)+member("c", zipDescriptor+"x"))).want(map[string]string{"!a": content, "!b": content, "!c": zipDescriptor + "x"})
 	}
 }
 
@@ -361,6 +385,44 @@ func TestSQLite(t *testing.T) {
 				t.Errorf("page size %d: %d payloads of table and index, damage %q", page, n, k.damage)
 			}
 		}
+	}
+}
+
+// TestGit wants what git stores: loose objects and packs, with deltas.
+func TestGit(t *testing.T) {
+	dir := t.TempDir()
+	long := text(200_000)
+	os.WriteFile(filepath.Join(dir, "a"), []byte(long), 0o644)
+	run(t, "", "sh", "-ec", "cd "+dir+`; git init -q .; git config user.name x; git config user.email x@example.org
+git add a; git commit -qm one; sed -i '900s/$/ AKIA in a later version/' a; git add a; git commit -qm two`)
+	var found []string
+	look := func() {
+		filepath.WalkDir(filepath.Join(dir, ".git/objects"), func(p string, e os.DirEntry, err error) error {
+			b, _ := os.ReadFile(p)
+			if len(b) == 0 || strings.HasSuffix(p, ".idx") || strings.HasSuffix(p, ".rev") {
+				return nil
+			}
+			k := walk(t, b)
+			for _, d := range k.damage {
+				t.Errorf("%s: %s", p, d)
+			}
+			for path, s := range k.streams {
+				if strings.Contains(s, "AKIA in a later version") || strings.Contains(s, long) {
+					found = append(found, path)
+				}
+			}
+			return nil
+		})
+	}
+	look()
+	if want := []string{"!", "!"}; !slices.Equal(found, want) {
+		t.Errorf("loose: found in %q", found)
+	}
+	found = nil
+	run(t, "", "sh", "-ec", "cd "+dir+"; git repack -qad; git prune")
+	look()
+	if len(found) < 1 || !strings.HasPrefix(found[0], "!object-") {
+		t.Errorf("packed: found in %q", found)
 	}
 }
 

@@ -18,10 +18,12 @@ const (
 	kindZip
 	kindJournal
 	kindSQLite
+	kindZlib
+	kindPack
 )
 
 func (k kind) String() string {
-	return [...]string{"plain", "gzip", "zstd", "xz", "bzip2", "lz4", "a tar", "a zip", "a journal", "a database"}[k]
+	return [...]string{"plain", "gzip", "zstd", "xz", "bzip2", "lz4", "a tar", "a zip", "a journal", "a database", "zlib", "a pack"}[k]
 }
 
 // magics are the first bytes of formats.
@@ -37,6 +39,8 @@ var magics = []struct {
 	{"PK\x03\x04", kindZip},
 	{"LPKSHHRH", kindJournal},
 	{"SQLite format 3\x00", kindSQLite},
+	{"\x78", kindZlib},
+	{"PACK", kindPack},
 }
 
 // sniff tells the format of what begins with head; 0 for none.
@@ -53,6 +57,10 @@ func sniff(head []byte) kind {
 			ok = bzip2Header(head)
 		case kindSQLite:
 			ok = sqliteHeader(head)
+		case kindZlib:
+			ok = zlibHeader(head)
+		case kindPack:
+			ok = packHeader(head)
 		default:
 		}
 		if ok {

@@ -36,6 +36,10 @@ func (d *Decoder) stream(f *flow, path string, depth int, marked bool) {
 		d.journal(f, path, mark, inner)
 	case kindSQLite:
 		d.sqlite(f, path, mark, inner)
+	case kindZlib:
+		d.zlib(f, path, mark, inner)
+	case kindPack:
+		d.pack(f, path, mark, inner)
 	default:
 		d.packed(kind, f, path, mark, inner)
 	}
@@ -113,6 +117,14 @@ func (d *Decoder) leaf(f *flow, path string, depth int) {
 		}
 		return
 	}
+}
+
+// clip cuts a name that is longer than any path, so that names cost little.
+func clip(name string) string {
+	if len(name) <= maxName {
+		return name
+	}
+	return fmt.Sprintf("%s…(%d bytes)", name[:maxName], len(name))
 }
 
 // fill reads until b is full; the error is io.EOF only where the stream ends as

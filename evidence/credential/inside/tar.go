@@ -26,7 +26,7 @@ func (d *Decoder) tar(f *flow, path, mark string, depth int) {
 			}
 			t = tar.NewReader(f.Reader)
 		case h.Size > 0:
-			d.within(f, t, mark+h.Name, depth, false)
+			d.within(f, t, mark+clip(h.Name), depth, false)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package inside
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"hash"
@@ -80,7 +81,7 @@ func (m *zipMember) zip64(extra []byte) {
 
 // zipContent decodes one member and goes past it.
 func (d *Decoder) zipContent(f *flow, m zipMember, path, mark string, depth int, at int64) {
-	name := mark + m.name
+	name := mark + clip(m.name)
 	var in io.Reader = f.Reader // flate takes no byte too many of it
 	var data *io.LimitedReader
 	if m.in >= 0 {
@@ -88,13 +89,17 @@ func (d *Decoder) zipContent(f *flow, m zipMember, path, mark string, depth int,
 		in = data
 	}
 	bad := func(reason string, args ...any) {
-		d.damage(path, at, fmt.Errorf("zip: the member %q: "+reason, append([]any{m.name}, args...)...))
+		d.damage(path, at, fmt.Errorf("zip: the member %q: "+reason, append([]any{clip(m.name)}, args...)...))
 	}
 	switch {
 	case m.flags&zipEncrypted != 0:
 		bad("it is encrypted: not decoded")
 	case m.method == 0 && data == nil:
-		bad("it is stored and its length is not known: not looked into")
+		s := &storedReader{f: f}
+		d.checked(f, s, m, name, depth)
+		if !s.end {
+			bad("it is stored, its length is not known, and no end of it was found")
+		}
 	case m.method == 0:
 		d.checked(f, in, m, name, depth)
 	case m.method == 8:
@@ -121,6 +126,47 @@ func (d *Decoder) checked(f *flow, r io.Reader, m zipMember, name string, depth 
 	if c.end && m.out >= 0 && m.flags&zipLater == 0 && (c.sum.Sum32() != m.crc || c.n != m.out) {
 		d.damage(name, c.n, errors.New("zip: it fails its checksum"))
 	}
+}
+
+// storedReader is a member that is stored and followed by its length: it ends
+// where a length stands that fits.
+type storedReader struct {
+	f   *flow
+	n   int64
+	end bool
+}
+
+const zipDescriptor = "PK\x07\x08" // then checksum and both lengths, 4 bytes each
+
+func (s *storedReader) Read(p []byte) (int, error) {
+	b, err := s.f.Peek(min(len(p)+16, readSize))
+	if len(b) == 0 {
+		return 0, err
+	}
+	most := min(len(p), len(b))
+	if err == nil {
+		most = min(most, max(1, len(b)-15)) // a length may go on behind b
+	}
+	for i := 0; i < most; {
+		k := bytes.Index(b[i:], []byte(zipDescriptor))
+		if k < 0 {
+			break
+		}
+		i += k
+		if i+16 <= len(b) && int64(le.Uint32(b[i+12:])) == s.n+int64(i) && le.Uint32(b[i+8:]) == le.Uint32(b[i+12:]) {
+			if i == 0 {
+				s.end = true
+				return 0, io.EOF
+			}
+			most = min(most, i)
+			break
+		}
+		i++
+	}
+	n := copy(p, b[:most])
+	s.n += int64(n)
+	_, _ = s.f.Discard(n) // buffered
+	return n, nil
 }
 
 type crcReader struct {

@@ -31,6 +31,10 @@ type Content struct {
 
 var _ imaging.Source = (*Content)(nil)
 
+// Packed says whether the content is compressed: its bytes do not lie in the
+// volume as they are read.
+func (c *Content) Packed() bool { return c.unit != 0 }
+
 func isEOF(err error) bool { return errors.Is(err, io.EOF) }
 
 // Open gives the content of a stream: of a file its unnamed $DATA or, with
