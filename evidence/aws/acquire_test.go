@@ -377,3 +377,18 @@ func BenchmarkAcquire(b *testing.B) {
 		must(b, err)
 	}
 }
+
+// BenchmarkEmpty is a volume of 4 GiB with one block that was ever written: it
+// is hashed and searched as zeros, and nothing of it is asked for.
+func BenchmarkEmpty(b *testing.B) {
+	newCloud(b, 4, []int32{0})
+	b.SetBytes(4 << 30)
+	for b.Loop() {
+		a, err := Open(b.Context(), Options{Region: testRegion, Now: time.Now})
+		must(b, err)
+		s, err := a.Snapshot(b.Context(), testSnapshot)
+		must(b, err)
+		_, err = acquire.Run(b.Context(), job(s, b.TempDir(), &lines{}))
+		must(b, err)
+	}
+}
