@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,8 +26,8 @@ func (a *account) flags(c *cobra.Command) {
 	c.Flags().StringVar(&a.profile, "profile", "", "AWS profile (else AWS_PROFILE)")
 }
 
-func (a *account) open(ctx context.Context, p evidence.Progress) (*aws.Account, error) {
-	return aws.Open(ctx, aws.Options{Region: a.region, Profile: a.profile, Progress: p})
+func (e *edge) account(ctx context.Context, a *account, p evidence.Progress) (*aws.Account, error) {
+	return aws.Open(ctx, aws.Options{Region: a.region, Profile: a.profile, Now: e.now, Progress: p})
 }
 
 // fromAWS turns a source that is an id of AWS into what acquire reads; every
@@ -38,6 +39,8 @@ func (e *edge) fromAWS(ctx context.Context, a *account, r *store.AcquireRequest)
 		return e.snapshot(ctx, a, r)
 	case acquire.IsVolume(r.Source):
 		return none, e.volume(ctx, a, r)
+	case strings.HasPrefix(r.Source, "s3://"):
+		return none, e.bucket(ctx, a, r)
 	}
 	return none, nil
 }
@@ -46,7 +49,7 @@ func (e *edge) fromAWS(ctx context.Context, a *account, r *store.AcquireRequest)
 func (e *edge) snapshot(ctx context.Context, a *account, r *store.AcquireRequest) (release func(), err error) {
 	p, end := e.progress()
 	defer end()
-	door, err := a.open(ctx, p)
+	door, err := e.account(ctx, a, p)
 	if err != nil {
 		return func() {}, err
 	}
@@ -64,12 +67,30 @@ func (e *edge) snapshot(ctx context.Context, a *account, r *store.AcquireRequest
 	return func() { s.Close() }, nil //nolint:errcheck,gosec // it only ends reads
 }
 
+// bucket looks at a prefix of a bucket.
+func (e *edge) bucket(ctx context.Context, a *account, r *store.AcquireRequest) error {
+	name, prefix, ok := aws.ParseBucket(r.Source)
+	if !ok {
+		return evidence.WithHint(fmt.Errorf("%q: %w", r.Source, evidence.ErrUsage), "a prefix looks like s3://bucket/AWSLogs/")
+	}
+	door, err := e.account(ctx, a, nil)
+	if err != nil {
+		return err
+	}
+	b, err := door.Bucket(ctx, name, prefix)
+	if err != nil {
+		return err
+	}
+	r.Objects = &acquire.Objects{Store: b}
+	return nil
+}
+
 // volume finds the device of an attached volume and makes it read-only. What
 // EC2 says of the volume is asked for where that is allowed.
 func (e *edge) volume(ctx context.Context, a *account, r *store.AcquireRequest) error {
 	id := r.Source
 	v := aws.Volume{Origin: evidence.Origin{Service: "ec2", Region: a.region, Volume: id}}
-	door, err := a.open(ctx, nil)
+	door, err := e.account(ctx, a, nil)
 	if err == nil {
 		var known aws.Volume
 		if known, err = door.Volume(ctx, id); err == nil {

@@ -22,6 +22,8 @@ const (
 	volumeID   = "vol-0123456789abcdef0"
 )
 
+const cloudTrail = `{"Records":[{"eventVersion":"1.08","eventTime":"2026-11-20T09:00:00Z","eventSource":"ec2.amazonaws.com","eventName":"RunInstances","awsRegion":"eu-west-1","eventID":"6f1f7ad2-4a1e-4c1b-9d55-1f2f7c1f0a11","eventType":"AwsApiCall","userIdentity":{"type":"IAMUser","accessKeyId":"AKIAIOSFODNN7EXAMPLE"}}]}`
+
 // ext4 is a disk image of 1 GiB with a file system that holds so many MiB of noise.
 func ext4(t *testing.T, mib int) string {
 	t.Helper()
@@ -67,7 +69,12 @@ func cloud(t *testing.T, image string) (*awstest.Server, *awstest.EBS) {
 	ec2 := awstest.NewEC2("eu-west-1", "111122223333", time.Now)
 	ec2.Snapshots[snapshotID] = s
 	ebs := awstest.NewEBS(ec2.Snapshots, time.Now)
-	server := awstest.New(1, time.Now, map[string]awstest.Service{"ec2": ec2, "ebs": ebs, "sts": &awstest.STS{Arn: "arn:aws:iam::111122223333:user/jdoe"}})
+	buckets := awstest.NewBuckets()
+	buckets.Buckets["trail"] = &awstest.Bucket{Region: "eu-west-1", Objects: map[string]*awstest.Object{
+		"AWSLogs/111122223333/CloudTrail/eu-west-1/2026/11/20/a.json": {Data: []byte(cloudTrail), Modified: time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)},
+		"AWSLogs/111122223333/CloudTrail/eu-west-1/2026/11/20/b.json": {Data: []byte(cloudTrail), Modified: time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC), Class: "DEEP_ARCHIVE"},
+	}}
+	server := awstest.New(1, time.Now, map[string]awstest.Service{"s3": buckets, "ec2": ec2, "ebs": ebs, "sts": &awstest.STS{Arn: "arn:aws:iam::111122223333:user/jdoe"}})
 	t.Cleanup(server.Close)
 	for k, v := range map[string]string{
 		"AWS_ENDPOINT_URL": server.URL, "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "not-a-secret", "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "",
@@ -138,4 +145,30 @@ func TestSnapshot(t *testing.T) {
 			t.Errorf("no %s in the ledger", w)
 		}
 	}
+}
+
+// TestBucket acquires the logs under a prefix and asks them.
+func TestBucket(t *testing.T) {
+	image := filepath.Join(t.TempDir(), "disk.raw")
+	f, err := os.Create(image)
+	must(t, err)
+	must(t, f.Truncate(1<<30))
+	must(t, f.Close())
+	cloud(t, image)
+	home, cs := t.TempDir(), filepath.Join(t.TempDir(), "case")
+	output(t, home, []int{0}, "new", cs, "--title", "T", "--examiner", "jdoe")
+	out := output(t, home, []int{4}, "acquire", cs, "s3://trail/AWSLogs/", "--json")
+	var got evidence.Acquisition
+	must(t, json.Unmarshal(out, &got))
+	if got.Kind != evidence.KindCloudTrail || len(got.ReadErrors) != 1 || !strings.Contains(got.ReadErrors[0].Error, "archived (DEEP_ARCHIVE)") {
+		t.Errorf("%s", out)
+	}
+	if events := output(t, home, []int{0, 4}, "events", cs, "--json"); !bytes.Contains(events, []byte("RunInstances")) || !bytes.Contains(events, []byte("EX-001/AWSLogs/111122223333/CloudTrail/eu-west-1/2026/11/20/a.json#1")) {
+		t.Errorf("events: %s", events)
+	}
+	output(t, home, []int{4, 5}, "verify", cs)
+	output(t, home, []int{2}, "acquire", cs, "s3://")
+	output(t, home, []int{1}, "acquire", cs, "s3://other/")
+	output(t, home, []int{1}, "acquire", cs, "vol-0123456789abcdef0")
+	output(t, home, []int{2}, "acquire", cs, snapshotID, "--as", "pcap")
 }
