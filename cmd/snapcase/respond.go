@@ -22,13 +22,13 @@ import (
 
 // respondFlags are the flags of the four verbs below respond.
 type respondFlags struct {
-	o                       respond.Options
-	instances               []string
-	region, profile         string
-	examiner, examinerRegio string
-	yes                     bool
-	keepEgress              string
-	named                   []string
+	o               respond.Options
+	instances       []string
+	region, profile string
+	examiner        string
+	yes             bool
+	keepEgress      string
+	named           []string
 }
 
 func respondCommand(e *edge) *cobra.Command {

@@ -31,6 +31,10 @@ type deed struct {
 	// undo gives the call that takes it back; its params may hold ${this.X}, X
 	// of the result.
 	undo func(p, before map[string]any) *takeBack
+	// gone marks a call that deletes. That a thing is not shown says nothing at
+	// first: what was just made is not seen at once. So the call is made, and only
+	// when it has had no clear answer is it looked for.
+	gone bool
 	// already lists error codes that say that it was done before.
 	already []string
 }
@@ -54,12 +58,12 @@ var deeds = map[string]deed{
 	"ec2:RevokeSecurityGroupEgress":            {state: rulesState("IpPermissionsEgress"), done: not(holdsRule), already: []string{"InvalidPermission.NotFound"}},
 	"ec2:AuthorizeSecurityGroupEgress":         {state: rulesState("IpPermissionsEgress"), done: holdsRule, already: []string{"InvalidPermission.Duplicate"}},
 	"ec2:AuthorizeSecurityGroupIngress":        {state: rulesState("IpPermissions"), done: holdsRule, already: []string{"InvalidPermission.Duplicate"}},
-	"ec2:DeleteSecurityGroup":                  {state: groupByID, done: not(has("GroupId"))},
+	"ec2:DeleteSecurityGroup":                  {gone: true, state: groupByID, done: not(has("GroupId"))},
 	"ec2:ModifyNetworkInterfaceAttribute":      {state: interfaceState, done: sameGroups, undo: interfaceUndo},
 	"ec2:DisassociateAddress":                  {state: addressState, done: not(has("AssociationId")), undo: addressUndo, already: []string{"InvalidAssociationID.NotFound"}},
 	"ec2:AssociateAddress":                     {state: addressState, done: sameAddress},
 	"ec2:CreateNetworkAcl":                     {also: []string{"ec2:CreateTags"}, state: tagged("DescribeNetworkAcls", "NetworkAcls", "NetworkAclId"), done: has("NetworkAclId"), made: pickIn("NetworkAcl", "NetworkAclId"), undo: deletes("DeleteNetworkAcl", "NetworkAclId")},
-	"ec2:DeleteNetworkAcl":                     {state: byID("DescribeNetworkAcls", "NetworkAclIds", "NetworkAcls", "NetworkAclId"), done: not(has("NetworkAclId"))},
+	"ec2:DeleteNetworkAcl":                     {gone: true, state: byID("DescribeNetworkAcls", "NetworkAclIds", "NetworkAcls", "NetworkAclId"), done: not(has("NetworkAclId"))},
 	"ec2:ReplaceNetworkAclAssociation":         {state: aclState, done: same("NetworkAclId"), undo: aclUndo},
 	"ec2:CreateSnapshots":                      {also: []string{"ec2:CreateTags"}, state: snapshotsState, done: allVolumes, some: notEmpty, made: snapshotsMade},
 	"ec2:LockSnapshot":                         {state: lockState, done: has("LockState")},
@@ -72,14 +76,14 @@ var deeds = map[string]deed{
 	"ec2:CreateTrafficMirrorFilter":            {also: []string{"ec2:CreateTags"}, state: tagged("DescribeTrafficMirrorFilters", "TrafficMirrorFilters", "TrafficMirrorFilterId"), done: has("TrafficMirrorFilterId"), made: pickIn("TrafficMirrorFilter", "TrafficMirrorFilterId"), undo: deletes("DeleteTrafficMirrorFilter", "TrafficMirrorFilterId")},
 	"ec2:CreateTrafficMirrorFilterRule":        {state: mirrorRules, done: holdsMirrorRule},
 	"ec2:CreateTrafficMirrorSession":           {also: []string{"ec2:CreateTags"}, state: tagged("DescribeTrafficMirrorSessions", "TrafficMirrorSessions", "TrafficMirrorSessionId"), done: has("TrafficMirrorSessionId"), made: pickIn("TrafficMirrorSession", "TrafficMirrorSessionId"), undo: deletes("DeleteTrafficMirrorSession", "TrafficMirrorSessionId")},
-	"ec2:DeleteTrafficMirrorTarget":            {state: byID("DescribeTrafficMirrorTargets", "TrafficMirrorTargetIds", "TrafficMirrorTargets", "TrafficMirrorTargetId"), done: not(has("TrafficMirrorTargetId"))},
-	"ec2:DeleteTrafficMirrorFilter":            {state: byID("DescribeTrafficMirrorFilters", "TrafficMirrorFilterIds", "TrafficMirrorFilters", "TrafficMirrorFilterId"), done: not(has("TrafficMirrorFilterId"))},
-	"ec2:DeleteTrafficMirrorSession":           {state: byID("DescribeTrafficMirrorSessions", "TrafficMirrorSessionIds", "TrafficMirrorSessions", "TrafficMirrorSessionId"), done: not(has("TrafficMirrorSessionId"))},
+	"ec2:DeleteTrafficMirrorTarget":            {gone: true, state: byID("DescribeTrafficMirrorTargets", "TrafficMirrorTargetIds", "TrafficMirrorTargets", "TrafficMirrorTargetId"), done: not(has("TrafficMirrorTargetId"))},
+	"ec2:DeleteTrafficMirrorFilter":            {gone: true, state: byID("DescribeTrafficMirrorFilters", "TrafficMirrorFilterIds", "TrafficMirrorFilters", "TrafficMirrorFilterId"), done: not(has("TrafficMirrorFilterId"))},
+	"ec2:DeleteTrafficMirrorSession":           {gone: true, state: byID("DescribeTrafficMirrorSessions", "TrafficMirrorSessionIds", "TrafficMirrorSessions", "TrafficMirrorSessionId"), done: not(has("TrafficMirrorSessionId"))},
 	"ec2:ReplaceIamInstanceProfileAssociation": {also: []string{"iam:PassRole"}, state: profileState, done: sameProfile, undo: profileUndo},
 	"iam:PutRolePolicy":                        {state: policyState("GetRolePolicy", "RoleName"), done: samePolicy, undo: policyUndo("Role")},
 	"iam:PutUserPolicy":                        {state: policyState("GetUserPolicy", "UserName"), done: samePolicy, undo: policyUndo("User")},
-	"iam:DeleteRolePolicy":                     {state: policyState("GetRolePolicy", "RoleName"), done: not(has("PolicyDocument"))},
-	"iam:DeleteUserPolicy":                     {state: policyState("GetUserPolicy", "UserName"), done: not(has("PolicyDocument"))},
+	"iam:DeleteRolePolicy":                     {gone: true, state: policyState("GetRolePolicy", "RoleName"), done: not(has("PolicyDocument"))},
+	"iam:DeleteUserPolicy":                     {gone: true, state: policyState("GetUserPolicy", "UserName"), done: not(has("PolicyDocument"))},
 	"iam:UpdateAccessKey":                      {state: keyState, done: same("Status"), undo: keyUndo},
 	"autoscaling:SetInstanceProtection":        {state: scalingState, done: same("ProtectedFromScaleIn"), undo: protectionUndo},
 	"autoscaling:EnterStandby":                 {state: scalingState, done: standing, undo: standbyUndo},

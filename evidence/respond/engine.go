@@ -113,7 +113,7 @@ func (e *engine) until(ctx context.Context, step string, c *Call, d deed, params
 		if err != nil {
 			return err
 		}
-		if done {
+		if done && (p.open || !d.gone) {
 			out := outcomeAlready
 			if p.open {
 				out = outcomeSettled
@@ -234,24 +234,36 @@ func (e *engine) failed(ctx context.Context, step string, c *Call, d deed, err e
 		ce = &evidence.CloudError{Call: c.Name(), Kind: evidence.CloudLost, Err: err}
 	}
 	o := custodyOutcome{outcome: outcomeRefused, err: ce, target: target}
-	lost := ce.Kind == evidence.CloudLost || slices.Contains(d.already, ce.Code)
+	lost := ce.Kind == evidence.CloudLost || slices.Contains(d.already, ce.Code) || d.gone && ce.Kind == evidence.CloudNotFound
 	if lost {
 		o.outcome = outcomeUnknown
 	}
 	if rerr := e.record(ctx, step, c, o); rerr != nil {
 		return false, rerr
 	}
-	if lost || ce.Kind == evidence.CloudThrottled || patient[ce.Code] {
+	if lost || ce.Kind == evidence.CloudThrottled || patient[ce.Code] || ce.Kind == evidence.CloudNotFound && e.young(e.h.past(c.ID).intent) {
 		return true, nil
 	}
 	return false, err
 }
 
-// patient are refusals that pass: something made a moment ago is not known
-// everywhere yet, or a dependence is just being dissolved.
+// patient are refusals that pass: a dependence is just being dissolved.
 var patient = map[string]bool{
-	"InvalidGroup.NotFound": true, "InvalidGroupId.NotFound": true, "InvalidSnapshot.NotFound": true, "InvalidVolume.NotFound": true,
 	"DependencyViolation": true, "IncorrectState": true, "SnapshotCreationPerVolumeRateExceeded": true, "ConcurrentModification": true,
+}
+
+// young says whether a call names something that this response made: then that
+// it is not found passes, since what was just made is not known everywhere at once.
+func (e *engine) young(p map[string]any) bool {
+	said := fmt.Sprint(p)
+	for _, q := range e.h.calls {
+		for k := range q.result {
+			if id := text(q.result, k); id != "" && strings.Contains(said, id) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // intend writes, before a call, what it will do and what would take it back.

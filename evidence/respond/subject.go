@@ -225,6 +225,9 @@ func look(ctx context.Context, c Cloud, instance string) (Subject, error) {
 	if s.Interfaces, err = interfaces(ctx, c, enis); err != nil {
 		return s, err
 	}
+	if err := s.addresses(ctx, c, enis); err != nil {
+		return s, err
+	}
 	if err := s.volumes(ctx, c, vols); err != nil {
 		return s, err
 	}
@@ -299,6 +302,32 @@ func interfaces(ctx context.Context, c Cloud, ids []string) ([]Interface, error)
 		return nil, fmt.Errorf("ec2:DescribeNetworkInterfaces: asked for %d interfaces, got %d", len(ids), len(all))
 	}
 	return all, nil
+}
+
+// addresses fills in the Elastic IP addresses of the interfaces, which their own
+// description need not tell. A caller who may not ask keeps what it told.
+func (s *Subject) addresses(ctx context.Context, c Cloud, enis []string) error {
+	if len(enis) == 0 {
+		return nil
+	}
+	all, err := every(ctx, c, "ec2", "DescribeAddresses", "Addresses", map[string]any{"Filters": []any{map[string]any{"Name": "network-interface-id", "Values": list(enis...)}}})
+	if err != nil {
+		if passable(err) {
+			return nil
+		}
+		return err
+	}
+	for i := range s.Interfaces {
+		n := &s.Interfaces[i]
+		n.Elastic = nil
+		for _, a := range all {
+			if text(a, "NetworkInterfaceId") == n.ID && text(a, "AssociationId") != "" {
+				n.Elastic = append(n.Elastic, Elastic{text(a, "AllocationId"), text(a, "AssociationId"), text(a, "PublicIp"), text(a, "PrivateIpAddress")})
+				n.Public = text(a, "PublicIp")
+			}
+		}
+	}
+	return nil
 }
 
 type describedVolumes struct {
