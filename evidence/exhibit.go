@@ -213,3 +213,30 @@ func ReadExhibits(f Folder) ([]Acquisition, error) {
 	}
 	return all, nil
 }
+
+// Object is an object of a bucket, as objects.jsonl keeps it. What the service
+// did not say is empty.
+type Object struct {
+	Key       string       `json:"key"`
+	Version   string       `json:"version_id,omitempty"`
+	ETag      string       `json:"etag,omitempty"`
+	Size      int64        `json:"size"`
+	Modified  imaging.Time `json:"last_modified"`
+	Class     string       `json:"storage_class,omitempty"`
+	SSE       string       `json:"sse,omitempty"`
+	KMSKey    string       `json:"kms_key,omitempty"`
+	Type      string       `json:"content_type,omitempty"`
+	Encoding  string       `json:"content_encoding,omitempty"`
+	Lock      string       `json:"object_lock,omitempty"` // mode and date
+	Checksums []string     `json:"checksums,omitempty"`   // "sha256 …", base64
+	// Metadata is the user's own; the signature of a CloudTrail digest is there.
+	Metadata map[string]string `json:"metadata,omitempty"`
+	Request  string            `json:"request,omitempty"` // id of the answer with the bytes
+}
+
+// ObjectReader reads an object; Object is all that is known of it.
+type ObjectReader interface {
+	Read(p []byte) (int, error)
+	Close() error
+	Object() Object
+}

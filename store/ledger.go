@@ -74,6 +74,8 @@ type AcquireRequest struct {
 	NoIndex bool
 	// Remote is the source where it lies in a cloud account; Source is then its id.
 	Remote *acquire.Remote
+	// Objects is the source where it lies in a bucket; Source is then its URL.
+	Objects *acquire.Objects
 	// Origin is set for a path that came from a cloud account.
 	Origin *evidence.Origin
 }
@@ -89,7 +91,7 @@ func (c *Case) Acquire(ctx context.Context, r AcquireRequest, p evidence.Progres
 	if err != nil {
 		return a, fmt.Errorf("acquire: read the case's key: %w", err)
 	}
-	a, err = acquire.Run(ctx, acquire.Job{Folder: c.folder, Source: r.Source, Kind: r.Kind, Label: r.Label, Hashes: r.Hashes, Raw: r.Raw, Remote: r.Remote, Origin: r.Origin, Ledger: c.ledger, CaseKey: key, Progress: p, Now: c.o.Custody.Now})
+	a, err = acquire.Run(ctx, acquire.Job{Folder: c.folder, Source: r.Source, Kind: r.Kind, Label: r.Label, Hashes: r.Hashes, Raw: r.Raw, Remote: r.Remote, Objects: r.Objects, Origin: r.Origin, Ledger: c.ledger, CaseKey: key, Progress: p, Now: c.o.Custody.Now})
 	sealed := err == nil || errors.Is(err, evidence.ErrGaps) && a.Ended.Set
 	if !sealed || r.NoIndex {
 		return a, err

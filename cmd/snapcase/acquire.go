@@ -28,9 +28,10 @@ func acquireCommand(e *edge) *cobra.Command {
 		Short: "Bring evidence in, once: hash, scan, copy, seal, index",
 		Long: "acquire reads each SOURCE once, from start to end: a file, a folder of logs or captures, a block\n" +
 			"device, an EBS snapshot (snap-…, through the EBS direct API, every block against its checksum),\n" +
-			"an EBS volume that is attached to this host (vol-…). The same read feeds the SHA-256, the credential scanner and the sealed copy. Unreadable ranges\n" +
+			"an EBS volume that is attached to this host (vol-…), or the objects under a prefix of a bucket\n" +
+			"(s3://bucket/prefix). The same read feeds the SHA-256, the credential scanner and the sealed copy. Unreadable ranges\n" +
 			"are recorded and filled with zeros. Run again after an interruption, it resumes.",
-		Example: "snapcase acquire case1 /evidence/disk.raw\nsnapcase acquire case1 /dev/nvme1n1 --as disk --label \"web-1 root\"\nsnapcase acquire case1 logs/ --as cloudtrail\nsnapcase acquire case1 snap-0123456789abcdef0 --region eu-west-1",
+		Example: "snapcase acquire case1 /evidence/disk.raw\nsnapcase acquire case1 /dev/nvme1n1 --as disk --label \"web-1 root\"\nsnapcase acquire case1 logs/ --as cloudtrail\nsnapcase acquire case1 snap-0123456789abcdef0 --region eu-west-1\nsnapcase acquire case1 s3://trail-bucket/AWSLogs/ --profile audit",
 		Args:    atLeast(2, "a case and at least one source"),
 		RunE: func(c *cobra.Command, args []string) error {
 			kind := evidence.Kind(as)
@@ -61,7 +62,7 @@ func acquireCommand(e *edge) *cobra.Command {
 func (e *edge) acquireAll(ctx context.Context, cs *store.Case, from *account, sources []string, r store.AcquireRequest) error {
 	var gap error
 	for _, s := range sources {
-		r.Source, r.Remote, r.Origin = s, nil, nil
+		r.Source, r.Remote, r.Objects, r.Origin = s, nil, nil, nil
 		release, err := e.fromAWS(ctx, from, &r)
 		if err != nil {
 			return err

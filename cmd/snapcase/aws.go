@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,6 +39,8 @@ func (e *edge) fromAWS(ctx context.Context, a *account, r *store.AcquireRequest)
 		return e.snapshot(ctx, a, r)
 	case acquire.IsVolume(r.Source):
 		return none, e.volume(ctx, a, r)
+	case strings.HasPrefix(r.Source, "s3://"):
+		return none, e.bucket(ctx, a, r)
 	}
 	return none, nil
 }
@@ -54,9 +58,31 @@ func (e *edge) snapshot(ctx context.Context, a *account, r *store.AcquireRequest
 		return func() {}, err
 	}
 	dollars, seconds := s.Price()
-	e.say("%s: %s of data in a volume of %s; about $%.2f, and %s at least", s.ID, size(s.DataBytes()), size(s.Size()), dollars, (time.Duration(seconds) * time.Second).String())
+	price := fmt.Sprintf("about $%.2f", dollars)
+	if dollars < 0.01 {
+		price = "less than $0.01"
+	}
+	e.say("%s: %s of data in a volume of %s; it costs %s and takes %s at least", s.ID, size(s.DataBytes()), size(s.Size()), price, time.Duration(math.Ceil(seconds))*time.Second)
 	r.Remote = &acquire.Remote{ID: s.ID, Input: s, Block: s.BlockSize(), Readers: s.Workers(), Data: s.DataBytes(), Origin: s.Origin}
 	return func() { s.Close() }, nil //nolint:errcheck,gosec // it only ends reads
+}
+
+// bucket looks at a prefix of a bucket.
+func (e *edge) bucket(ctx context.Context, a *account, r *store.AcquireRequest) error {
+	name, prefix, ok := aws.ParseBucket(r.Source)
+	if !ok {
+		return evidence.WithHint(fmt.Errorf("%q: %w", r.Source, evidence.ErrUsage), "a prefix looks like s3://bucket/AWSLogs/")
+	}
+	door, err := a.open(ctx, nil)
+	if err != nil {
+		return err
+	}
+	b, err := door.Bucket(ctx, name, prefix)
+	if err != nil {
+		return err
+	}
+	r.Objects = &acquire.Objects{Store: b}
+	return nil
 }
 
 // volume finds the device of an attached volume and makes it read-only. What

@@ -13,6 +13,9 @@
 //	manifest-sha256.txt  of image.raw, in the format of sha256sum
 //	acquisition.json     evidence.Acquisition; its presence says "sealed"
 //
+// For what lies in a bucket, objects.jsonl tells of each object what the service
+// told, its own metadata with it, and why it was not copied where it was not.
+//
 // For anything else, files/ with the files, hits.jsonl for kinds that no reader
 // of logs looks through, names.jsonl where a name could not be kept as it is,
 // skipped.jsonl where something was not copied, and manifest-sha256.txt over
@@ -87,6 +90,8 @@ type Job struct {
 	// Remote is the source where it is none that a path names; Source is then
 	// what it is called.
 	Remote *Remote
+	// Objects is the source where it lies in a bucket; Source is then its URL.
+	Objects *Objects
 	// Origin is set for a path that is a volume or objects of a cloud account.
 	Origin *evidence.Origin
 }
@@ -112,7 +117,7 @@ func run(ctx context.Context, j *Job) (evidence.Acquisition, error) {
 	if err := j.check(); err != nil {
 		return none, err
 	}
-	h, err := j.look()
+	h, err := j.look(ctx)
 	if err != nil {
 		return none, err
 	}
@@ -155,7 +160,7 @@ func (j *Job) check() error {
 	if j.Ledger == nil || j.Now == nil {
 		return fmt.Errorf("a ledger and a clock are needed: %w", evidence.ErrUsage)
 	}
-	if j.Remote != nil {
+	if j.Remote != nil || j.Objects != nil {
 		return nil
 	}
 	path, err := filepath.Abs(j.Source)

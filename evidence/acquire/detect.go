@@ -54,7 +54,7 @@ func detectFolder(path string) (kind evidence.Kind, how string, err error) {
 	count := map[evidence.Kind]int{}
 	looked := 0
 	for i := range min(samples, len(names)) {
-		f, err := t.open(names[i*len(names)/min(samples, len(names))])
+		f, err := t.openName(names[i*len(names)/min(samples, len(names))])
 		if err != nil {
 			continue // the copy will tell
 		}
@@ -110,7 +110,7 @@ func sniffFile(f *os.File) (evidence.Kind, string) {
 }
 
 // unpacked is the beginning of what a gzip file holds, as far as it goes.
-func unpacked(f *os.File) []byte {
+func unpacked(f io.ReaderAt) []byte {
 	z, err := gzip.NewReader(io.NewSectionReader(f, 0, 1<<20))
 	if err != nil {
 		return nil

@@ -28,6 +28,7 @@ type fileLine struct {
 	SHA256 evidence.Digest   `json:"sha256"`
 	Hashes map[string]string `json:"hashes,omitempty"`
 	Errors []errorLine       `json:"errors,omitempty"`
+	Object *evidence.Object  `json:"object,omitempty"` // of a bucket
 }
 
 // skipped is a line of skipped.jsonl: something in the source that was not
@@ -43,7 +44,7 @@ type skipped struct {
 // copier copies the files of a source into an exhibit.
 type copier struct {
 	*exhibit
-	tree     *tree
+	tree     originals
 	kept     map[string]fileLine // by original name: what the journal has
 	keptEnd  int64
 	lines    []entry
@@ -59,6 +60,8 @@ type copier struct {
 	total   int64
 	resumed int64
 	lost    int64 // bytes that could not be read
+
+	notCopied []objectLine // objects
 }
 
 func (x *exhibit) acquireFiles(ctx context.Context) (evidence.Acquisition, error) {
@@ -83,13 +86,20 @@ func (x *exhibit) acquireFiles(ctx context.Context) (evidence.Acquisition, error
 		x.writeList(namesName, len(names), func(w io.Writer) error { return writeLines(w, names) }),
 		x.writeList(skippedName, len(c.skipped), func(w io.Writer) error { return writeLines(w, c.skipped) }),
 		x.writeReadErrors(c.errors))
+	if err == nil && c.Objects != nil {
+		err = x.writeNew(objectsName, func(w io.Writer) error { return writeLines(w, c.objectLines()) })
+	}
 	if err == nil && scanned(x.head.Kind) {
 		err = x.writeNew(hitsName, func(w io.Writer) error { return credential.WriteHits(w, c.hits, c.omitted) })
 	}
 	if err != nil {
 		return evidence.Acquisition{}, err
 	}
-	a := x.acquisition("copied file by file, SHA-256; links are not followed", c.errors)
+	method := "copied file by file, SHA-256; links are not followed"
+	if c.Objects != nil {
+		method = "GetObject of every object that was listed, bytes as stored, SHA-256; the ETag was compared where it is an MD5; listed again at the end"
+	}
+	a := x.acquisition(method, c.errors)
 	a.SHA256 = sha256.Sum256([]byte(manifest.String()))
 	a.Bytes, a.Files, a.DataBytes, a.ResumedFrom = c.done, int64(len(c.files)), c.done-c.lost, c.resumed
 	if x.head.Identity.API == apiFile && len(c.files) == 1 {
@@ -114,7 +124,9 @@ func scanned(k evidence.Kind) bool {
 
 func (c *copier) copyAll(ctx context.Context) error {
 	var err error
-	if c.tree, err = openTree(c.Source, c.head.Identity.API); err != nil {
+	if c.Objects != nil {
+		c.tree = openShelf(ctx, c.Objects, func(key string) bool { _, kept := c.kept[key]; return kept })
+	} else if c.tree, err = openTree(c.Source, c.head.Identity.API); err != nil {
 		return err
 	}
 	defer c.tree.close()
@@ -138,7 +150,7 @@ func (c *copier) copyAll(ctx context.Context) error {
 	if err := errors.Join(room(string(c.Folder), c.total-c.keptBytes()), os.MkdirAll(c.path(filesName), 0o755)); err != nil {
 		return err
 	}
-	n := namer{taken: map[string]bool{}}
+	n := namer{taken: map[string]bool{}, folders: map[string]bool{}}
 	for _, it := range items {
 		if err := ctx.Err(); err != nil {
 			return errors.Join(err, c.sync())
@@ -148,6 +160,11 @@ func (c *copier) copyAll(ctx context.Context) error {
 		}
 	}
 	c.gone()
+	if c.Objects != nil {
+		if err := c.Objects.later(ctx); err != nil {
+			return errors.Join(err, c.sync())
+		}
+	}
 	return c.sync()
 }
 
@@ -184,14 +201,17 @@ func (c *copier) one(ctx context.Context, it item, n *namer) error {
 	stored := n.stored(it.name)
 	if was, ok := c.kept[it.name]; ok {
 		delete(c.kept, it.name)
-		if was.Stored == stored && was.Size == it.size && was.MTime == it.mtime && c.intact(ctx, was) {
+		if was.Stored == stored && was.Size == it.size && was.MTime == it.mtime && sameObject(was.Object, it.object) && c.intact(ctx, was) {
 			c.resumed += was.Size
 			c.took(was, false)
 			return nil
 		}
 	}
-	f, err := c.tree.open(it.name)
+	f, err := c.tree.open(it)
 	if err != nil {
+		if stops(ctx, err) {
+			return err
+		}
 		it.gap, it.harm = errnoText(err), true
 		c.skip(it)
 		return nil
@@ -206,6 +226,11 @@ func (c *copier) one(ctx context.Context, it item, n *namer) error {
 		return c.sync()
 	}
 	return nil
+}
+
+// sameObject says whether two listings of an object are of the same bytes.
+func sameObject(a, b *evidence.Object) bool {
+	return a == nil && b == nil || a != nil && b != nil && a.ETag == b.ETag && a.ETag != ""
 }
 
 func (c *copier) took(f fileLine, fresh bool) {
@@ -233,6 +258,9 @@ func (c *copier) skip(it item) {
 			e.Length = it.size
 		}
 		c.errors = append(c.errors, e)
+	}
+	if it.object != nil {
+		c.notCopied = append(c.notCopied, objectLine{Gap: it.gap, Object: *it.object})
 	}
 }
 
@@ -269,13 +297,12 @@ func (c *copier) sync() error {
 func (c *copier) target(stored string) string { return c.path(filepath.Join(filesName, stored)) }
 
 // copyFile copies an open file as long as it is now.
-func (c *copier) copyFile(ctx context.Context, f *os.File, it item, stored string) (fileLine, error) {
+func (c *copier) copyFile(ctx context.Context, f original, it item, stored string) (fileLine, error) {
 	line := fileLine{nameLine: newNameLine(stored, it.name)}
-	before, err := f.Stat()
-	if err != nil {
+	var err error
+	if line.Size, line.MTime, err = f.stat(); err != nil {
 		return line, err
 	}
-	line.Size, line.MTime = before.Size(), before.ModTime().UnixNano()
 	path := c.target(stored)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return line, err
@@ -300,14 +327,35 @@ func (c *copier) copyFile(ctx context.Context, f *os.File, it item, stored strin
 		return line, err
 	}
 	line.SHA256, line.Errors = r.sum(), d.errors
-	if c.tree.alone != "" {
+	line.ofObject(f)
+	if c.tree.single() {
 		line.Hashes = hexSums(r.hashes)
 	}
 	c.keepHits(r)
-	if after, err := f.Stat(); err != nil || after.Size() != line.Size || !after.ModTime().Equal(before.ModTime()) {
+	if size, mtime, err := f.stat(); err != nil || size != line.Size || mtime != line.MTime {
 		c.skip(item{name: it.name, kind: "changed", gap: "changed while it was read: " + strconv.FormatInt(line.Size, 10) + " bytes were copied", harm: true})
 	}
 	return line, nil
+}
+
+// ofObject adds what is known of an object, and whether its bytes are in doubt.
+func (l *fileLine) ofObject(f original) {
+	var o evidence.Object
+	var doubt error
+	switch f := f.(type) {
+	case *held:
+		o, doubt = f.object, f.doubt
+	case *flow:
+		if o = f.r.Object(); len(l.Errors) == 0 {
+			doubt = f.doubt()
+		}
+	default:
+		return
+	}
+	l.Object = &o
+	if doubt != nil {
+		l.Errors = append(l.Errors, errorLine{ReadError: evidence.ReadError{Error: plainText(doubt.Error())}, Retries: objectTries - 1})
+	}
 }
 
 // intact reads a stored file again; it has what the journal says or it is

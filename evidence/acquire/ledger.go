@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"snapcase/evidence"
@@ -74,19 +75,28 @@ func (x *exhibit) soFar() (kept, files int64) {
 
 // withKept tells, beside why a service could not be read on, what was.
 func (x *exhibit) withKept(err error) error {
-	if x.Remote == nil || evidence.Canceled(err) {
+	if x.Remote == nil && x.Objects == nil || evidence.Canceled(err) {
 		return err
 	}
-	kept, _ := x.soFar()
+	kept, files := x.soFar()
+	if x.Objects != nil {
+		return fmt.Errorf("%w; %d of %d objects are on disk and are kept", err, files, len(x.Objects.list))
+	}
 	return fmt.Errorf("%w; %d of %d bytes are on disk and are kept", err, kept, x.head.Identity.Size)
 }
 
 // origin is where the source came from; nil for what was on this host.
 func (x *exhibit) origin() *evidence.Origin {
-	if x.Remote == nil {
+	var o evidence.Origin
+	switch {
+	case x.Remote != nil:
+		o = x.Remote.Origin()
+	case x.Objects != nil:
+		o = x.Objects.Store.Origin()
+		o.Notes = append(slices.Clone(o.Notes), x.Objects.notes...)
+	default:
 		return x.Origin
 	}
-	o := x.Remote.Origin()
 	return &o
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
@@ -43,18 +44,38 @@ func (l *nameLine) original() string {
 }
 
 // namer chooses the names under which files are stored.
-type namer struct{ taken map[string]bool }
+type namer struct {
+	taken   map[string]bool
+	folders map[string]bool // of what is taken: a bucket may have a and a/b
+}
 
 // stored is where a file of that relative name lies below files/. A name of
 // other characters than [A-Za-z0-9._/-], one that is long, and one that differs
 // from another only by case is replaced by its digest.
 func (n *namer) stored(name string) string {
-	if plainName(name) && !n.taken[strings.ToLower(name)] {
-		n.taken[strings.ToLower(name)] = true
+	if low := strings.ToLower(name); plainName(name) && n.free(low) {
+		n.taken[low] = true
+		for d := path.Dir(low); d != "."; d = path.Dir(d) {
+			n.folders[d] = true
+		}
 		return name
 	}
 	sum := sha256.Sum256([]byte(name))
 	return encodedFolder + "/" + hex.EncodeToString(sum[:16])
+}
+
+// free says that a name is no other's, and no folder of another or the other way
+// round.
+func (n *namer) free(low string) bool {
+	if n.taken[low] || n.folders[low] {
+		return false
+	}
+	for d := path.Dir(low); d != "."; d = path.Dir(d) {
+		if n.taken[d] {
+			return false
+		}
+	}
+	return true
 }
 
 func plainName(name string) bool {

@@ -1,6 +1,7 @@
 package acquire
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -46,13 +47,16 @@ type identity struct {
 }
 
 // look finds out what the source is.
-func (j *Job) look() (header, error) {
+func (j *Job) look(ctx context.Context) (header, error) {
 	h := header{V: journalVersion, Source: strings.ToValidUTF8(j.Source, "\ufffd"), Kind: j.Kind, Label: j.Label, Hashes: j.Hashes, Started: imaging.TimeOf(j.Now())}
 	if h.Source != j.Source {
 		h.SourceB64 = []byte(j.Source)
 	}
 	if j.Remote != nil {
 		return h, j.lookRemote(&h)
+	}
+	if j.Objects != nil {
+		return h, j.lookObjects(ctx, &h)
 	}
 	id, blocks, err := identify(j.Source)
 	if err != nil {

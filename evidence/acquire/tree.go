@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"snapcase/evidence"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,6 +27,36 @@ type item struct {
 	gap   string // why it is not copied; "" for a regular file
 	link  string // target of a symbolic link
 	harm  bool   // what is not copied would have had content
+	// object is set for what lies in a bucket.
+	object *evidence.Object
+}
+
+// originals is a source of files.
+type originals interface {
+	// items lists everything, by the bytes of the name.
+	items(ctx context.Context) ([]item, error)
+	open(it item) (original, error)
+	// single says that the source is one file, not a folder.
+	single() bool
+	close()
+}
+
+// original is an open file of a source.
+type original interface {
+	io.ReaderAt
+	io.Closer
+	stat() (size, mtime int64, err error)
+}
+
+// file is an original of this host.
+type file struct{ *os.File }
+
+func (f file) stat() (size, mtime int64, err error) {
+	st, err := f.Stat()
+	if err != nil {
+		return 0, 0, err
+	}
+	return st.Size(), st.ModTime().UnixNano(), nil
 }
 
 // tree is an open source of files.
@@ -54,7 +87,8 @@ func openTree(path string, api string) (*tree, error) {
 	return t, nil
 }
 
-func (t *tree) close() { _ = unix.Close(t.root) }
+func (t *tree) close()       { _ = unix.Close(t.root) }
+func (t *tree) single() bool { return t.alone != "" }
 
 // items lists everything, by the bytes of the name. Nothing is followed.
 func (t *tree) items(ctx context.Context) ([]item, error) {
@@ -148,8 +182,17 @@ func statItem(dir int, n string) item {
 	return it
 }
 
-// open opens a regular file of the tree, following no link on the way.
-func (t *tree) open(name string) (*os.File, error) {
+// open opens a regular file of the tree.
+func (t *tree) open(it item) (original, error) {
+	f, err := t.openName(it.name)
+	if err != nil {
+		return nil, err
+	}
+	return file{f}, nil
+}
+
+// openName opens a regular file of the tree, following no link on the way.
+func (t *tree) openName(name string) (*os.File, error) {
 	parts := strings.Split(name, "/")
 	if t.alone != "" {
 		parts = []string{t.alone}
