@@ -31,6 +31,8 @@ type deed struct {
 	// undo gives the call that takes it back; its params may hold ${this.X}, X
 	// of the result.
 	undo func(p, before map[string]any) *takeBack
+	// late marks a call whose effect is not seen at once, though it makes nothing.
+	late bool
 	// gone marks a call that deletes. That a thing is not shown says nothing at
 	// first: what was just made is not seen at once. So the call is made, and only
 	// when it has had no clear answer is it looked for.
@@ -66,7 +68,7 @@ var deeds = map[string]deed{
 	"ec2:DeleteNetworkAcl":                     {gone: true, state: byID("DescribeNetworkAcls", "NetworkAclIds", "NetworkAcls", "NetworkAclId"), done: not(has("NetworkAclId"))},
 	"ec2:ReplaceNetworkAclAssociation":         {state: aclState, done: same("NetworkAclId"), undo: aclUndo},
 	"ec2:CreateSnapshots":                      {also: []string{"ec2:CreateTags"}, state: snapshotsState, done: allVolumes, some: notEmpty, made: snapshotsMade},
-	"ec2:LockSnapshot":                         {state: lockState, done: has("LockState")},
+	"ec2:LockSnapshot":                         {state: lockState, done: has("LockState"), late: true},
 	"ec2:CopySnapshot":                         {also: []string{"ec2:CreateTags", "kms:DescribeKey", "kms:CreateGrant", "kms:Decrypt", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncrypt*"}, state: tagged("DescribeSnapshots", "Snapshots", "SnapshotId"), done: has("SnapshotId"), made: pick("SnapshotId")},
 	"ec2:ModifySnapshotAttribute":              {state: shareState, done: sharedWith},
 	"ec2:CreateVolume":                         {also: []string{"ec2:CreateTags", "kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncrypt*"}, state: tagged("DescribeVolumes", "Volumes", "VolumeId"), done: has("VolumeId"), made: pick("VolumeId")},

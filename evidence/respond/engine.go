@@ -150,7 +150,7 @@ func (e *engine) until(ctx context.Context, step string, c *Call, d deed, params
 // seen at once.
 func (e *engine) settled(ctx context.Context, cloud Cloud, d deed, params map[string]any, open bool) (state map[string]any, done bool, err error) {
 	looks := 1
-	if open && d.made != nil {
+	if open && (d.made != nil || d.late) {
 		looks = e.pace.Settle
 	}
 	for i := 0; ; i++ {
