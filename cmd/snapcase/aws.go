@@ -26,8 +26,8 @@ func (a *account) flags(c *cobra.Command) {
 	c.Flags().StringVar(&a.profile, "profile", "", "AWS profile (else AWS_PROFILE)")
 }
 
-func (a *account) open(ctx context.Context, p evidence.Progress) (*aws.Account, error) {
-	return aws.Open(ctx, aws.Options{Region: a.region, Profile: a.profile, Progress: p})
+func (e *edge) account(ctx context.Context, a *account, p evidence.Progress) (*aws.Account, error) {
+	return aws.Open(ctx, aws.Options{Region: a.region, Profile: a.profile, Now: e.now, Progress: p})
 }
 
 // fromAWS turns a source that is an id of AWS into what acquire reads; every
@@ -49,7 +49,7 @@ func (e *edge) fromAWS(ctx context.Context, a *account, r *store.AcquireRequest)
 func (e *edge) snapshot(ctx context.Context, a *account, r *store.AcquireRequest) (release func(), err error) {
 	p, end := e.progress()
 	defer end()
-	door, err := a.open(ctx, p)
+	door, err := e.account(ctx, a, p)
 	if err != nil {
 		return func() {}, err
 	}
@@ -73,7 +73,7 @@ func (e *edge) bucket(ctx context.Context, a *account, r *store.AcquireRequest) 
 	if !ok {
 		return evidence.WithHint(fmt.Errorf("%q: %w", r.Source, evidence.ErrUsage), "a prefix looks like s3://bucket/AWSLogs/")
 	}
-	door, err := a.open(ctx, nil)
+	door, err := e.account(ctx, a, nil)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (e *edge) bucket(ctx context.Context, a *account, r *store.AcquireRequest) 
 func (e *edge) volume(ctx context.Context, a *account, r *store.AcquireRequest) error {
 	id := r.Source
 	v := aws.Volume{Origin: evidence.Origin{Service: "ec2", Region: a.region, Volume: id}}
-	door, err := a.open(ctx, nil)
+	door, err := e.account(ctx, a, nil)
 	if err == nil {
 		var known aws.Volume
 		if known, err = door.Volume(ctx, id); err == nil {

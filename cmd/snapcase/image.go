@@ -72,7 +72,7 @@ func imageCommand(e *edge) *cobra.Command {
 // snapshotImage shows what lies in a snapshot, without copying it.
 func (e *edge) snapshotImage(ctx context.Context, from *account, id string) error {
 	p, end := e.progress()
-	door, err := from.open(ctx, p)
+	door, err := e.account(ctx, from, p)
 	if err != nil {
 		return err
 	}

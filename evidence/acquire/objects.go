@@ -246,7 +246,7 @@ type held struct {
 }
 
 func (h *held) Close() error                       { return nil }
-func (h *held) stat() (size, mtime int64, _ error) { return h.Reader.Size(), h.mtime, nil }
+func (h *held) stat() (size, mtime int64, _ error) { return h.Size(), h.mtime, nil }
 
 // flow is a large object, read from its start to its end.
 type flow struct {

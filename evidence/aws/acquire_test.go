@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 	if folder == "" {
 		os.Exit(m.Run())
 	}
-	a, err := Open(context.Background(), Options{Region: testRegion})
+	a, err := Open(context.Background(), Options{Region: testRegion, Now: time.Now})
 	if err == nil {
 		var s *Snapshot
 		if s, err = a.Snapshot(context.Background(), testSnapshot); err == nil {
@@ -369,7 +369,7 @@ func BenchmarkAcquire(b *testing.B) {
 	c.Latency = func(*awstest.Request) time.Duration { return 20 * time.Millisecond }
 	b.SetBytes(1 << 30)
 	for b.Loop() {
-		a, err := Open(b.Context(), Options{Region: testRegion})
+		a, err := Open(b.Context(), Options{Region: testRegion, Now: time.Now})
 		must(b, err)
 		s, err := a.Snapshot(b.Context(), testSnapshot)
 		must(b, err)

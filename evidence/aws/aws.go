@@ -62,8 +62,7 @@ import (
 type Options struct {
 	Region  string
 	Profile string
-	// Now is the clock, Sleep waits; both are needed only where a test has its
-	// own. Nil takes the host's.
+	// Now is the clock. Sleep waits; nil is for real.
 	Now   func() time.Time
 	Sleep func(context.Context, time.Duration) error
 	// Progress hears of long listings; it may be nil.
@@ -113,7 +112,7 @@ func Open(ctx context.Context, o Options) (*Account, error) {
 	}
 	a := &Account{Region: c.Region, config: c, now: o.Now, sleep: o.Sleep, random: rand.Float64, progress: o.Progress, custom: os.Getenv("AWS_ENDPOINT_URL") != ""}
 	if a.now == nil {
-		a.now = time.Now
+		return nil, fmt.Errorf("open AWS: a clock is needed: %w", evidence.ErrUsage)
 	}
 	if a.sleep == nil {
 		a.sleep = sleep

@@ -46,7 +46,7 @@ func bucketCloud(t testing.TB) (*cloud, *awstest.Bucket, *awstest.Buckets) {
 	k.Objects["AWSLogs/large"] = &awstest.Object{Data: large, Modified: at}
 	all := awstest.NewBuckets()
 	all.Buckets["logs"], all.Page = k, 50
-	c.Server.Close()
+	c.Close()
 	c.Server = awstest.New(9, c.now, map[string]awstest.Service{"s3": all, "sts": desk{sts: true}})
 	t.Cleanup(c.Close)
 	if set, ok := t.(interface{ Setenv(key, value string) }); ok {

@@ -49,7 +49,7 @@ func moto(t *testing.T) *Account {
 		r, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/moto-api/data.json", port)) //nolint:noctx // of this test
 		if err == nil {
 			must(t, r.Body.Close())
-			a, err := Open(t.Context(), Options{Region: testRegion})
+			a, err := Open(t.Context(), Options{Region: testRegion, Now: time.Now})
 			must(t, err)
 			return a
 		}

@@ -222,7 +222,7 @@ func TestRespondOnMoto(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := aws.Open(t.Context(), aws.Options{Region: "eu-west-1"})
+	a, err := aws.Open(t.Context(), aws.Options{Region: "eu-west-1", Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
