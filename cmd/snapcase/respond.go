@@ -22,13 +22,13 @@ import (
 
 // respondFlags are the flags of the four verbs below respond.
 type respondFlags struct {
-	o                       respond.Options
-	instances               []string
-	region, profile         string
-	examiner, examinerRegio string
-	yes                     bool
-	keepEgress              string
-	named                   []string
+	o               respond.Options
+	instances       []string
+	region, profile string
+	examiner        string
+	yes             bool
+	keepEgress      string
+	named           []string
 }
 
 func respondCommand(e *edge) *cobra.Command {
@@ -65,14 +65,17 @@ func respondVerb(e *edge, name, short string, do func(context.Context, string, *
 			if f.keepEgress != "" {
 				return evidence.WithHint(fmt.Errorf("--keep-egress %s: keeping single services reachable is not in this version: %w", f.keepEgress, evidence.ErrUsage), "take memory before isolation: --memory --order capture-first")
 			}
-			for _, id := range f.instances { // each is a playbook of its own
+			var gaps error
+			for _, id := range f.instances { // each is a playbook of its own; a gap in one holds up none
 				g := *f
 				g.o.Instance = id
-				if err := do(c.Context(), args[0], &g); err != nil {
-					return err
+				err := do(c.Context(), args[0], &g)
+				if err != nil && !errors.Is(err, evidence.ErrGaps) {
+					return errors.Join(gaps, err)
 				}
+				gaps = errors.Join(gaps, err)
 			}
-			return nil
+			return gaps
 		},
 	}
 	fl := c.Flags()

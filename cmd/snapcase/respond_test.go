@@ -186,10 +186,17 @@ func TestRespondKilled(t *testing.T) {
 			}
 			return
 		case <-time.After(wait):
-			if err := c.Process.Signal(syscall.SIGKILL); err != nil {
+			by := syscall.SIGKILL
+			if try%3 == 2 {
+				by = syscall.SIGINT
+			}
+			if err := c.Process.Signal(by); err != nil {
 				t.Fatal(err)
 			}
 			<-ended
+			if code := c.ProcessState.ExitCode(); by == syscall.SIGINT && code != 130 && code != 0 && code != -1 { // -1: before it listened
+				t.Errorf("interrupted: exit code %d\n%s", code, errs.Bytes())
+			}
 			kills++
 		}
 	}

@@ -119,7 +119,7 @@ func (r *runner) collect(ctx context.Context, dir string) (gaps []string, err er
 			if ctx.Err() != nil || !passable(err) && !lost(err) {
 				return nil, err
 			}
-			gaps = append(gaps, q.call.Name())
+			gaps = append(gaps, q.call.Name()+" ("+q.file+")")
 			if err := line(answerLine{File: "", Service: q.call.Service, Action: q.call.Action, Params: q.call.Params, Time: stampOf(r.s.Now()), Error: err.Error()}); err != nil {
 				return nil, err
 			}

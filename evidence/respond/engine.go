@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -113,7 +111,7 @@ func (e *engine) until(ctx context.Context, step string, c *Call, d deed, params
 		if err != nil {
 			return err
 		}
-		if done {
+		if done && (p.open || !d.gone) {
 			out := outcomeAlready
 			if p.open {
 				out = outcomeSettled
@@ -150,7 +148,7 @@ func (e *engine) until(ctx context.Context, step string, c *Call, d deed, params
 // seen at once.
 func (e *engine) settled(ctx context.Context, cloud Cloud, d deed, params map[string]any, open bool) (state map[string]any, done bool, err error) {
 	looks := 1
-	if open && d.made != nil {
+	if open && (d.made != nil || d.late) {
 		looks = e.pace.Settle
 	}
 	for i := 0; ; i++ {
@@ -234,24 +232,36 @@ func (e *engine) failed(ctx context.Context, step string, c *Call, d deed, err e
 		ce = &evidence.CloudError{Call: c.Name(), Kind: evidence.CloudLost, Err: err}
 	}
 	o := custodyOutcome{outcome: outcomeRefused, err: ce, target: target}
-	lost := ce.Kind == evidence.CloudLost || slices.Contains(d.already, ce.Code)
+	lost := ce.Kind == evidence.CloudLost || slices.Contains(d.already, ce.Code) || d.gone && ce.Kind == evidence.CloudNotFound
 	if lost {
 		o.outcome = outcomeUnknown
 	}
 	if rerr := e.record(ctx, step, c, o); rerr != nil {
 		return false, rerr
 	}
-	if lost || ce.Kind == evidence.CloudThrottled || patient[ce.Code] {
+	if lost || ce.Kind == evidence.CloudThrottled || patient[ce.Code] || ce.Kind == evidence.CloudNotFound && e.young(e.h.past(c.ID).intent) {
 		return true, nil
 	}
 	return false, err
 }
 
-// patient are refusals that pass: something made a moment ago is not known
-// everywhere yet, or a dependence is just being dissolved.
+// patient are refusals that pass: a dependence is just being dissolved.
 var patient = map[string]bool{
-	"InvalidGroup.NotFound": true, "InvalidGroupId.NotFound": true, "InvalidSnapshot.NotFound": true, "InvalidVolume.NotFound": true,
 	"DependencyViolation": true, "IncorrectState": true, "SnapshotCreationPerVolumeRateExceeded": true, "ConcurrentModification": true,
+}
+
+// young says whether a call names something that this response made: then that
+// it is not found passes, since what was just made is not known everywhere at once.
+func (e *engine) young(p map[string]any) bool {
+	said := fmt.Sprint(p)
+	for _, q := range e.h.calls {
+		for k := range q.result {
+			if id := text(q.result, k); id != "" && strings.Contains(said, id) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // intend writes, before a call, what it will do and what would take it back.
@@ -296,6 +306,9 @@ func (e *engine) record(ctx context.Context, step string, c *Call, o custodyOutc
 	data := map[string]any{
 		"instance": e.instance, "step": step, "call": c.ID, "service": c.Service, "action": c.Action, "outcome": o.outcome,
 		"account": e.account, "region": e.s.Region,
+	}
+	if c.Examiner && e.s.Examiner != nil {
+		data["account"], data["examiner"] = "of the examiner", true
 	}
 	r := custody.Record{Type: recordCall, Result: "ok", Data: data}
 	if o.result != nil {
@@ -368,98 +381,6 @@ func (e *engine) cloud(c *Call) Cloud {
 		return e.s.Examiner
 	}
 	return e.s.Cloud
-}
-
-var placeholder = regexp.MustCompile(`\$\{([^}]+)\}`)
-
-// resolve fills the names in ${…}: results of earlier calls as ${CALL.NAME},
-// ${this.NAME} of the call that is taken back, ${now}, ${token}, and ids that change with
-// each replacement, which are asked for.
-func (e *engine) resolve(ctx context.Context, params map[string]any, this map[string]any) (map[string]any, error) {
-	v, err := e.fill(ctx, params, this)
-	if err != nil {
-		return nil, err
-	}
-	return object(v)
-}
-
-func (e *engine) fill(ctx context.Context, v any, this map[string]any) (any, error) {
-	switch v := v.(type) {
-	case string:
-		return e.fillText(ctx, v, this)
-	case map[string]any:
-		out := make(map[string]any, len(v))
-		for k, x := range v {
-			y, err := e.fill(ctx, x, this)
-			if err != nil {
-				return nil, err
-			}
-			out[k] = y
-		}
-		return out, nil
-	case []any:
-		out := make([]any, len(v))
-		for i, x := range v {
-			y, err := e.fill(ctx, x, this)
-			if err != nil {
-				return nil, err
-			}
-			out[i] = y
-		}
-		return out, nil
-	}
-	return v, nil
-}
-
-func (e *engine) fillText(ctx context.Context, s string, this map[string]any) (string, error) {
-	var err error
-	out := placeholder.ReplaceAllStringFunc(s, func(m string) string {
-		if err != nil {
-			return m
-		}
-		var v string
-		v, err = e.lookup(ctx, m[2:len(m)-1], this)
-		return v
-	})
-	return out, err
-}
-
-func (e *engine) lookup(ctx context.Context, name string, this map[string]any) (string, error) {
-	if "${"+name+"}" == memoryScriptName {
-		return memoryScriptName, nil // holds signed addresses: put in when it is sent
-	}
-	if name == "token" { // the intent keeps it: whoever makes the call again uses the same
-		return sha([]byte(e.s.CaseID + e.instance + stampOf(e.s.Now()) + strconv.Itoa(len(e.h.order))))[:32], nil
-	}
-	if name == "now" {
-		return e.s.Now().UTC().Format(time.RFC3339), nil
-	}
-	if instance, ok := strings.CutPrefix(name, "association:"); ok {
-		id, _, err := association(ctx, e.s.Cloud, instance)
-		if err == nil && id == "" {
-			err = &needError{"the profile association of " + instance}
-		}
-		return id, err
-	}
-	if subnet, ok := strings.CutPrefix(name, "acl-association:"); ok {
-		id, _, err := aclAssociation(ctx, e.s.Cloud, subnet)
-		return id, err
-	}
-	if key, ok := strings.CutPrefix(name, "this."); ok {
-		if v := text(this, key); v != "" {
-			return v, nil
-		}
-		return "", &needError{name}
-	}
-	i := strings.LastIndexByte(name, '.')
-	if i > 0 {
-		if p := e.h.calls[name[:i]]; p != nil && p.done {
-			if v := text(p.result, name[i+1:]); v != "" {
-				return v, nil
-			}
-		}
-	}
-	return "", &needError{name}
 }
 
 // sleep waits, or ends with the context.

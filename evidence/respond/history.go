@@ -185,6 +185,9 @@ func (p *past) targetOf(t *takeBack) string {
 // within a run.
 const backPrefix = "back/"
 
+// undoPrefix begins the ids of calls of an undo.
+const undoPrefix = "undo/"
+
 func (h *history) step(r custody.Record) {
 	id := text(r.Data, "step")
 	o := &outcome{result: r.Result, why: text(r.Data, "why"), time: r.Time.String()}

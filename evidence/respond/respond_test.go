@@ -64,11 +64,10 @@ func TestEightSteps(t *testing.T) {
 	w.checkFiles(t)
 	// the same again changes nothing
 	n := len(w.journal())
-	again, err := w.s.Resume(everything())
-	if err != nil || again == nil {
+	if again, err := w.s.Resume(everything()); err != nil || again != nil {
 		t.Fatalf("resume: %v, %v", again, err)
 	}
-	if err := w.s.Run(t.Context(), again); err != nil {
+	if err := w.s.Run(t.Context(), w.plan(everything())); err != nil {
 		t.Fatal(err)
 	}
 	if m := len(w.journal()); m != n {
@@ -215,6 +214,28 @@ func TestStepsThatCannot(t *testing.T) {
 	}
 	if !w.ec2.Instances[victim].DisableTermination || w.iam.Roles["web-role"]["AWSRevokeOlderSessions"] == "" {
 		t.Error("what could not be done at first was not done later")
+	}
+}
+
+// An interface that is attached after the plan is a way out: the run says so, and
+// the next one closes it.
+func TestNewInterface(t *testing.T) {
+	w := newWorld(t, 9)
+	p := w.plan(respond.Options{Instance: victim})
+	w.ec2.Nets["eni-3"] = &awstest.Net{ID: "eni-3", Subnet: "subnet-1", VPC: "vpc-1", Instance: victim, Index: 2, Groups: []string{"sg-web"}, IPv4: "10.0.0.7"}
+	w.ec2.Instances[victim].Nets = append(w.ec2.Instances[victim].Nets, "eni-3")
+	if err := w.s.Run(t.Context(), p); !errors.Is(err, evidence.ErrGaps) || !strings.Contains(err.Error(), "eni-3 was attached after the plan") {
+		t.Fatalf("run: %v", err)
+	}
+	if q, err := w.s.Resume(respond.Options{Instance: victim}); err != nil || q != nil {
+		t.Fatalf("resume: %v, %v", q, err)
+	}
+	n := len(w.journal())
+	if err := w.s.Run(t.Context(), w.plan(respond.Options{Instance: victim})); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.journal()[n:]; !slices.Equal(got, []string{"ec2:ModifyNetworkInterfaceAttribute"}) || w.ec2.Allowed("eni-3", false, true) {
+		t.Errorf("the second run made %v", got)
 	}
 }
 

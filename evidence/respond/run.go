@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"snapcase/evidence"
@@ -29,8 +30,11 @@ func (s *Session) Run(ctx context.Context, p *Plan) error {
 	if err != nil {
 		return fmt.Errorf("respond to %s: %w", p.Instance, err)
 	}
-	if err := r.begin(ctx); err != nil {
+	if err := errors.Join(r.begin(ctx), ctx.Err()); err != nil {
 		return fmt.Errorf("respond to %s: %w", p.Instance, err)
+	}
+	if err := r.settleUndo(ctx); err != nil {
+		return fmt.Errorf("respond to %s: settle an undo that was broken off: %w", p.Instance, err)
 	}
 	var gaps []string
 	for i := range p.Steps {
@@ -126,6 +130,43 @@ func (r *runner) begin(ctx context.Context) error {
 	}
 	r.h.plans = append(r.h.plans, digest)
 	return r.s.Ledger.Append(ctx, custody.Record{Type: recordPlan, Data: data})
+}
+
+// settleUndo finds out what became of calls of an undo that was broken off: what
+// it took away is to be made again.
+func (r *runner) settleUndo(ctx context.Context) error {
+	for _, id := range slices.Clone(r.h.order) {
+		p := r.h.calls[id]
+		of, undo := strings.CutPrefix(id, undoPrefix)
+		if !undo || !p.open {
+			continue
+		}
+		q, d := r.h.calls[of], deeds[p.service+":"+p.action]
+		if q == nil || q.undo == nil || d.state == nil {
+			continue
+		}
+		c := &Call{ID: id, Service: p.service, Action: p.action, Examiner: p.examiner}
+		made := true
+		for i := 0; made && i < r.pace.Settle; i++ {
+			state, err := r.state(ctx, r.cloud(c), d, p.intent)
+			if err != nil {
+				return err
+			}
+			if made = d.done(p.intent, state); !d.gone {
+				break // what deletes must stay away for a while, what sets is seen at once
+			}
+			if err := sleep(ctx, r.pace.Look); err != nil {
+				return err
+			}
+		}
+		if !made {
+			continue
+		}
+		if err := r.record(ctx, p.step, c, custodyOutcome{outcome: outcomeSettled, result: map[string]any{}, target: q.target()}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // step carries one step out. why is not empty where it could not be done, or

@@ -75,8 +75,10 @@ func (s *Session) scratch(instance, what string) string {
 	return filepath.Join(s.Scratch, "respond-"+sha([]byte(s.CaseID))[:16], instance+"-"+what)
 }
 
-// Resume gives the plan that was begun for these options and not undone; nil
-// where there is none, or where it held steps that could not be done then.
+// Resume gives the plan that was begun for these options and stopped on the way;
+// nil where there is none. A plan that was gone through is made anew: what it did
+// is not repeated, and what it could not do, or what was attached to the instance
+// since, is in the new one.
 func (s *Session) Resume(o Options) (*Plan, error) {
 	h, err := readHistory(s.Folder, o.Instance)
 	if err != nil {
@@ -93,11 +95,11 @@ func (s *Session) Resume(o Options) (*Plan, error) {
 		return nil, nil
 	}
 	for _, st := range p.Steps {
-		if st.Cannot != "" {
-			return nil, nil
+		if h.steps[st.ID] == nil {
+			return p, nil
 		}
 	}
-	return p, nil
+	return nil, nil
 }
 
 // normal makes empty lists equal.

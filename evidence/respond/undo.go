@@ -157,7 +157,7 @@ func (e *engine) takeBack(ctx context.Context, t taking) (target string, err err
 	if target, err = e.fillText(ctx, t.Target, this); err != nil {
 		return "", err
 	}
-	c := &Call{ID: "undo/" + t.id, Service: t.Service, Action: t.Action, Mutates: true, Examiner: t.past.examiner}
+	c := &Call{ID: undoPrefix + t.id, Service: t.Service, Action: t.Action, Mutates: true, Examiner: t.past.examiner}
 	d, ok := deeds[c.Name()]
 	if !ok {
 		return "", fmt.Errorf("%s: the playbook has no such call", c.Name())
