@@ -194,11 +194,25 @@ func (e Event) MarshalJSON() ([]byte, error) {
 // UTF-8, under its name with _b64 behind it.
 func (e *Event) withBytes(b []byte) ([]byte, error) {
 	for _, f := range [...]struct{ name, value string }{
-		{"event_id", e.EventID}, {"name", e.Name}, {"source", e.Source}, {"region", e.Region}, {"type", e.Type},
-		{"principal_type", e.PrincipalType}, {"principal_id", e.PrincipalID}, {"arn", e.ARN}, {"account", e.Account},
-		{"user", e.User}, {"access_key_id", e.AccessKeyID}, {"session_issuer", e.SessionIssuer}, {"source_ip", e.SourceIP},
-		{"user_agent", e.UserAgent}, {"error_code", e.ErrorCode}, {"error_message", e.ErrorMessage}, {"request_id", e.RequestID},
-		{"shared_event_id", e.SharedEventID}, {"record", e.Record.File},
+		{"event_id", e.EventID},
+		{"name", e.Name},
+		{"source", e.Source},
+		{"region", e.Region},
+		{"type", e.Type},
+		{"principal_type", e.PrincipalType},
+		{"principal_id", e.PrincipalID},
+		{"arn", e.ARN},
+		{"account", e.Account},
+		{"user", e.User},
+		{"access_key_id", e.AccessKeyID},
+		{"session_issuer", e.SessionIssuer},
+		{"source_ip", e.SourceIP},
+		{"user_agent", e.UserAgent},
+		{"error_code", e.ErrorCode},
+		{"error_message", e.ErrorMessage},
+		{"request_id", e.RequestID},
+		{"shared_event_id", e.SharedEventID},
+		{"record", e.Record.File},
 	} {
 		if utf8.ValidString(f.value) {
 			continue

@@ -97,7 +97,16 @@ func TestCaseReopens(t *testing.T) {
 	}
 	c, err = Open(t.Context(), folder, testOptions(t, key))
 	must(t, err)
+	bring(t, c, evidence.KindFile, map[string]string{"a": "text"})
 	must(t, c.Tag(t.Context(), []string{"EX-001/a#1"}, "bad", false))
+	for _, none := range []string{"EX-001/a#2", "EX-001/b#1", "EX-002/a#1", "EX-001/p1/2:0/a"} {
+		if err := c.Tag(t.Context(), []string{none}, "bad", false); !errors.Is(err, evidence.ErrNotFound) {
+			t.Errorf("tag of %s, which is not there: %v", none, err)
+		}
+		if err := c.Note(t.Context(), none, "words"); !errors.Is(err, evidence.ErrNotFound) {
+			t.Errorf("note on %s, which is not there: %v", none, err)
+		}
+	}
 	records, err := c.Records(t.Context())
 	must(t, err)
 	if len(records) < 3 || records[0].Type != "case.open" {
@@ -126,7 +135,7 @@ func TestCaseReopens(t *testing.T) {
 func TestTags(t *testing.T) {
 	c := newTestCase(t)
 	ctx := context.Background()
-	bring(t, c, evidence.KindCloudTrail, map[string]string{"a.json": trail(t, map[string]any{"eventID": "e1", "eventName": "A", "eventTime": "2026-01-01T00:00:00Z"}, map[string]any{"eventID": "e2", "eventName": "B", "eventTime": "2026-01-01T00:00:01Z"})})
+	bring(t, c, evidence.KindCloudTrail, map[string]string{"\xff": trail(t, map[string]any{"eventID": "e3", "eventName": "C"}), "a.json": trail(t, map[string]any{"eventID": "e1", "eventName": "A", "eventTime": "2026-01-01T00:00:00Z"}, map[string]any{"eventID": "e2", "eventName": "B", "eventTime": "2026-01-01T00:00:01Z"})})
 	must(t, c.Tag(ctx, []string{"EX-001/a.json#2", "EX-001/\xff#1"}, "bad", false))
 	must(t, c.Tag(ctx, []string{"EX-001/a.json#2"}, "also", false))
 	all := collect(t, c.Timeline(ctx, TimelineQuery{Tag: "bad"}))

@@ -4,241 +4,238 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"database/sql"
 	"encoding/binary"
 	"errors"
 	"maps"
-	"math"
 	"slices"
 	"sync"
 
 	"snapcase/evidence/cloudtrail"
 )
 
-// dedup decides which rows are events of their own and puts those in order:
-// time, then event id, then place.
+// dedup decides which rows are events of their own, and sorts those into the
+// order of the question: time, then event id, then place.
 //
 // Same event id and same content (equal text, or equal after sorting keys) is
 // a copy of the first by place. Same event id and other content is not: both
 // stay, and are marked. A row without an id is never a copy. What an earlier
 // exhibit holds already is a copy of that.
-func (l *eventLoad) dedup(ctx context.Context) error {
-	all := l.byID()
-	old, err := l.earlierEvents(ctx)
-	if err != nil {
+func (l *eventLoad) dedup(ctx context.Context) (err error) {
+	d := &eventDedup{eventLoad: l}
+	if d.old, err = l.earlierEvents(ctx); err != nil {
 		return err
 	}
-	keep := all[:0:0]
-	var groups [][]rowRef // same id, not all of one hash
-	for i := 0; i < len(all); {
-		j := i + 1
-		for j < len(all) && l.sameID(all[i], all[j]) {
-			j++
+	defer func() { err = errors.Join(err, d.old.close()) }()
+	n := 0
+	for rec, err := range l.rows.sorted() {
+		if err != nil {
+			return err
 		}
-		group := all[i:j]
-		i = j
-		prior := old.find(l.idKey(group[0]))
-		if len(group) == 1 && len(prior) == 0 || l.at(group[0]).eid.kind == noID {
-			keep = append(keep, group...)
-			continue
+		if n++; n%65536 == 0 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			l.report("events sorted", int64(n))
 		}
-		if l.oneHash(group) && len(prior) == 0 {
-			keep = append(keep, group[0])
-			l.copies[group[0]] = group[1:]
-			continue
+		if err := d.add(ctx, rec.value); err != nil {
+			return err
 		}
-		groups = append(groups, group)
 	}
-	keep, err = l.settle(ctx, groups, old, keep)
-	if err != nil {
+	if err := d.endGroup(ctx); err != nil {
 		return err
 	}
-	l.order = l.inOrder(keep)
-	l.countRows(len(all), len(keep))
+	return d.settle(ctx)
+}
+
+// eventDedup goes through rows in the order of their ids.
+type eventDedup struct {
+	*eventLoad
+	old     *earlier
+	group   eventGroup
+	pending []eventGroup // texts have to be compared
+	waiting int          // candidates in pending
+	key     []byte
+	value   []byte
+}
+
+// eventGroup is the rows of one id.
+type eventGroup struct {
+	id    []byte
+	prior []earlierEvent
+	cands []candidate
+}
+
+// candidate is the first row, by place, of those that share id and hash.
+type candidate struct {
+	head   eventHead
+	value  []byte
+	copies []uint64 // places
+}
+
+// settledAtOnce is how many candidates wait to be compared by their texts.
+const settledAtOnce = 1 << 16
+
+func (d *eventDedup) add(ctx context.Context, value []byte) error {
+	p := packed{b: value}
+	h := unpackHead(&p)
+	if p.short {
+		return errCut
+	}
+	g := &d.group
+	if len(h.id) == 0 || !bytes.Equal(h.id, g.id) {
+		if err := d.endGroup(ctx); err != nil {
+			return err
+		}
+		g.id = append(g.id[:0], h.id...)
+		var err error
+		if g.prior, err = d.old.find(g.id); err != nil {
+			return err
+		}
+	}
+	for _, p := range g.prior {
+		if p.hash == h.hash {
+			return d.copyOf(p.id, h.place())
+		}
+	}
+	for i := range g.cands {
+		if c := &g.cands[i]; c.head.hash == h.hash {
+			c.copies = append(c.copies, h.place())
+			return nil
+		}
+	}
+	c := candidate{head: h}
+	if n := len(g.cands); n < cap(g.cands) { // its bytes are free again
+		c.value = g.cands[:n+1][n].value[:0]
+	}
+	c.value = append(c.value, value...)
+	g.cands = append(g.cands, c)
 	return nil
 }
 
-// sortKey is a row with the first bytes of what it is sorted by.
-type sortKey struct {
-	first uint64
-	rowRef
+// endGroup keeps the only candidate of an id; several wait until their texts
+// are compared.
+func (d *eventDedup) endGroup(ctx context.Context) error {
+	g := &d.group
+	switch {
+	case len(g.cands) == 0:
+	case len(g.cands) == 1 && len(g.prior) == 0:
+		if err := d.keep(&g.cands[0]); err != nil {
+			return err
+		}
+	default:
+		d.pending = append(d.pending, *g)
+		d.waiting += len(g.cands)
+		*g = eventGroup{}
+		if d.waiting >= settledAtOnce {
+			return d.settle(ctx)
+		}
+	}
+	g.cands, g.prior = g.cands[:0], nil
+	return nil
 }
 
-// byID are all rows in the order of their ids, then places.
-func (l *eventLoad) byID() []rowRef {
-	var keys []sortKey
-	for w, worker := range l.workers {
-		for i := range worker.rows.n {
-			k := sortKey{rowRef: rowRef{uint16(w), uint32(i)}} //nolint:gosec // few workers
-			if id := &worker.rows.at(i).eid; id.kind == uuidID {
-				k.first = binary.BigEndian.Uint64(id.b[:])
-			} else if id.kind != noID {
-				k.first = math.MaxUint64 // behind: only equal ids need to stand together
-			}
-			keys = append(keys, k)
-		}
+// keep passes a row on as an event of its own.
+func (d *eventDedup) keep(c *candidate) error {
+	d.stats.Distinct++
+	p := packed{b: c.value}
+	h := unpackHead(&p) // its id lies in value
+	d.key = h.orderKey(d.key[:0])
+	d.value = append(d.value[:0], c.value...)
+	d.value[0] = c.head.flags
+	slices.Sort(c.copies)
+	d.value = binary.AppendUvarint(d.value, uint64(len(c.copies)))
+	for _, place := range c.copies {
+		d.value = binary.BigEndian.AppendUint64(d.value, place)
 	}
-	return sortedRefs(keys, func(a, b rowRef) int {
-		x, y := l.at(a), l.at(b)
-		if x.eid.kind == noID && y.eid.kind == noID {
-			return l.byPlace(x, y)
-		}
-		return cmp.Or(l.longIDs.compare(&x.eid, &y.eid), l.byPlace(x, y))
-	})
+	return d.order.add(d.key, d.value)
 }
 
-// inOrder sorts rows as the question lists them.
-func (l *eventLoad) inOrder(rows []rowRef) []rowRef {
-	keys := make([]sortKey, len(rows))
-	for i, r := range rows {
-		keys[i] = sortKey{math.MaxUint64, r}
-		if x := l.at(r); x.timed {
-			keys[i].first = uint64(x.ts) ^ 1<<63
-		}
-	}
-	return sortedRefs(keys, l.byOrder)
-}
-
-// sortedRefs sorts by first, then by less; halves at once on two CPUs.
-func sortedRefs(keys []sortKey, then func(a, b rowRef) int) []rowRef {
-	by := func(a, b sortKey) int {
-		if a.first != b.first {
-			return cmp.Compare(a.first, b.first)
-		}
-		return then(a.rowRef, b.rowRef)
-	}
-	half := len(keys) / 2
-	var wg sync.WaitGroup
-	wg.Go(func() { slices.SortFunc(keys[:half], by) })
-	slices.SortFunc(keys[half:], by)
-	wg.Wait()
-	out := make([]rowRef, 0, len(keys))
-	a, b := keys[:half], keys[half:]
-	for len(a) > 0 && len(b) > 0 {
-		if by(a[0], b[0]) <= 0 {
-			out, a = append(out, a[0].rowRef), a[1:]
-		} else {
-			out, b = append(out, b[0].rowRef), b[1:]
-		}
-	}
-	for _, k := range slices.Concat(a, b) {
-		out = append(out, k.rowRef)
-	}
-	return out
-}
-
-// byOrder is the order of the events question.
-func (l *eventLoad) byOrder(a, b rowRef) int {
-	x, y := l.at(a), l.at(b)
-	if x.timed != y.timed {
-		if x.timed {
-			return -1
-		}
-		return 1
-	}
-	if c := cmp.Compare(x.ts, y.ts); c != 0 {
-		return c
-	}
-	if x.timed && far(x.ts) {
-		if c := l.workers[a.w].beyond[a.row].Compare(l.workers[b.w].beyond[b.row]); c != 0 {
-			return c
-		}
-	}
-	return cmp.Or(l.longIDs.compare(&x.eid, &y.eid), l.byPlace(x, y))
-}
-
-func (l *eventLoad) sameID(a, b rowRef) bool {
-	x, y := &l.at(a).eid, &l.at(b).eid
-	return x.kind != noID && l.longIDs.compare(x, y) == 0
-}
-
-func (l *eventLoad) oneHash(group []rowRef) bool {
-	for _, r := range group[1:] {
-		if l.at(r).hash != l.at(group[0]).hash {
-			return false
-		}
-	}
-	return true
+// copyOf notes that the row at a place is a copy of an earlier exhibit's event.
+func (d *eventDedup) copyOf(event int64, place uint64) error {
+	d.priors++
+	return d.prior.add(binary.BigEndian.AppendUint64(nil, place), binary.BigEndian.AppendUint64(nil, uint64(event))) //nolint:gosec // an id
 }
 
 // settle compares records that share an id and differ in their text.
-func (l *eventLoad) settle(ctx context.Context, groups [][]rowRef, old *earlier, keep []rowRef) ([]rowRef, error) {
-	wanted := map[int]map[int64]rowRef{} // file, record
-	for _, g := range groups {
-		if l.allKnown(g, old) {
-			continue // every text is equal to one of the earlier exhibit
-		}
-		for _, r := range g {
-			row := l.at(r)
-			if wanted[int(row.file)] == nil {
-				wanted[int(row.file)] = map[int64]rowRef{}
+func (d *eventDedup) settle(ctx context.Context) error {
+	wanted := map[int]map[int64]struct{}{} // file, record
+	for _, g := range d.pending {
+		for _, c := range g.cands {
+			file := int(c.head.file)
+			if wanted[file] == nil {
+				wanted[file] = map[int64]struct{}{}
 			}
-			wanted[int(row.file)][int64(row.n)] = r
+			wanted[file][int64(c.head.n)] = struct{}{}
 		}
 	}
-	canon, err := l.canonical(ctx, wanted)
+	canon, err := d.canonical(ctx, wanted)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for _, g := range groups {
-		prior := old.find(l.idKey(g[0]))
-		firsts := []rowRef{}
-		for _, r := range g {
-			if id, ok, err := l.priorCopy(ctx, r, prior, canon); err != nil {
-				return nil, err
-			} else if ok {
-				l.prior[r] = id
-				continue
-			}
-			i := slices.IndexFunc(firsts, func(f rowRef) bool {
-				return l.at(f).hash == l.at(r).hash || canon[f] != [32]byte{} && canon[f] == canon[r]
-			})
-			if i >= 0 {
-				l.copies[firsts[i]] = append(l.copies[firsts[i]], r)
-				continue
-			}
-			firsts = append(firsts, r)
+	for i := range d.pending {
+		if err := d.settleGroup(ctx, &d.pending[i], canon); err != nil {
+			return err
 		}
-		if len(firsts)+len(prior) > 1 {
-			for _, f := range firsts {
-				l.at(f).flags |= flagConflict
-			}
-			for _, p := range prior {
-				if len(firsts) > 0 {
-					if err := l.t.exec(ctx, "UPDATE events SET flags = flags | ? WHERE id = ?", flagConflict, p.id); err != nil {
-						return nil, err
-					}
+	}
+	d.pending, d.waiting = nil, 0
+	return nil
+}
+
+func (d *eventDedup) settleGroup(ctx context.Context, g *eventGroup, canon map[uint64][32]byte) error {
+	var firsts []*candidate
+	for i := range g.cands {
+		c := &g.cands[i]
+		sum, told := canon[c.head.place()]
+		prior, is, err := d.priorCopy(ctx, g, sum, told)
+		if err != nil {
+			return err
+		}
+		if is {
+			for _, place := range append(c.copies, c.head.place()) {
+				if err := d.copyOf(prior, place); err != nil {
+					return err
 				}
 			}
+			continue
 		}
-		keep = append(keep, firsts...)
+		at := slices.IndexFunc(firsts, func(f *candidate) bool { return told && canon[f.head.place()] == sum })
+		if at >= 0 {
+			firsts[at].copies = append(append(firsts[at].copies, c.head.place()), c.copies...)
+			continue
+		}
+		firsts = append(firsts, c)
 	}
-	return keep, nil
+	if len(firsts) > 0 && len(firsts)+len(g.prior) > 1 {
+		for _, f := range firsts {
+			f.head.flags |= flagConflict
+		}
+		for _, p := range g.prior {
+			if err := d.t.exec(ctx, "UPDATE events SET flags = flags | ? WHERE id = ?", flagConflict, p.id); err != nil {
+				return err
+			}
+		}
+	}
+	for _, f := range firsts {
+		if err := d.keep(f); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func (l *eventLoad) allKnown(g []rowRef, old *earlier) bool {
-	prior := old.find(l.idKey(g[0]))
-	for _, r := range g {
-		if !slices.ContainsFunc(prior, func(p earlierEvent) bool { return p.hash == l.at(r).hash }) {
-			return false
-		}
+// priorCopy says whether a text has the content of one of the events that an
+// earlier exhibit holds under the same id.
+func (d *eventDedup) priorCopy(ctx context.Context, g *eventGroup, sum [32]byte, told bool) (int64, bool, error) {
+	if !told {
+		return 0, false, nil
 	}
-	return true
-}
-
-// priorCopy says whether r is a copy of one of the events that an earlier
-// exhibit holds under the same id.
-func (l *eventLoad) priorCopy(ctx context.Context, r rowRef, prior []earlierEvent, canon map[rowRef][32]byte) (int64, bool, error) {
-	for _, p := range prior {
-		if p.hash == l.at(r).hash {
-			return p.id, true, nil
-		}
-	}
-	for _, p := range prior {
-		raw, err := l.c.rawOf(ctx, l.t.conn, p.id)
+	for _, p := range g.prior {
+		raw, err := d.c.rawOf(ctx, d.t.conn, p.id)
 		if err != nil {
 			return 0, false, err
 		}
-		if sum, ok := canon[r]; ok && cloudtrail.Canonical(raw) == sum {
+		if cloudtrail.Canonical(raw) == sum {
 			return p.id, true, nil
 		}
 	}
@@ -246,9 +243,9 @@ func (l *eventLoad) priorCopy(ctx context.Context, r rowRef, prior []earlierEven
 }
 
 // canonical reads the wanted records again and hashes their content, file by
-// file on all CPUs.
-func (l *eventLoad) canonical(ctx context.Context, wanted map[int]map[int64]rowRef) (map[rowRef][32]byte, error) {
-	out := map[rowRef][32]byte{}
+// file on all CPUs. The result is by place.
+func (l *eventLoad) canonical(ctx context.Context, wanted map[int]map[int64]struct{}) (map[uint64][32]byte, error) {
+	out := map[uint64][32]byte{}
 	var mu sync.Mutex
 	files := sorted(wanted, cmp.Compare[int])
 	texts := make([]bytes.Buffer, parallel(len(files)))
@@ -262,8 +259,8 @@ func (l *eventLoad) canonical(ctx context.Context, wanted map[int]map[int64]rowR
 	return out, err
 }
 
-func (l *eventLoad) canonicalFile(ctx context.Context, file int, ns map[int64]rowRef, b *bytes.Buffer) (map[rowRef][32]byte, error) {
-	out := make(map[rowRef][32]byte, len(ns))
+func (l *eventLoad) canonicalFile(ctx context.Context, file int, ns map[int64]struct{}, b *bytes.Buffer) (map[uint64][32]byte, error) {
+	out := make(map[uint64][32]byte, len(ns))
 	whole, err := readText(ctx, l.files[file].path, b)
 	if err != nil {
 		return nil, err
@@ -275,8 +272,7 @@ func (l *eventLoad) canonicalFile(ctx context.Context, file int, ns map[int64]ro
 	n := int64(0)
 	for offset, length := range places(l.places[file]) {
 		n++
-		ref, ok := ns[n]
-		if !ok || length == 0 || offset+length > int64(len(text)) {
+		if _, ok := ns[n]; !ok || length == 0 || offset+length > int64(len(text)) {
 			continue
 		}
 		record := text[offset : offset+length]
@@ -287,13 +283,16 @@ func (l *eventLoad) canonicalFile(ctx context.Context, file int, ns map[int64]ro
 			}
 			record = r.Raw
 		}
-		out[ref] = cloudtrail.Canonical(record)
+		out[placeKey(file, n)] = cloudtrail.Canonical(record)
 	}
 	return out, ctx.Err()
 }
 
+// placeKey is eventHead.place of a record.
+func placeKey(file int, n int64) uint64 { return uint64(file)<<32 | uint64(n) } //nolint:gosec // neither is negative
+
 // canonicalStream is for a file that is too large to be held.
-func (l *eventLoad) canonicalStream(ctx context.Context, file int, ns map[int64]rowRef, out map[rowRef][32]byte) error {
+func (l *eventLoad) canonicalStream(ctx context.Context, file int, ns map[int64]struct{}, out map[uint64][32]byte) error {
 	f, err := l.open(file)
 	if err != nil {
 		return err
@@ -306,62 +305,74 @@ func (l *eventLoad) canonicalStream(ctx context.Context, file int, ns map[int64]
 		} else if err != nil {
 			break // it ended here before, too
 		}
-		if ref, ok := ns[r.N]; ok {
-			out[ref] = cloudtrail.Canonical(r.Raw)
+		if _, ok := ns[r.N]; ok {
+			out[placeKey(file, r.N)] = cloudtrail.Canonical(r.Raw)
 		}
 	}
 	return ctx.Err()
 }
 
-// earlier holds the ids of the events of earlier exhibits.
-type earlier struct{ byID map[string][]earlierEvent }
+// earlier gives the events of earlier exhibits in the order of their ids. The
+// database sorts them, in a file where they are many.
+type earlier struct {
+	rows *sql.Rows
+	next earlierEvent
+	id   []byte // of next; nil at the end
+}
 
 type earlierEvent struct {
 	id   int64
 	hash [16]byte
 }
 
-func (e *earlier) find(key string) []earlierEvent {
-	if e == nil || key == "" {
-		return nil
-	}
-	return e.byID[key]
-}
-
-// idKey is the id of a row for find; "" for none.
-func (l *eventLoad) idKey(r rowRef) string {
-	id := &l.at(r).eid
-	if id.kind == uuidID {
-		return string(id.b[:])
-	}
-	return l.longIDs.text(id)
-}
-
-// earlierEvents is nil where this is the first exhibit of events.
 func (l *eventLoad) earlierEvents(ctx context.Context) (*earlier, error) {
-	rows, err := l.t.conn.QueryContext(ctx, "SELECT id, eid, hash FROM events WHERE eid IS NOT NULL")
+	rows, err := l.t.conn.QueryContext(ctx, "SELECT id, eid, hash FROM events WHERE eid IS NOT NULL ORDER BY eid, id")
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close() //nolint:errcheck // Err is asked
-	var e *earlier
-	for rows.Next() {
-		var one earlierEvent
-		var eid any
-		var hash []byte
-		if err := rows.Scan(&one.id, &eid, &hash); err != nil {
+	e := &earlier{rows: rows}
+	if err := e.step(); err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	return e, nil
+}
+
+func (e *earlier) close() error {
+	if e == nil {
+		return nil
+	}
+	return errors.Join(e.rows.Err(), e.rows.Close())
+}
+
+func (e *earlier) step() error {
+	if e.id = nil; !e.rows.Next() {
+		return e.rows.Err()
+	}
+	var eid any
+	var hash sql.RawBytes
+	if err := e.rows.Scan(&e.next.id, &eid, &hash); err != nil {
+		return err
+	}
+	copy(e.next.hash[:], hash)
+	e.id = packedOf(eid)
+	return nil
+}
+
+// find are the events with an id; ids must come in their order.
+func (e *earlier) find(id []byte) (found []earlierEvent, err error) {
+	if len(id) == 0 {
+		return nil, nil
+	}
+	for e.id != nil && bytes.Compare(e.id, id) < 0 {
+		if err := e.step(); err != nil {
 			return nil, err
 		}
-		copy(one.hash[:], hash)
-		if e == nil {
-			e = &earlier{byID: map[string][]earlierEvent{}}
-		}
-		key, ok := eid.(string)
-		if !ok {
-			b, _ := eid.([]byte)
-			key = string(b)
-		}
-		e.byID[key] = append(e.byID[key], one)
 	}
-	return e, rows.Err()
+	for e.id != nil && bytes.Equal(e.id, id) {
+		found = append(found, e.next)
+		if err := e.step(); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }

@@ -1,12 +1,12 @@
 package store
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"strings"
 
 	"snapcase/evidence"
 	"snapcase/evidence/cloudtrail"
-	"snapcase/imaging"
 )
 
 // Flags of an event row.
@@ -19,65 +19,20 @@ const (
 	flagConflict // another event has the same id and other content
 )
 
-// eventRow is an event on its way into the database: strings are numbers of
-// the dictionary.
-type eventRow struct {
-	ts                                    int64
-	eid, request                          packedID
-	hash                                  [16]byte
-	name, source, region, typ             uint32
-	ptype, pid, arn, account, user        uint32
-	key, issuer, ip, agent, code, message uint32
-	file, n                               uint32 // file: index into the exhibit's files
-	res, nres                             uint32 // resources: where and how many in the worker's list
-	flags                                 uint8
-	timed                                 bool
-}
-
-// rowList is rows in pieces, so that it grows without being copied. It holds no
-// pointers for the garbage collector to follow.
-type rowList struct {
-	pieces [][]eventRow
-	n      int
-}
-
-const pieceRows = 4096
-
-func (l *rowList) add(r eventRow) {
-	if l.n%pieceRows == 0 {
-		l.pieces = append(l.pieces, make([]eventRow, 0, pieceRows))
-	}
-	last := &l.pieces[len(l.pieces)-1]
-	*last = append(*last, r)
-	l.n++
-}
-
-func (l *rowList) at(i int) *eventRow { return &l.pieces[i/pieceRows][i%pieceRows] }
-
-// eventSide is what few records have.
-type eventSide struct {
-	row       uint32
-	issued    []cloudtrail.Issued
-	instances []cloudtrail.Instance
-	created   []evidence.Resource
-	roleName  string
-	service   string
-}
-
-// eventWorker collects the rows of the files that one goroutine read.
+// eventWorker makes the rows of the files that one goroutine reads, and keeps
+// what is a sum over them: there are few of each, or one a session.
 type eventWorker struct {
-	d         *dict
-	reader    *cloudtrail.Reader
-	ids       *longIDs
-	rows      rowList
-	resources [][2]uint32 // type, name
-	sides     []eventSide
-	shared    map[uint32]packedID     // sharedEventID, which few rows have
-	beyond    map[uint32]imaging.Time // rows whose time does not fit
-	mentions  map[uint32]mention      // key ids anywhere in a record: the first place
-	sessions  map[sessionKey]struct{} // of the row's key
-	nameSeen  map[uint32]struct{}
-	parts     map[[2]uint32]struct{} // part, name
+	d        *dict
+	reader   *cloudtrail.Reader
+	buf      []byte // the row that is made
+	key      []byte
+	rows     int64
+	regions  map[uint32]struct{}
+	seen     tally                   // first and last
+	mentions map[uint32]mention      // key ids anywhere in a record: the first place
+	sessions map[sessionKey]struct{} // of the row's key
+	nameSeen map[uint32]struct{}
+	parts    map[[2]uint32]struct{} // part, name
 }
 
 type mention struct {
@@ -90,48 +45,57 @@ type sessionKey struct {
 	created  int64
 }
 
-func newEventWorker(d *dict, ids *longIDs) *eventWorker {
-	return &eventWorker{d: d, ids: ids, reader: cloudtrail.NewReader(), shared: map[uint32]packedID{}, beyond: map[uint32]imaging.Time{}, mentions: map[uint32]mention{}, sessions: map[sessionKey]struct{}{}, nameSeen: map[uint32]struct{}{}, parts: map[[2]uint32]struct{}{}}
+func newEventWorker(d *dict) *eventWorker {
+	return &eventWorker{d: d, reader: cloudtrail.NewReader(), regions: map[uint32]struct{}{}, mentions: map[uint32]mention{}, sessions: map[sessionKey]struct{}{}, nameSeen: map[uint32]struct{}{}, parts: map[[2]uint32]struct{}{}}
 }
 
 // word numbers s; a case holds fewer than 2^32 distinct strings.
 func (w *eventWorker) word(s string, col int64) uint32 { return uint32(w.d.id(s, col)) } //nolint:gosec // see above
 
-// add takes a record of the exhibit's file number file.
-func (w *eventWorker) add(file uint32, r *cloudtrail.Record) {
+// row packs a record of the exhibit's file number file. What it gives holds
+// until the next one.
+func (w *eventWorker) row(file uint32, r *cloudtrail.Record) (key, value []byte) {
 	e := &r.Event
-	row := eventRow{
-		eid: w.ids.pack(e.EventID), request: w.ids.pack(e.RequestID), hash: r.Hash,
-		name: w.word(e.Name, colName), source: w.word(e.Source, colSource), region: w.word(e.Region, colRegion), typ: w.word(e.Type, colType),
-		ptype: w.word(e.PrincipalType, colPrincipalType), pid: w.word(e.PrincipalID, colPrincipalID), arn: w.word(e.ARN, colARN),
-		account: w.word(e.Account, colAccount), user: w.word(e.User, colUser), key: w.word(e.AccessKeyID, colKey), issuer: w.word(e.SessionIssuer, colIssuer),
-		ip: w.word(e.SourceIP, colIP), agent: w.word(e.UserAgent, colAgent), code: w.word(e.ErrorCode, colError), message: w.word(e.ErrorMessage, colMessage),
-		file: file, n: uint32(r.N), flags: eventFlags(e), timed: e.Time.Set, //nolint:gosec // a file of 4 GiB holds fewer records
+	w.rows++
+	w.seen.seen(e.Time)
+	h := eventHead{flags: eventFlags(e), time: e.Time, file: file, n: uint32(r.N), hash: r.Hash, id: packID(e.EventID)} //nolint:gosec // a file of 4 GiB holds fewer records
+	b := h.pack(w.buf[:0])
+	b = appendBytes(b, packID(e.RequestID))
+	b = appendBytes(b, packID(e.SharedEventID))
+	words := eventWords{
+		w.word(e.Name, colName), w.word(e.Source, colSource), w.word(e.Region, colRegion), w.word(e.Type, colType),
+		w.word(e.PrincipalType, colPrincipalType), w.word(e.PrincipalID, colPrincipalID), w.word(e.ARN, colARN), w.word(e.Account, colAccount), w.word(e.User, colUser),
+		w.word(e.AccessKeyID, colKey), w.word(e.SessionIssuer, colIssuer), w.word(e.SourceIP, colIP), w.word(e.UserAgent, colAgent), w.word(e.ErrorCode, colError), w.word(e.ErrorMessage, colMessage),
 	}
-	at := uint32(w.rows.n) //nolint:gosec // rows of one exhibit in memory
-	if e.SharedEventID != "" {
-		w.shared[at] = w.ids.pack(e.SharedEventID)
+	for _, id := range words {
+		b = binary.AppendUvarint(b, uint64(id))
 	}
-	if e.Time.Set {
-		var exact bool
-		if row.ts, exact = nano(e.Time); !exact {
-			w.beyond[at] = e.Time
+	b = w.resources(b, e.Resources)
+	w.sums(&h, &words, r)
+	w.buf = packSide(b, r)
+	w.key = h.idKey(w.key[:0])
+	return w.key, w.buf
+}
+
+// resources appends how many distinct resources have a name, and the words of
+// type and name of each.
+func (w *eventWorker) resources(b []byte, all []evidence.Resource) []byte {
+	n := 0
+	for i, res := range all {
+		if res.Name != "" && !contains(all[:i], res) {
+			n++
 		}
-	} else {
-		row.ts = maxNano
 	}
-	row.res = uint32(len(w.resources)) //nolint:gosec // as above
-	for i, res := range e.Resources {
-		if res.Name == "" || contains(e.Resources[:i], res) {
+	b = binary.AppendUvarint(b, uint64(n)) //nolint:gosec // not negative
+	for i, res := range all {
+		if res.Name == "" || contains(all[:i], res) {
 			continue
 		}
 		name := w.word(res.Name, colResourceName)
-		w.resources = append(w.resources, [2]uint32{w.word(res.Type, colResourceType), name})
+		b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(w.word(res.Type, colResourceType))), uint64(name))
 		w.nameParts(res.Name, name)
 	}
-	row.nres = uint32(len(w.resources)) - row.res //nolint:gosec // as above
-	w.addSides(at, &row, r)
-	w.rows.add(row)
+	return b
 }
 
 func contains[T comparable](all []T, r T) bool {
@@ -143,27 +107,20 @@ func contains[T comparable](all []T, r T) bool {
 	return false
 }
 
-func (w *eventWorker) addSides(at uint32, row *eventRow, r *cloudtrail.Record) {
+// sums takes of a record what is kept over all of them.
+func (w *eventWorker) sums(h *eventHead, words *eventWords, r *cloudtrail.Record) {
+	if id := words[wordRegion]; id != 0 {
+		w.regions[id] = struct{}{}
+	}
 	for _, k := range r.KeyIDs {
 		id := w.word(k.ID, colOther)
-		if m, ok := w.mentions[id]; !ok || row.file < m.file || row.file == m.file && row.n < m.n {
-			w.mentions[id] = mention{row.file, row.n, int64(k.Offset)}
+		if m, ok := w.mentions[id]; !ok || h.file < m.file || h.file == m.file && h.n < m.n {
+			w.mentions[id] = mention{h.file, h.n, int64(k.Offset)}
 		}
 	}
-	if row.key != 0 && row.pid != 0 && r.SessionCreated.Set {
-		w.sessions[sessionKey{row.key, row.pid, r.SessionCreated.Sec}] = struct{}{}
+	if words[wordKey] != 0 && words[wordPID] != 0 && r.SessionCreated.Set {
+		w.sessions[sessionKey{words[wordKey], words[wordPID], r.SessionCreated.Sec}] = struct{}{}
 	}
-	if len(r.Issued) == 0 && len(r.Instances) == 0 && len(r.Created) == 0 {
-		return
-	}
-	s := eventSide{row: at, roleName: r.RoleSessionName, service: r.InvokedBy}
-	s.issued = append(s.issued, r.Issued...)
-	s.created = append(s.created, r.Created...)
-	for _, i := range r.Instances {
-		i.PrivateIPs, i.PublicIPs, i.Interfaces = append([]string(nil), i.PrivateIPs...), append([]string(nil), i.PublicIPs...), append([]string(nil), i.Interfaces...)
-		s.instances = append(s.instances, i)
-	}
-	w.sides = append(w.sides, s)
 }
 
 // nameParts notes by which parts an ARN is found too: its resource part

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -280,6 +281,10 @@ func (q *question) eventsByID(ctx context.Context, ids []int64) ([]evidence.Even
 		for _, p := range res[id] {
 			ev.Resources = append(ev.Resources, evidence.Resource{Type: strs.of(p.typ), Name: strs.of(p.name)})
 		}
+		// Their order in the index is that of the dictionary, which no two loads share.
+		slices.SortFunc(ev.Resources, func(a, b evidence.Resource) int {
+			return cmp.Or(strings.Compare(a.Type, b.Type), strings.Compare(a.Name, b.Name))
+		})
 		out = append(out, ev)
 	}
 	return out, nil

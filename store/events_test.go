@@ -294,6 +294,9 @@ func TestAlteredExhibit(t *testing.T) {
 	if !errors.Is(err, evidence.ErrBroken) || !strings.Contains(err.Error(), "a.json") {
 		t.Errorf("an altered exhibit is indexed: %v", err)
 	}
+	if raw, err := c.Raw(t.Context(), evidence.Record{Exhibit: id, File: "a.json", N: 1}); !errors.Is(err, evidence.ErrBroken) {
+		t.Errorf("the record of an altered file: %q, %v", raw, err)
+	}
 	if all := collect(t, c.Events(t.Context(), EventQuery{})); len(all) != 1 || all[0].EventID != "1" {
 		t.Errorf("the index that was is gone: %+v", all)
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql/driver"
 	"encoding/binary"
@@ -8,7 +9,6 @@ import (
 	"io"
 	"iter"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -21,41 +21,42 @@ import (
 type eventLoad struct {
 	*load
 	workers []*eventWorker
-	longIDs longIDs
 	records []int64  // by file: records that were read
 	places  [][]byte // by file: where they lie
-	order   []rowRef // what is inserted, in order
-	copies  map[rowRef][]rowRef
-	prior   map[rowRef]int64 // rows that are copies of an event of an earlier exhibit
-	ids     map[rowRef]int64 // of rows with sides
+	mu      sync.Mutex
+	rows    *sorter // by id, as they are read; mu is for it
+	order   *sorter // the events of their own, as they are listed
+	prior   *sorter // places of rows that are copies of an event of an earlier exhibit
+	priors  int64   // how many
+	uses    map[useKey]*use
+	sides   *eventSides
 }
 
-// rowRef names a row of a worker.
-type rowRef struct {
-	w   uint16
-	row uint32
-}
-
-func (l *eventLoad) at(r rowRef) *eventRow { return l.workers[r.w].rows.at(int(r.row)) }
-
-func (l *load) events(ctx context.Context) error {
-	e := &eventLoad{load: l, records: make([]int64, len(l.files)), places: make([][]byte, len(l.files)), copies: map[rowRef][]rowRef{}, prior: map[rowRef]int64{}, ids: map[rowRef]int64{}}
+func (l *load) events(ctx context.Context) (err error) {
+	e := &eventLoad{load: l, records: make([]int64, len(l.files)), places: make([][]byte, len(l.files)), uses: map[useKey]*use{}}
+	for _, s := range []**sorter{&e.rows, &e.order, &e.prior} {
+		*s = newSorter(l.c.spillDir())
+		defer func(s *sorter) { err = errors.Join(err, s.close()) }(*s)
+	}
 	if err := e.read(ctx); err != nil {
 		return err
 	}
 	if err := e.dedup(ctx); err != nil {
 		return err
 	}
+	if err := e.rows.close(); err != nil { // its room is not needed any more
+		return err
+	}
 	if err := e.insert(ctx); err != nil {
 		return err
 	}
-	return e.insertSides(ctx)
+	return e.insertSums(ctx)
 }
 
 // read reads all files, each by one of as many workers as there are CPUs.
 func (l *eventLoad) read(ctx context.Context) error {
 	for range parallel(len(l.files)) {
-		l.workers = append(l.workers, newEventWorker(l.dict, &l.longIDs))
+		l.workers = append(l.workers, newEventWorker(l.dict))
 	}
 	err := inParallel(ctx, len(l.files), func(ctx context.Context, w, file int) error {
 		return l.readFile(ctx, l.workers[w], file)
@@ -87,7 +88,10 @@ func (l *eventLoad) readFile(ctx context.Context, w *eventWorker, file int) erro
 		case err != nil:
 			return l.gapFile(file, err)
 		default:
-			w.add(uint32(file), &r) //nolint:gosec // as many as a folder holds
+			key, value := w.row(uint32(file), &r) //nolint:gosec // as many as a folder holds
+			if err := l.take(key, value); err != nil {
+				return err
+			}
 			p.add(r.N, r.Offset, r.Length)
 			if l.records[file]++; l.records[file]%4096 == 0 {
 				l.step(4096)
@@ -97,6 +101,12 @@ func (l *eventLoad) readFile(ctx context.Context, w *eventWorker, file int) erro
 	l.step(l.records[file] % 4096)
 	l.places[file] = p.b
 	return nil
+}
+
+func (l *eventLoad) take(key, value []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rows.add(key, value)
 }
 
 // ctxReader ends with the context.
@@ -114,106 +124,151 @@ func (c ctxReader) Read(p []byte) (int, error) {
 
 // insert writes the events in the order of the question.
 func (l *eventLoad) insert(ctx context.Context) error {
-	ids, err := l.insertFiles(ctx, l.records, l.places)
+	files, err := l.insertFiles(ctx, l.records, l.places)
 	if err != nil {
 		return err
 	}
-	var first int64
-	if err := l.t.conn.QueryRowContext(ctx, "SELECT coalesce(max(hi), 0) + 1 FROM ranges WHERE tbl = 'events'").Scan(&first); err != nil {
-		return err
-	}
-	ev, err := newBulk(l.t, "events", "id,x,ts,eid,name,source,region,type,ptype,pid,arn,account,user,key,issuer,ip,agent,error,message,flags,request,shared,file,n,copies,hash")
+	first, err := l.nextID(ctx, "events")
 	if err != nil {
 		return err
 	}
-	res, err := newBulk(l.t, "resources", "event,type,name")
-	if err != nil {
+	on := newLine()
+	defer on.end() //nolint:errcheck // asked below
+	in := &eventInsert{eventLoad: l, ctx: ctx, on: on, files: files, sp: newSpan(l.x, "events", first)}
+	if err := in.begin(); err != nil {
 		return err
 	}
-	cop, err := newBulk(l.t, "copies", "event,x,file,n")
-	if err != nil {
-		return err
-	}
-	sp := newSpan(l.x, "events", first)
-	for i, ref := range l.order {
-		r, w, id := l.at(ref), l.workers[ref.w], first+int64(i)
-		var ts driver.Value
-		if r.timed {
-			ts = r.ts
-			sp.timedRow(r.ts)
-		} else {
-			sp.row()
-		}
-		also := l.copies[ref]
-		var shared driver.Value
-		if id, ok := w.shared[ref.row]; ok {
-			shared = l.longIDs.value(&id)
-		}
-		if err := ev.add(ctx, id, int64(l.x), ts, l.longIDs.value(&r.eid), null(r.name), null(r.source), null(r.region), null(r.typ), null(r.ptype), null(r.pid), null(r.arn), null(r.account), null(r.user),
-			null(r.key), null(r.issuer), null(r.ip), null(r.agent), null(r.code), null(r.message), int64(r.flags), l.longIDs.value(&r.request), shared, ids[r.file], int64(r.n), int64(1+len(also)), r.hash[:]); err != nil {
+	for rec, err := range l.order.sorted() {
+		if err != nil {
 			return err
 		}
-		for _, p := range w.resources[r.res : r.res+r.nres] {
-			if err := res.add(ctx, id, int64(p[0]), int64(p[1])); err != nil {
+		if err := in.row(rec.value); err != nil {
+			return err
+		}
+		if in.sp.hi%65536 == 0 {
+			if err := ctx.Err(); err != nil {
 				return err
 			}
-		}
-		for _, c := range also {
-			if err := cop.add(ctx, id, int64(l.x), ids[l.at(c).file], int64(l.at(c).n)); err != nil {
-				return err
-			}
-		}
-		if t, ok := w.beyond[ref.row]; ok {
-			if err := l.beyond(ctx, "events", id, "ts", t); err != nil {
-				return err
-			}
-		}
-		if len(w.sides) > 0 {
-			l.noteSide(ref, id)
-		}
-		if i%65536 == 65535 {
-			l.report("events", int64(i))
+			l.report("events", in.sp.hi-in.sp.lo)
 		}
 	}
-	if err := l.priorCopies(ctx, ids, cop); err != nil {
+	if err := on.end(); err != nil {
 		return err
 	}
-	return errors.Join(ev.end(ctx), res.end(ctx), cop.end(ctx), l.saveSpan(ctx, sp))
+	if err := errors.Join(in.events.end(ctx), in.resources.end(ctx), in.copies.end(ctx), in.sides.end(ctx), l.saveSpan(ctx, in.sp)); err != nil {
+		return err
+	}
+	return l.priorCopies(ctx, files, first)
 }
 
-// noteSide keeps the id of a row that has a side.
-func (l *eventLoad) noteSide(ref rowRef, id int64) {
-	sides := l.workers[ref.w].sides
-	if _, ok := slices.BinarySearchFunc(sides, ref.row, func(s eventSide, row uint32) int { return int(int64(s.row) - int64(row)) }); ok {
-		l.ids[ref] = id
+// eventInsert writes rows; statements run on a line.
+type eventInsert struct {
+	*eventLoad
+	ctx                       context.Context //nolint:containedctx // lives as long as insert
+	on                        *line
+	files                     []int64
+	sp                        *span
+	events, resources, copies *bulk
+}
+
+func (in *eventInsert) begin() (err error) {
+	for _, t := range []struct {
+		b              **bulk
+		table, columns string
+	}{
+		{&in.events, "events", "id,x,ts,eid,name,source,region,type,ptype,pid,arn,account,user,key,issuer,ip,agent,error,message,flags,request,shared,file,n,copies,hash"},
+		{&in.resources, "resources", "event,type,name"},
+		{&in.copies, "copies", "event,x,file,n"},
+	} {
+		if *t.b, err = newBulk(in.t, t.table, t.columns); err != nil {
+			return err
+		}
+		(*t.b).line = in.on
 	}
+	in.sides, err = newEventSides(in)
+	return err
+}
+
+func (in *eventInsert) row(value []byte) error {
+	p := packed{b: value}
+	h := unpackHead(&p)
+	request, shared := idColumn(p.bytes()), idColumn(p.bytes())
+	var words eventWords
+	for i := range words {
+		words[i] = uint32(p.count()) //nolint:gosec // was one
+	}
+	var ts driver.Value
+	if h.time.Set {
+		ns, exact := nano(h.time)
+		ts = ns
+		in.sp.timedRow(ns)
+		if id, t := in.sp.hi, h.time; !exact {
+			if err := in.on.do(func() error { return in.beyond(in.ctx, "events", id, "ts", t) }); err != nil {
+				return err
+			}
+		}
+	} else {
+		in.sp.row()
+	}
+	id := in.sp.hi
+	for n := p.count(); n > 0 && !p.short; n-- {
+		typ, name := p.count(), p.count()
+		if err := in.resources.add(in.ctx, id, int64(typ), int64(name)); err != nil { //nolint:gosec // numbers of the dictionary
+			return err
+		}
+	}
+	side := p.bytes()
+	copies := p.count()
+	for n := copies; n > 0 && !p.short; n-- {
+		if b := p.take(8); b != nil {
+			if err := in.copies.add(in.ctx, id, int64(in.x), in.files[binary.BigEndian.Uint32(b)], int64(binary.BigEndian.Uint32(b[4:]))); err != nil {
+				return err
+			}
+		}
+	}
+	if p.short {
+		return errCut
+	}
+	in.use(&h, &words, ts)
+	if len(side) > 0 {
+		if err := in.sides.add(id, ts, &words, side); err != nil {
+			return err
+		}
+	}
+	row := make([]driver.Value, 0, 26)
+	row = append(row, id, int64(in.x), ts, idColumn(h.id))
+	for _, w := range words {
+		row = append(row, null(w))
+	}
+	row = append(row, int64(h.flags), request, shared, in.files[h.file], int64(h.n), int64(1+copies), bytes.Clone(h.hash[:])) //nolint:gosec // as many as rows
+	return in.events.add(in.ctx, row...)
 }
 
 // priorCopies adds this exhibit's copies of events that an earlier exhibit
-// holds.
-func (l *eventLoad) priorCopies(ctx context.Context, files []int64, cop *bulk) error {
-	refs := make([]rowRef, 0, len(l.prior))
-	for r := range l.prior {
-		refs = append(refs, r)
+// holds, in the order of their places.
+func (l *eventLoad) priorCopies(ctx context.Context, files []int64, first int64) error {
+	if l.priors == 0 {
+		return nil
 	}
-	slices.SortFunc(refs, func(a, b rowRef) int { return l.byPlace(l.at(a), l.at(b)) })
-	for _, ref := range refs {
-		r := l.at(ref)
-		if err := cop.add(ctx, l.prior[ref], int64(l.x), files[r.file], int64(r.n)); err != nil {
+	b, err := newBulk(l.t, "copies", "event,x,file,n")
+	if err != nil {
+		return err
+	}
+	for rec, err := range l.prior.sorted() {
+		if err != nil {
 			return err
 		}
-		if err := l.t.exec(ctx, "UPDATE events SET copies = copies + 1 WHERE id = ?", l.prior[ref]); err != nil {
+		event := int64(binary.BigEndian.Uint64(rec.value)) //nolint:gosec // written by copyOf
+		if err := b.add(ctx, event, int64(l.x), files[binary.BigEndian.Uint32(rec.key)], int64(binary.BigEndian.Uint32(rec.key[4:]))); err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-func (l *eventLoad) byPlace(a, b *eventRow) int {
-	if a.file != b.file {
-		return int(int64(a.file) - int64(b.file))
+	if err := b.end(ctx); err != nil {
+		return err
 	}
-	return int(int64(a.n) - int64(b.n))
+	own, err := l.priorEvents(ctx, first)
+	l.stats.Distinct += own
+	return err
 }
 
 // placeWriter packs where the records of a file lie: for each number from 1

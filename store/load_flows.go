@@ -26,6 +26,12 @@ type flowLoad struct {
 	far     []farTime
 }
 
+// rowRef names a row of a worker.
+type rowRef struct {
+	w   uint16
+	row uint32
+}
+
 func (l *flowLoad) at(r rowRef) *flowRow { return l.workers[r.w].row(r.row) }
 
 func (l *load) flowLogs(ctx context.Context) error {

@@ -3,79 +3,90 @@ package store
 import (
 	"cmp"
 	"context"
+	"database/sql/driver"
 	"errors"
+	"maps"
 	"slices"
 )
 
-// insertSides writes what few records have: issued keys, instances, created
-// things, sessions; and the sums by who.
-func (l *eventLoad) insertSides(ctx context.Context) error {
-	return errors.Join(l.insertIssues(ctx), l.insertSessions(ctx), l.insertUses(ctx))
+// eventSides writes what few records have: issued keys, created things, and
+// what is seen of instances.
+type eventSides struct {
+	in              *eventInsert
+	issues, created *bulk
+	shown           map[instanceFact]struct{}
 }
 
-func (l *eventLoad) insertIssues(ctx context.Context) error {
-	iss, err := newBulk(l.t, "issues", "event,x,ts,caller,issued,assumed,principal,session,service,permanent")
+func newEventSides(in *eventInsert) (s *eventSides, err error) {
+	s = &eventSides{in: in, shown: map[instanceFact]struct{}{}}
+	if s.issues, err = newBulk(in.t, "issues", "event,x,ts,caller,issued,assumed,principal,session,service,permanent"); err != nil {
+		return nil, err
+	}
+	s.created, err = newBulk(in.t, "created", "event,x,type,name")
+	s.issues.line, s.created.line = in.on, in.on
+	return s, err
+}
+
+func (s *eventSides) word(text string) int64 { return s.in.dict.id(text, colOther) }
+
+// add writes the side of event id.
+func (s *eventSides) add(id int64, ts driver.Value, words *eventWords, packed []byte) error {
+	side, err := unpackSide(packed)
 	if err != nil {
 		return err
 	}
-	cre, err := newBulk(l.t, "created", "event,x,type,name")
-	if err != nil {
-		return err
-	}
-	ins, err := newBulk(l.t, "instances", "x,instance,region,attr,value")
-	if err != nil {
-		return err
-	}
-	shown := map[instanceFact]struct{}{}
-	word := func(s string) int64 { return l.dict.id(s, colOther) }
-	for wi, w := range l.workers {
-		for _, s := range w.sides {
-			id, kept := l.ids[rowRef{uint16(wi), s.row}] //nolint:gosec // few workers
-			if !kept {
-				continue // a copy
-			}
-			r := w.rows.at(int(s.row))
-			for _, k := range s.issued {
-				principal := k.ARN
-				if principal == "" {
-					principal = k.User
-				}
-				permanent := int64(0)
-				if k.Permanent {
-					permanent = 1
-				}
-				var ts any
-				if r.timed {
-					ts = r.ts
-				}
-				if err := iss.add(ctx, id, int64(l.x), ts, null(r.key), word(k.KeyID), null(word(k.Principal)), null(word(principal)), null(word(s.roleName)), null(word(s.service)), permanent); err != nil {
-					return err
-				}
-			}
-			for _, c := range s.created {
-				if err := cre.add(ctx, id, int64(l.x), c.Type, l.dict.id(c.Name, colResourceName)); err != nil {
-					return err
-				}
-			}
-			for _, i := range s.instances {
-				l.facts(shown, word, i.ID, int64(r.region), "private", i.PrivateIPs)
-				l.facts(shown, word, i.ID, int64(r.region), "public", i.PublicIPs)
-				l.facts(shown, word, i.ID, int64(r.region), "interface", i.Interfaces)
-				if i.Launched {
-					l.facts(shown, word, i.ID, int64(r.region), "launched", []string{i.ID})
-				}
-				l.facts(shown, word, i.ID, int64(r.region), "seen", []string{i.ID})
-			}
+	in := s.in
+	for _, k := range side.issued {
+		principal := k.ARN
+		if principal == "" {
+			principal = k.User
 		}
-	}
-	for _, f := range sorted(shown, func(a, b instanceFact) int {
-		return cmp.Or(cmp.Compare(a.instance, b.instance), cmp.Compare(a.attr, b.attr), cmp.Compare(a.value, b.value), cmp.Compare(a.region, b.region))
-	}) {
-		if err := ins.add(ctx, int64(l.x), f.instance, f.region, f.attr, f.value); err != nil {
+		if err := s.issues.add(in.ctx, id, int64(in.x), ts, null(words[wordKey]), s.word(k.KeyID), null(s.word(k.Principal)), null(s.word(principal)), null(s.word(side.roleName)), null(s.word(side.service)), flag(k.Permanent)); err != nil {
 			return err
 		}
 	}
-	return errors.Join(iss.end(ctx), cre.end(ctx), ins.end(ctx))
+	for _, c := range side.created {
+		if err := s.created.add(in.ctx, id, int64(in.x), c.Type, in.dict.id(c.Name, colResourceName)); err != nil {
+			return err
+		}
+	}
+	region := int64(words[wordRegion])
+	for _, i := range side.instances {
+		s.facts(i.ID, region, "private", i.PrivateIPs)
+		s.facts(i.ID, region, "public", i.PublicIPs)
+		s.facts(i.ID, region, "interface", i.Interfaces)
+		if i.Launched {
+			s.facts(i.ID, region, "launched", []string{i.ID})
+		}
+		s.facts(i.ID, region, "seen", []string{i.ID})
+	}
+	return nil
+}
+
+// end writes what is left; the line has ended.
+func (s *eventSides) end(ctx context.Context) error {
+	if err := errors.Join(s.issues.end(ctx), s.created.end(ctx)); err != nil {
+		return err
+	}
+	b, err := newBulk(s.in.t, "instances", "x,instance,region,attr,value")
+	if err != nil {
+		return err
+	}
+	for _, f := range sorted(s.shown, func(a, b instanceFact) int {
+		return cmp.Or(cmp.Compare(a.instance, b.instance), cmp.Compare(a.attr, b.attr), cmp.Compare(a.value, b.value), cmp.Compare(a.region, b.region))
+	}) {
+		if err := b.add(ctx, int64(s.in.x), f.instance, f.region, f.attr, f.value); err != nil {
+			return err
+		}
+	}
+	return b.end(ctx)
+}
+
+// insertSums writes what is summed over all records: sessions, mentions, parts
+// of names, and the uses by who.
+func (l *eventLoad) insertSums(ctx context.Context) error {
+	l.countRows()
+	return errors.Join(l.insertSessions(ctx), l.insertUses(ctx))
 }
 
 type instanceFact struct {
@@ -84,10 +95,10 @@ type instanceFact struct {
 	value            int64
 }
 
-func (l *eventLoad) facts(shown map[instanceFact]struct{}, word func(string) int64, id string, region int64, attr string, values []string) {
+func (s *eventSides) facts(id string, region int64, attr string, values []string) {
 	for _, v := range values {
 		if id != "" && v != "" {
-			shown[instanceFact{word(id), region, attr, word(v)}] = struct{}{}
+			s.shown[instanceFact{s.word(id), region, attr, s.word(v)}] = struct{}{}
 		}
 	}
 }
@@ -164,39 +175,39 @@ type use struct {
 	timed       bool
 }
 
-// insertUses sums the events, copies apart, by key, principal and region.
-func (l *eventLoad) insertUses(ctx context.Context) error {
-	sums := map[useKey]*use{}
-	for _, ref := range l.order {
-		r := l.at(ref)
-		k := useKey{r.key, r.arn, r.region, r.flags&flagService != 0}
-		u := sums[k]
-		if u == nil {
-			u = &use{}
-			sums[k] = u
-		}
-		u.n++
-		if r.code != 0 || r.message != 0 {
-			u.failed++
-		}
-		if r.timed {
-			if !u.timed || r.ts < u.first {
-				u.first = r.ts
-			}
-			if !u.timed || r.ts > u.last {
-				u.last = r.ts
-			}
-			u.timed = true
-		}
+// use adds an event to the sums by key, principal and region; copies do not
+// count.
+func (l *eventLoad) use(h *eventHead, words *eventWords, ts driver.Value) {
+	k := useKey{words[wordKey], words[wordARN], words[wordRegion], h.flags&flagService != 0}
+	u := l.uses[k]
+	if u == nil {
+		u = &use{}
+		l.uses[k] = u
 	}
+	u.n++
+	if words[wordCode] != 0 || words[wordMessage] != 0 {
+		u.failed++
+	}
+	if ns, ok := ts.(int64); ok {
+		if !u.timed || ns < u.first {
+			u.first = ns
+		}
+		if !u.timed || ns > u.last {
+			u.last = ns
+		}
+		u.timed = true
+	}
+}
+
+func (l *eventLoad) insertUses(ctx context.Context) error {
 	b, err := newBulk(l.t, "uses", "x,key,arn,region,service,n,failed,first,last")
 	if err != nil {
 		return err
 	}
-	for _, k := range sorted(sums, func(a, b useKey) int {
+	for _, k := range sorted(l.uses, func(a, b useKey) int {
 		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.arn, b.arn), cmp.Compare(a.region, b.region))
 	}) {
-		u := sums[k]
+		u := l.uses[k]
 		var first, last any
 		if u.timed {
 			first, last = u.first, u.last
@@ -214,35 +225,28 @@ func (l *eventLoad) insertUses(ctx context.Context) error {
 
 // countRows completes the exhibit's figures: records are distinct plus
 // duplicates.
-func (l *eventLoad) countRows(records, kept int) {
-	l.stats.Records = int64(records)
-	l.stats.Distinct = int64(kept)
-	own := map[int64]struct{}{} // events of earlier exhibits that this one delivers too
-	for _, id := range l.prior {
-		own[id] = struct{}{}
-	}
-	l.stats.Distinct += int64(len(own))
-	l.stats.Duplicates = l.stats.Records - l.stats.Distinct
+func (l *eventLoad) countRows() {
 	regions := map[uint32]struct{}{}
 	for _, w := range l.workers {
-		for i := range w.rows.n {
-			r := w.rows.at(i)
-			if r.region != 0 {
-				regions[r.region] = struct{}{}
-			}
-			if !r.timed {
-				continue
-			}
-			t := ofNano(r.ts)
-			if exact, ok := w.beyond[uint32(i)]; ok { //nolint:gosec // rows of one exhibit in memory
-				t = exact
-			}
-			l.stats.seen(t)
-		}
+		l.stats.Records += w.rows
+		l.stats.seen(w.seen.First)
+		l.stats.seen(w.seen.Last)
+		maps.Copy(regions, w.regions)
 	}
+	l.stats.Duplicates = l.stats.Records - l.stats.Distinct
 	words := l.dict.texts()
 	for r := range regions {
 		l.stats.Regions = append(l.stats.Regions, words[int64(r)])
 	}
 	slices.Sort(l.stats.Regions)
+}
+
+// priorEvents adds to the events of earlier exhibits the copies that this one
+// delivers, and counts those events. first is the first number of this one's.
+func (l *eventLoad) priorEvents(ctx context.Context, first int64) (n int64, err error) {
+	err = l.t.conn.QueryRowContext(ctx, "SELECT count(DISTINCT event) FROM copies WHERE x = ? AND event < ?", l.x, first).Scan(&n)
+	if err != nil || n == 0 {
+		return n, err
+	}
+	return n, l.t.exec(ctx, "UPDATE events SET copies = copies + k.n FROM (SELECT event, count(*) AS n FROM copies WHERE x = ? AND event < ? GROUP BY event) k WHERE events.id = k.event", l.x, first)
 }

@@ -32,6 +32,7 @@ type Case struct {
 	unpack  unpacked                     // texts of log files that were unpacked last
 	tags    tagCache
 	disks   diskCache
+	sealed  sealedFiles
 	judging *judging // of the index run that goes on
 }
 

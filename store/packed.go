@@ -1,95 +1,12 @@
 package store
 
 import (
-	"bytes"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math"
-	"strings"
-	"sync"
 
 	"snapcase/imaging"
 )
-
-// packedID is an id of a record without a pointer: a UUID in canonical form is
-// its 16 bytes, other text of up to 16 bytes stands as it is, longer text is a
-// number of longIDs.
-type packedID struct {
-	b    [16]byte
-	n    uint8 // of b, for shortID
-	kind idKind
-}
-
-type idKind uint8
-
-const (
-	noID idKind = iota
-	uuidID
-	shortID
-	longID
-)
-
-// longIDs keeps the ids that do not fit into a packedID. It is safe for
-// concurrent use.
-type longIDs struct {
-	mu  sync.Mutex
-	all []string
-}
-
-func (l *longIDs) pack(s string) (p packedID) {
-	if s == "" {
-		return p
-	}
-	if b, ok := parseUUID(s); ok {
-		return packedID{b: b, kind: uuidID}
-	}
-	if len(s) <= len(p.b) {
-		p.kind, p.n = shortID, uint8(copy(p.b[:], s))
-		return p
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	p.kind = longID
-	binary.BigEndian.PutUint64(p.b[:], uint64(len(l.all)))
-	l.all = append(l.all, strings.Clone(s))
-	return p
-}
-
-// text is the id as the record has it.
-func (l *longIDs) text(p *packedID) string {
-	switch p.kind {
-	case uuidID:
-		return uuidText(p.b[:])
-	case shortID:
-		return string(p.b[:p.n])
-	case longID:
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return l.all[binary.BigEndian.Uint64(p.b[:])]
-	case noID:
-	}
-	return ""
-}
-
-// value is what the database holds.
-func (l *longIDs) value(p *packedID) any {
-	if p.kind == uuidID {
-		return p.b[:]
-	}
-	if p.kind == noID {
-		return nil
-	}
-	return l.text(p)
-}
-
-// compare orders as the text does; no id comes first.
-func (l *longIDs) compare(p, q *packedID) int {
-	if p.kind == q.kind && p.kind == uuidID {
-		return bytes.Compare(p.b[:], q.b[:])
-	}
-	return strings.Compare(l.text(p), l.text(q))
-}
 
 // idValue is what the database holds for an id: 16 bytes for a UUID in
 // canonical form, else the text; nil for none.

@@ -60,6 +60,9 @@ func (c *Case) raw(ctx context.Context, db queryer, r evidence.Record) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
+	if err := c.sealed.check(c, r.Exhibit, path); err != nil {
+		return nil, err
+	}
 	if evidence.Kind(kind) == evidence.KindPcap {
 		f, err := os.Open(path)
 		if err != nil {

@@ -164,9 +164,11 @@ func (s *sorter) write(r *spillRun) error {
 	return nil
 }
 
-// close gives the file back. The sorter must not be used after it.
+// close gives the file and the memory back. The sorter must not be used after
+// it; it may be closed again.
 func (s *sorter) close() error {
 	err := s.wait()
+	s.cur, s.kept = nil, nil
 	if s.file != nil {
 		err = errors.Join(err, s.file.Close())
 		s.file = nil

@@ -17,6 +17,14 @@
 // page anywhere is a range of numbers, and a row number is found by bisection:
 // nothing counts rows by scanning. Exhibits are merged while they are read.
 // Raw records stay in the exhibit and are addressed by file, number, offset.
+// Digests of content that a question read are kept (table digests); the lists of
+// known files lie sorted beside index.db, in index.db.sets.
+//
+// # What was sealed
+//
+// Bytes of an image and of log files are compared with the digests of the seal
+// before they are given: blocks of images as they are read, files whole. What
+// was changed since is evidence.ErrBroken, never an answer.
 //
 // # Questions
 //
