@@ -36,11 +36,11 @@
 //
 // # What it does not do
 //
-// raid0 of several sizes, parity whose layout is for conversions, two missing
-// members of a raid6, multipath, containers (DDF,
-// IMSM) and arrays that are being reshaped are named and not read. Bitmaps,
-// journals and the lists of bad blocks are not looked into. A superblock at the
-// end of a disk may be that of its last partition: both are given what they
+// raid0 of several sizes, parity whose layout is for conversions, a raid6 that
+// lacks two members, multipath, containers (DDF, IMSM) and arrays that are being
+// reshaped are named and not read. Bitmaps, journals and the lists of bad blocks
+// are not looked into, and no parity is compared with its data. A superblock at
+// the end of a disk may be that of its last partition: both are given what they
 // show.
 package md
 
