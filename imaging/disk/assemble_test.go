@@ -479,3 +479,25 @@ func FuzzAssemble(f *testing.F) {
 		}
 	})
 }
+
+// TestDecoy has a file system whose superblock stands in the unused sectors of
+// a physical volume: both are listed.
+func TestDecoy(t *testing.T) {
+	files := blanks(t, 41*mib)
+	group(t, "real", files, "lvcreate -an -Zn -Wn -l 4 -n data real")
+	d := read(t, files[0])
+	copy(d[mib:], ext4With(t, "genuine", 16*mib))
+	fs := blanks(t, 40*mib)[0]
+	run(t, "", "mkfs.ext4", "-q", "-b", "1024", "-N", "16", "-O", "^has_journal", "-E", "resize=60000000", fs)
+	decoy := read(t, fs)
+	copy(d[1024:4096], decoy[1024:4096])
+	copy(d[64<<10:mib], decoy[64<<10:mib])
+	disks := openThese(d)
+	v := disks[0].Volume("real-data")
+	if v == nil || v.FS == nil {
+		t.Fatalf("the volume is hidden:\n%s", shape(disks))
+	}
+	if p := disks[0].Volume("p0"); p.FS == nil || !strings.Contains(strings.Join(p.Notes, "\n"), `a physical volume of the LVM group "real"`) {
+		t.Errorf("%q", p.Notes)
+	}
+}

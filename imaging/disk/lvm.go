@@ -38,7 +38,7 @@ func (s *set) scanGroups(r *round, pool []*Volume) {
 	}
 	var pvs []*Volume
 	for _, v := range pool {
-		if _, no := s.refused[v]; !no && !inside[v] && v.FS == nil && v.Source.Size() > 0 && probeLVM(v.Source) {
+		if _, no := s.refused[v]; !no && !inside[v] && v.Source.Size() > 0 && probeLVM(v.Source) {
 			pvs = append(pvs, v)
 		}
 	}

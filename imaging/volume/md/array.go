@@ -138,8 +138,10 @@ func (a *Array) read(s *super, place map[int]*super) {
 		a.striped(s, place)
 	case s.level == -1:
 		a.linear(s, place)
+	case s.level == 4 || s.level == 5 || s.level == 6 || s.level == 10:
+		a.inTurns(s, place)
 	default:
-		a.Reason = a.Level + ": what lies on several members by parity or in turns is not read"
+		a.Reason = a.Level + " is not read"
 	}
 	if a.Reason == "" {
 		a.Source, a.Size = a.layout, a.layout.size

@@ -10,6 +10,8 @@ func (l *layout) FirstHole(off, n int64) (imaging.Hole, bool) {
 	}
 	n = min(n, l.size-off)
 	switch {
+	case l.turns != nil:
+		return l.turns.firstHole(off, n)
 	case l.mirror:
 		return l.legs[0].firstHole(off, n)
 	case l.chunk > 0:
@@ -85,11 +87,16 @@ func (l *leg) firstHole(off, n int64) (imaging.Hole, bool) {
 // traced back to it, by their index among those given to Scan, the first first.
 func (a *Array) Sources() []int {
 	var list []int
-	if a.layout != nil {
-		for i := range a.layout.legs {
-			if n := a.layout.legs[i].source; n >= 0 {
-				list = append(list, n)
-			}
+	if a.layout == nil {
+		return nil
+	}
+	legs := a.layout.legs
+	if t := a.layout.turns; t != nil {
+		legs = t.legs
+	}
+	for i := range legs {
+		if n := legs[i].source; n >= 0 {
+			list = append(list, n)
 		}
 	}
 	return list

@@ -14,6 +14,7 @@ type layout struct {
 	chunk  int64 // bytes: legs take turns; 0: one after another
 	mirror bool  // all legs have the same, the first is read
 	legs   []leg
+	turns  *turns // of parity and striped copies; then there are no legs here
 }
 
 // leg is the data of one member.
@@ -59,12 +60,28 @@ func (l *layout) ReadAt(p []byte, off int64) (int, error) {
 	if rest := l.size - off; int64(len(p)) > rest {
 		p, eof = p[:rest], io.EOF
 	}
+	if l.turns != nil {
+		return l.readTurns(p, off, eof)
+	}
 	for done := 0; done < len(p); {
 		g, at, n := l.find(off + int64(done))
 		k, err := g.read(p[done:][:min(n, int64(len(p)-done))], at)
 		done += k
 		if err != nil {
 			return done, fmt.Errorf("read array at %d: %w", off+int64(done), err)
+		}
+	}
+	return len(p), eof
+}
+
+func (l *layout) readTurns(p []byte, off int64, eof error) (int, error) {
+	for done := 0; done < len(p); {
+		at := off + int64(done)
+		n := min(int64(len(p)-done), l.turns.chunk-at%l.turns.chunk)
+		k, err := l.turns.read(p[done:][:n], at)
+		done += k
+		if err != nil {
+			return done, fmt.Errorf("read array at %d: %w", at, err)
 		}
 	}
 	return len(p), eof
@@ -96,6 +113,9 @@ func (a *Array) Locate(source int, off int64) (at int64, ok bool) {
 		return 0, false
 	}
 	l, before := a.layout, int64(0)
+	if l.turns != nil {
+		return l.turns.locate(source, off)
+	}
 	for i := range l.legs {
 		g := &l.legs[i]
 		if in := off - g.start; g.source == source && in >= 0 && in < g.size {

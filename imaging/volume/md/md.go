@@ -6,13 +6,19 @@
 // Version 0.90 lies in the last whole 64 KiB that has 64 KiB before the end;
 // 1.0 in the last 8 KiB, on 4 KiB; 1.1 at the start; 1.2 at 4,096 bytes. All
 // begin with the magic A92B4EFC. A 1.x superblock is little-endian: the UUID of
-// the array at 16, its name at 32, level at 72, sectors used of each member at
-// 80, chunk at 88 (sectors), members at 92, start and length of the data at 128
-// and 136 (sectors), this member's number at 160, events at 200, checksum at
+// the array at 16, its name at 32, level at 72, layout at 76, sectors used of each
+// member at 80, chunk at 88 (sectors), members at 92, start and length of the data
+// at 128 and 136 (sectors), this member's number at 160, events at 200, checksum at
 // 216, and from 256 two bytes for each member's role: its place in the array,
 // FFFF a spare, FFFE faulty, FFFD a journal. A 0.90 superblock is words in the
 // order of the machine that wrote it: level at word 7, KiB used of each member
 // at 8, members at 10, events at 39, chunk at 65 (bytes), this member at 992.
+//
+// Chunks of raid5 go by rows, one for each member, of which one is the parity:
+// with the usual layout (2, left-symmetric) of row r the member n-1 - r%n, and the
+// data begin behind it. raid6 has a second parity Q behind the first. raid10 has
+// near copies (layout % 256) on members that follow one another and far copies
+// (layout / 256 % 256) in the next rows or in the next part of the members.
 //
 // With 1.2 and a data offset of 2,048, byte b of a raid1 is byte 1,048,576 + b
 // of each member. In a raid0 of members of one size, chunk c lies on member
@@ -21,16 +27,20 @@
 // # What is read
 //
 // raid1 (one member whose events are the newest and that is in step), linear,
-// and raid0 of members of one size. A member that is not given leaves a gap of
-// zeros that Damage names. Where a member is given several times (snapshots of
+// raid0 of members of one size, raid10, raid4, raid5 and raid6. Of the last four
+// what a missing member holds is taken from its copies or computed from the
+// parity, where one member is missing, and State says so; where that is not
+// enough they are not read. Of the others a member that is not given leaves a gap
+// of zeros that Damage names. Where a member is given several times (snapshots of
 // several days) each copy makes an array of its own.
 //
 // # What it does not do
 //
-// raid0 of several sizes, raid4, 5, 6 and 10, multipath, containers (DDF,
-// IMSM) and arrays that are being reshaped are named and not read. Bitmaps,
-// journals and the lists of bad blocks are not looked into. A superblock at the
-// end of a disk may be that of its last partition: both are given what they
+// raid0 of several sizes, parity whose layout is for conversions, a raid6 that
+// lacks two members, multipath, containers (DDF, IMSM) and arrays that are being
+// reshaped are named and not read. Bitmaps, journals and the lists of bad blocks
+// are not looked into, and no parity is compared with its data. A superblock at
+// the end of a disk may be that of its last partition: both are given what they
 // show.
 package md
 

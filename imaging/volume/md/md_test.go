@@ -411,9 +411,22 @@ func FuzzSuper(f *testing.F) {
 	f.Add([]byte(device("1.2", 0, 2, 0, 4)[4096:4096+512]), uint32(4096))
 	f.Add([]byte(device("1.1", -1, 2, 1, 4)[:512]), uint32(0))
 	f.Add([]byte(old(le, 1, 2, 0)[deviceLen-65536:][:superBytes]), uint32(deviceLen-65536))
+	for _, a := range [][3]int{{5, 2, 2}, {5, 1, 3}, {6, 2, 3}, {10, 0x102, 2}, {10, 0x201, 3}, {10, 0x10201, 2}} {
+		f.Add([]byte(inTurns(a[0], a[1], a[2], nil)[0][4096:4096+512]), uint32(4096))
+	}
 	f.Fuzz(func(t *testing.T, p []byte, at uint32) {
 		d := make(memory, deviceLen)
-		copy(d[at%deviceLen:], p)
+		at %= deviceLen
+		copy(d[at:], p)
 		exercise(t, d)
+		if at > deviceLen-superBytes || le.Uint32(d[at+220:]) > 1000 {
+			return
+		}
+		other := slices.Clone(d) // the member beside it, with both checksums right
+		other[at+160] ^= 1
+		other[at+168] ^= 1
+		seal(d[at:])
+		seal(other[at:])
+		exercise(t, d, other)
 	})
 }

@@ -33,6 +33,7 @@ type super struct {
 	name    string
 	device  string // UUID
 	level   int32
+	layout  int32 // of levels 5, 6 and 10
 	devices int
 	chunk   int64 // bytes
 	used    int64 // bytes of each member, 0 where each uses its own
@@ -91,7 +92,7 @@ func parse1(p []byte, at, size int64) *super {
 	s := &super{
 		version: "1.0", uuid: groups(p[16:32]), device: groups(p[168:184]), level: int32(le.Uint32(p[72:])), //nolint:gosec // signed on disk
 		name: string(bytes.TrimRight(p[32:64], "\x00")), events: le.Uint64(p[200:]), resync: -1,
-		devices: int(le.Uint32(p[92:])), chunk: int64(le.Uint32(p[88:])) * sector,
+		layout: int32(le.Uint32(p[76:])), devices: int(le.Uint32(p[92:])), chunk: int64(le.Uint32(p[88:])) * sector,
 		updated: imaging.Time{Sec: int64(le.Uint64(p[192:]) & (1<<40 - 1)), Set: true}, //nolint:gosec // 40 bits
 	}
 	switch at {
@@ -186,7 +187,7 @@ func parse0(p []byte) *super {
 		uuid = binary.BigEndian.AppendUint32(uuid, w(i))
 	}
 	s := &super{
-		version: "0.90", uuid: groups(uuid), level: int32(w(7)), devices: int(w(10)), chunk: int64(w(65)), //nolint:gosec // signed on disk
+		version: "0.90", uuid: groups(uuid), level: int32(w(7)), layout: int32(w(64)), devices: int(w(10)), chunk: int64(w(65)), //nolint:gosec // signed on disk
 		used: int64(w(8)) * 1024, updated: imaging.Time{Sec: int64(w(32)), Set: true}, resync: -1, role: -1, state: "spare",
 	}
 	s.size = s.used
