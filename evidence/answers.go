@@ -51,7 +51,7 @@ type Attribute struct {
 // Place is where a credential was found.
 type Place struct {
 	Exhibit string  `json:"exhibit"`
-	Address *string `json:"address"` // null where no entry owns the bytes; a record address for logs
+	Address *string `json:"address"` // null where no entry owns the bytes; of the volume in a swap area; a record address for logs
 	// Offset is in bytes in the exhibit's image; of the record's text for logs.
 	// Of what was decoded out of a file it is where that file's content starts,
 	// -1 where no such place is known.

@@ -131,6 +131,8 @@ func chooseEntry(all []entryRow, a evidence.Address) (*entryRow, error) {
 		return best, nil
 	case len(all) == 0:
 		return nil, evidence.WithHint(fmt.Errorf("no such inode in the index: %w", evidence.ErrNotFound), findHint)
+	case strings.Contains(a.Path, "!"):
+		return nil, evidence.WithHint(fmt.Errorf("inode %d has no such name: %w", a.Inode, evidence.ErrNotFound), "what stands behind a ! lies inside the file before it: snapcase cat prints it, or extract that file and unpack it")
 	case len(other) > 0 && len(all) == 1:
 		return nil, evidence.WithHint(fmt.Errorf("inode %d has generation %s, not %d: %w", a.Inode, other[0], a.Generation, evidence.ErrNotFound), findHint)
 	}

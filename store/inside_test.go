@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -115,6 +116,7 @@ func insideKeys(t *testing.T, c *Case, image []byte) {
 			if p.InnerOffset == nil {
 				continue
 			}
+			insideCat(t, c, k.KeyID, p)
 			if k.KeyID != idText(9) {
 				prints[p.Fingerprint] = true
 			}
@@ -135,6 +137,73 @@ func insideKeys(t *testing.T, c *Case, image []byte) {
 	must(t, err)
 	if strings.Contains(string(db), secretText) {
 		t.Error("the index holds a secret")
+	}
+}
+
+// insideCat wants the key where the place says that it is.
+func insideCat(t *testing.T, c *Case, key string, p evidence.Place) {
+	t.Helper()
+	a, err := evidence.ParseAddress(*p.Address)
+	must(t, err)
+	var out bytes.Buffer
+	e, err := c.CopyInside(context.Background(), a, &out)
+	if err != nil {
+		t.Errorf("%s: %v", *p.Address, err)
+		return
+	}
+	text := out.Bytes()[min(int64(out.Len()), *p.InnerOffset):]
+	if strings.HasSuffix(a.Path, "windows.gz!") {
+		text = bytes.ReplaceAll(text, []byte{0}, nil)
+	}
+	if !bytes.HasPrefix(text, []byte(key)) || e.Path != a.Path[:strings.IndexByte(a.Path, '!')] || e.Damage != nil && p.Status != "deleted" {
+		t.Errorf("%s: %d bytes of %+v, the key is not at %d", *p.Address, out.Len(), e, *p.InnerOffset)
+	}
+	a.Path += "x"
+	if _, err := c.CopyInside(context.Background(), a, &out); !errors.Is(err, evidence.ErrNotFound) {
+		t.Errorf("%s: %v", a, err)
+	}
+}
+
+// TestSwap wants a key in a swap area to have its volume and the byte of it.
+func TestSwap(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "disk")
+	shell(t, dir, `truncate -s 8M disk; truncate -s 4M swap; mkswap -q swap; printf 'label: dos\nstart=2048, size=8192, type=82\n' | sfdisk -q disk; dd if=swap of=disk bs=1M seek=1 conv=notrunc 2>/dev/null`, "mkswap", "sfdisk")
+	b, err := os.ReadFile(path)
+	must(t, err)
+	copy(b[1<<20+20_000:], "AWS "+credentialsText(0))
+	copy(b[7<<20:], " "+idText(1)+" ")
+	must(t, os.WriteFile(path, b, 0o644))
+	s := credential.NewScanner([]byte("k"))
+	s.Scan(b, 0)
+	keys, err := indexed(t, diskCase(t, evidence.KindDisk, path, s.Hits())).Keys(context.Background(), false)
+	must(t, err)
+	if len(keys) != 2 {
+		t.Fatalf("%d keys", len(keys))
+	}
+	p := keys[0].Places[0]
+	if p.Status != hitUnallocated || p.Area != areaSwap || p.Address == nil || *p.Address != "EX-001/p1" || p.FileOffset == nil || *p.FileOffset != p.Offset-1<<20 || !p.Secret {
+		t.Errorf("in swap: %+v", p)
+	}
+	if p := keys[1].Places[0]; p.Area == areaSwap || p.Address != nil {
+		t.Errorf("behind it: %+v", p)
+	}
+}
+
+// TestFolderInside finds a key in a file of an exhibit that is a folder.
+func TestFolderInside(t *testing.T) {
+	var text bytes.Buffer
+	z := gzip.NewWriter(&text)
+	_, err := z.Write([]byte(credentialsText(0)))
+	must(t, errors.Join(err, z.Close()))
+	c := newTestCase(t)
+	x := bring(t, c, evidence.KindFile, map[string]string{"var/log/old": text.String(), "plain": credentialsText(1)})
+	got := hitsOf(t, indexed(t, c))
+	if w := []string{"allocated " + x + "/var/log/old!"}; !slices.Equal(got[idText(0)], w) {
+		t.Errorf("%q, want %q", got[idText(0)], w)
+	}
+	if w := []string{"allocated " + x + "/plain"}; !slices.Equal(got[idText(1)], w) {
+		t.Errorf("%q, want %q", got[idText(1)], w)
 	}
 }
 

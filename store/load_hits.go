@@ -251,11 +251,11 @@ func (l *imageLoad) owns(volume string, e *filesystem.Entry) {
 
 // insertHits writes the hits of a disk.
 func (l *imageLoad) insertHits(ctx context.Context) error {
-	return l.writeHits(ctx, func(n int, _ *credential.Hit) hitPlace {
+	return l.writeHits(ctx, func(n int, h *credential.Hit) hitPlace {
 		if n >= len(l.owners) {
 			return hitPlace{status: hitUnallocated, area: areaUnknown}
 		}
-		return l.placeOf(&l.owners[n])
+		return l.placeOf(&l.owners[n], h.Offset)
 	}, l.insideHits()...)
 }
 
@@ -266,12 +266,14 @@ const (
 	areaUnknown = "unknown"
 	// areaContested marks bytes that several files claim: the first is named.
 	areaContested = "contested"
+	// areaSwap is the format of a swap area. Its address is that of the volume.
+	areaSwap = "swap"
 )
 
-// placeOf says where a hit lies by its owner. Bytes that no entry owns are
+// placeOf says where the hit at byte at of the image lies, by its owner. Bytes that no entry owns are
 // unallocated; where they are not free but the file system's own, or nothing is
 // known of them, area says so.
-func (l *imageLoad) placeOf(o *disk.Owner) hitPlace {
+func (l *imageLoad) placeOf(o *disk.Owner, at int64) hitPlace {
 	p := hitPlace{status: hitUnallocated}
 	switch o.Kind {
 	case filesystem.OwnContent:
@@ -285,6 +287,9 @@ func (l *imageLoad) placeOf(o *disk.Owner) hitPlace {
 		p.area = "journal"
 	default:
 		p.area = l.areaOf(o)
+		if p.area == areaSwap {
+			l.inSwap(&p, o, at)
+		}
 		return p
 	}
 	if o.Claims > 1 && p.area == nil {
@@ -308,6 +313,19 @@ func (l *imageLoad) placeOf(o *disk.Owner) hitPlace {
 		p.fileOffset = o.FileOffset
 	}
 	return p
+}
+
+// inSwap names the volume of a hit in a swap area, and the byte of that: it was
+// in the memory of the machine.
+func (l *imageLoad) inSwap(p *hitPlace, o *disk.Owner, at int64) {
+	p.address = l.acq.Exhibit + "/" + o.Volume
+	v := l.volumeOf(o)
+	if v == nil {
+		return
+	}
+	if off, ok := v.Locate(at); ok {
+		p.fileOffset = off
+	}
 }
 
 // areaOf says what a byte that no entry owns can be: nil where it is free, or

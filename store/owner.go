@@ -107,7 +107,11 @@ func (c *Case) nameOwner(ctx context.Context, d *disk.Disk, o *disk.Owner, answe
 			return err
 		}
 	}
-	p := l.placeOf(o)
+	at := int64(-1)
+	if answer.Offset != nil {
+		at = *answer.Offset
+	}
+	p := l.placeOf(o, at)
 	answer.Status, answer.Doubt = p.status, o.Doubt
 	if o.Volume != "" {
 		answer.Volume = &o.Volume

@@ -184,15 +184,18 @@ func placeRow(p evidence.Place) widget.Row {
 
 // openPlace opens the bytes of a place.
 func openPlace(p evidence.Place) tea.Cmd {
-	if p.Address != nil && p.Status != "log" {
+	if p.Status == "log" && p.Address != nil {
+		return goRecord(*p.Address)
+	}
+	if p.InnerOffset != nil { // the file as it lies
+		return goBytes(p.Exhibit, max(0, p.Offset))
+	}
+	if p.Address != nil && p.Area != "swap" {
 		var off int64
 		if p.FileOffset != nil {
 			off = *p.FileOffset
 		}
 		return goBytes(*p.Address, off)
-	}
-	if p.Status == "log" && p.Address != nil {
-		return goRecord(*p.Address)
 	}
 	return goBytes(p.Exhibit, p.Offset)
 }

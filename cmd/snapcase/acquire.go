@@ -55,7 +55,7 @@ func acquireCommand(e *edge) *cobra.Command {
 	c.Flags().StringVar(&as, "as", "", "disk, memory, cloudtrail, flowlog, pcap, findings or file (detected when absent)")
 	c.Flags().StringVar(&label, "label", "", "what the exhibit is called")
 	c.Flags().StringVar(&hash, "hash", "sha256", "hashes of the image: sha256, and md5, sha1, blake3 beside it")
-	c.Flags().BoolVar(&raw, "raw", false, "take the bytes of an image container (E01, qcow2, VMDK, VHD) as they are, not the disk in it")
+	c.Flags().BoolVar(&raw, "raw", false, "take the bytes of an image container (E01, qcow2, VMDK, VHD, LiME, AVML) as they are, not the disk or memory in it")
 	c.Flags().BoolVar(&noIndex, "no-index", false, "do not index yet")
 	return c
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -71,6 +72,9 @@ func (e *edge) cat(c *cobra.Command, cs *store.Case, address string) error {
 			return nil
 		}
 	}
+	if errors.Is(err, evidence.ErrNotFound) && strings.Contains(a.Path, "!") {
+		return e.catInside(c, cs, a)
+	}
 	if err != nil {
 		return err
 	}
@@ -133,6 +137,18 @@ func (e *edge) pour(ctx context.Context, src imaging.Source) error {
 		}
 	}
 	return nil
+}
+
+// catInside prints what a file hides, as keys names it.
+func (e *edge) catInside(c *cobra.Command, cs *store.Case, a evidence.Address) error {
+	if err := cs.Accessed(c.Context(), a.Exhibit, "cat "+a.String()); err != nil {
+		return err
+	}
+	entry, err := cs.CopyInside(c.Context(), a, e.stdout)
+	if err != nil {
+		return err
+	}
+	return e.partial(entry)
 }
 
 func (e *edge) catRecord(c *cobra.Command, cs *store.Case, rec evidence.Record) error {

@@ -13,9 +13,10 @@ import (
 func keysCommand(e *edge) *cobra.Command {
 	var all bool
 	c := &cobra.Command{
-		Use:     "keys CASE",
-		Short:   "AWS credentials found in the evidence, and where they were used",
-		Long:    "keys lists the access keys found in the evidence. Secrets are never shown: a fingerprint under the case's own key lets two finds be compared.",
+		Use:   "keys CASE",
+		Short: "AWS credentials found in the evidence, and where they were used",
+		Long: "keys lists the access keys found in the evidence. Secrets are never shown: a fingerprint under the case's own key lets two finds be compared.\n\n" +
+			"A place inside a compressed file, archive, journal, database or base64 is the address of that file, an exclamation mark and the name inside; inner_offset counts in what was decoded, offset is where the file starts in the image, -1 where that is not known.",
 		Example: "snapcase keys case1\nsnapcase keys case1 --all --json",
 		Args:    exactly(1, "one case or bundle"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -64,10 +65,16 @@ func keyText(w io.Writer, k evidence.Key) {
 
 func placeText(p evidence.Place) string {
 	s := fmt.Sprintf("%-11s offset %d", p.Status, p.Offset)
+	if p.InnerOffset != nil {
+		s = fmt.Sprintf("%-11s inside, at byte %d of", p.Status, *p.InnerOffset)
+	}
 	if p.Address != nil {
 		s += "  " + *p.Address
 	} else {
 		s += "  " + p.Exhibit
+	}
+	if p.Area != "" {
+		s += "  (" + p.Area + ")"
 	}
 	if p.Secret {
 		s += "  secret beside it, fingerprint " + p.Fingerprint

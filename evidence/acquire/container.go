@@ -8,13 +8,18 @@ import (
 
 	"snapcase/evidence"
 	"snapcase/imaging/image"
+	"snapcase/imaging/image/lime"
 )
 
-// contained looks whether the file is an image container. If so the disk in it
-// is what is acquired: its size, and its hashes where it holds some.
+// contained looks whether the file is an image container. If so the disk or the
+// memory in it is what is acquired: its size, and its hashes where it holds
+// some.
 func (j *Job) contained(h *header) error {
 	c, err := image.OpenAny(j.Source)
 	var not *image.UnsupportedError
+	if errors.As(err, &not) && j.Kind == evidence.KindMemory && not.Format != lime.LiME && not.Format != lime.AVML {
+		return nil // memory may begin with anything
+	}
 	if errors.As(err, &not) {
 		return evidence.WithHint(err, "convert it first, or acquire its bytes as they are with --raw")
 	}
@@ -22,12 +27,18 @@ func (j *Job) contained(h *header) error {
 		return err
 	}
 	defer c.Close() //nolint:errcheck // read-only
-	if c.Format == "raw" {
+	switch {
+	case c.Format == "raw", j.Kind == evidence.KindMemory && !c.Memory:
 		return nil
+	case j.Kind == evidence.KindDisk && c.Memory:
+		return evidence.WithHint(fmt.Errorf("it is an image of memory (%s): %w", c.Format, evidence.ErrUsage), "leave out --as, or acquire its bytes as they are with --raw")
 	}
 	h.Identity.API, h.Identity.Size, h.Identity.Packed = apiContainer, c.Size(), h.Identity.Size
 	if h.Kind == "" {
 		h.Kind, h.Detected = evidence.KindDisk, "disk in "+c.Format
+		if c.Memory {
+			h.Kind, h.Detected = evidence.KindMemory, "memory in "+c.Format
+		}
 	}
 	h.Container = &evidence.Container{Format: c.Format, Segments: plainTexts(c.Segments), Stored: c.Stored, Damage: plainTexts(c.Damage)}
 	for _, f := range c.Header {
@@ -87,7 +98,7 @@ func gapsIn(src Input, off, n int64) []errorLine {
 // compareStored says which hash that the container holds is not that of what
 // was read out of it.
 func compareStored(c *evidence.Container, hashes map[string]string) (method string, errs []errorLine) {
-	method = "the disk in " + c.Format
+	method = "what lies in " + c.Format
 	for _, name := range hashNames {
 		want, ok := c.Stored[name]
 		got := hashes[name]

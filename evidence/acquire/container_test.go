@@ -3,13 +3,18 @@ package acquire
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"snapcase/evidence"
+
+	"github.com/klauspost/compress/s2"
 )
 
 // TestContainer acquires the disk in an image container, and the file itself
@@ -76,5 +81,65 @@ func TestMissingPiece(t *testing.T) {
 	clear(want[blockSize : 2*blockSize])
 	if !bytes.Equal(read(t, j.Folder.Image(a.Exhibit)), want) {
 		t.Error("the image is not the pieces with zeros between")
+	}
+}
+
+// TestMemory acquires memory in LiME and AVML at its addresses, with the keys
+// in it, and memory that only looks like a container as it is.
+func TestMemory(t *testing.T) {
+	ram := pattern(3<<20, 33)
+	const key = "AKIA2OGYBAH6QLWVZT7M"
+	copy(ram[1<<20+70:], " "+key+" ")
+	header := func(magic string, version uint32, start, n int) []byte {
+		b := binary.LittleEndian.AppendUint32([]byte(magic), version)
+		b = binary.LittleEndian.AppendUint64(b, uint64(start))
+		return append(binary.LittleEndian.AppendUint64(b, uint64(start+n-1)), make([]byte, 8)...)
+	}
+	const split, second = 640 << 10, 1 << 20 // the hole below a MiB
+	want := make([]byte, second+len(ram)-split)
+	copy(want, ram[:split])
+	copy(want[second:], ram[split:])
+	var lime, avml []byte
+	for _, r := range []struct {
+		start int
+		b     []byte
+	}{{0, ram[:split]}, {second, ram[split:]}} {
+		lime = append(append(lime, header("EMiL", 1, r.start, len(r.b))...), r.b...)
+		var z bytes.Buffer
+		w := s2.NewWriter(&z, s2.WriterSnappyCompat(), s2.WriterBlockSize(64<<10))
+		_, err := w.Write(r.b)
+		must(t, errors.Join(err, w.Close()))
+		avml = append(append(avml, header("AVML", 2, r.start, len(r.b))...), z.Bytes()...)
+		avml = binary.LittleEndian.AppendUint64(avml, uint64(z.Len()))
+	}
+	for format, b := range map[string][]byte{"lime": lime, "avml": avml} {
+		for _, kind := range []evidence.Kind{"", evidence.KindMemory} {
+			j, _ := newJob(t, write(t, "memory", b))
+			j.Kind = kind
+			a, err := Run(t.Context(), j)
+			must(t, err)
+			if a.Kind != evidence.KindMemory || a.Container == nil || a.Container.Format != format || len(a.ReadErrors) > 0 || !bytes.Equal(read(t, j.Folder.Image(a.Exhibit)), want) {
+				t.Errorf("%s: %+v", format, a)
+			}
+			hits := string(read(t, filepath.Join(j.Folder.Exhibit(a.Exhibit), "hits.jsonl")))
+			if !strings.Contains(hits, fmt.Sprintf(`"offset":%d,"key_id":"%s"`, 1<<20+71+second-split, key)) {
+				t.Errorf("%s: hits %s", format, hits)
+			}
+		}
+	}
+	j, _ := newJob(t, write(t, "memory", lime))
+	j.Kind = evidence.KindDisk
+	if _, err := Run(t.Context(), j); !errors.Is(err, evidence.ErrUsage) {
+		t.Errorf("as a disk: %v", err)
+	}
+	for _, text := range []string{"\x1f\x8b\x08\x00", "QFI\xfb\x00\x00\x00\x03", "plain"} {
+		b := append([]byte(text), ram...)
+		j, _ := newJob(t, write(t, "memory", b))
+		j.Kind = evidence.KindMemory
+		a, err := Run(t.Context(), j)
+		must(t, err)
+		if a.Container != nil || !bytes.Equal(read(t, j.Folder.Image(a.Exhibit)), b) {
+			t.Errorf("%q: %+v", text, a)
+		}
 	}
 }

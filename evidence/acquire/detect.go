@@ -133,6 +133,7 @@ func diskMagics() []magic {
 		{4096, "EFI PART", "GPT with sectors of 4096 bytes"},
 		{0, "XFSB", "XFS"},
 		{3, "NTFS    ", "NTFS"},
+		{3, "EXFAT   ", "exFAT"},
 		{512, "LABELONE", "LVM2"},
 		{0x10040, "_BHRfS_M", "btrfs"},
 		{32769, "CD001", "ISO 9660"},

@@ -67,7 +67,7 @@ func (j *Job) look() (header, error) {
 	case id.API == apiFile && id.Size == 0:
 		return h, evidence.WithHint(errors.New("the source is empty"), "check the path; nothing was recorded")
 	}
-	if id.API == apiFile && !j.Raw && (j.Kind == "" || j.Kind == evidence.KindDisk) {
+	if id.API == apiFile && !j.Raw && (j.Kind == "" || j.Kind.Image()) {
 		if err := j.contained(&h); err != nil {
 			return h, err
 		}

@@ -15,8 +15,9 @@
 // AWS itself issues ids in base 32 (no 0, 1, 8, 9), but its documentation does
 // not promise it and breaks it (AKIAI44QH8DHBEXAMPLE), so all digits count. An
 // id with a neighbour in [A-Z0-9] is a part of something longer: it is
-// reported as "other". Ids are found as ASCII and as UTF-16LE, at any
-// alignment. Ids that hold the word EXAMPLE are AWS's documentation.
+// reported as "other". Ids are found as ASCII, UTF-16LE and UTF-16BE, at any
+// alignment: between two zeros an id is UTF-16BE where the text before it begins
+// with the mark of that, and UTF-16LE otherwise. Ids that hold the word EXAMPLE are AWS's documentation.
 //
 // # What is a secret
 //
@@ -39,9 +40,9 @@
 // A secret never leaves this package: a Hit holds the first 16 hexadecimal
 // digits of its HMAC-SHA256 under the key of the case.
 //
-// What it does not do: unpack (an id in a compressed file is not seen in the
-// raw bytes), read other encodings (UTF-16BE, base64 of text), or find secrets
-// of other makers than AWS, private keys in PEM apart (Secrets).
+// What it does not do: unpack (an id in a compressed file or in base64 is not
+// seen in the raw bytes: package inside decodes those), or find secrets of
+// other makers than AWS, private keys in PEM apart (Secrets).
 package credential
 
 import "encoding/binary"
@@ -57,6 +58,7 @@ const (
 const (
 	ASCII   = "ascii"
 	UTF16LE = "utf-16le"
+	UTF16BE = "utf-16be"
 )
 
 // Hit is one access key id at one place. It holds no secret.
@@ -64,7 +66,7 @@ type Hit struct {
 	Offset        int64  `json:"offset"` // of the id's first byte, bytes from the start of the stream
 	KeyID         string `json:"key_id"`
 	Kind          string `json:"kind"`     // LongTerm, Temporary, Other
-	Encoding      string `json:"encoding"` // ASCII, UTF16LE
+	Encoding      string `json:"encoding"` // ASCII, UTF16LE, UTF16BE
 	Secret        bool   `json:"secret"`   // a secret key lies beside it
 	Token         bool   `json:"token,omitempty"`
 	Fingerprint   string `json:"secret_fingerprint,omitempty"` // 16 hexadecimal digits
@@ -140,11 +142,11 @@ func findUpTo(b []byte, lo, hi int, yield func(at int, enc string)) {
 		}
 		switch {
 		case b[p+1] == 0:
-			if isID(b, p, UTF16LE) {
-				yield(p, UTF16LE)
+			if enc := wideID(b, p); enc != "" {
+				yield(p, enc)
 			}
 		case b[p+3] == 'A':
-			if isID(b, p, ASCII) {
+			if isID(b, p, 1) {
 				yield(p, ASCII)
 			}
 		}
@@ -153,21 +155,22 @@ func findUpTo(b []byte, lo, hi int, yield func(at int, enc string)) {
 
 // width is the bytes of a character.
 func width(enc string) int {
-	if enc == UTF16LE {
-		return 2
+	if enc == ASCII {
+		return 1
 	}
-	return 1
+	return 2
 }
 
-func isID(b []byte, p int, enc string) bool {
-	w := width(enc)
-	if p < 0 || p+idLen*w > len(b) {
+// isID says whether the characters of an id stand at b[p:], w bytes apart and
+// with zeros between.
+func isID(b []byte, p, w int) bool {
+	if p < 0 || p+(idLen-1)*w+1 > len(b) {
 		return false
 	}
 	var prefix [4]byte
 	for i := range idLen {
 		c := b[p+i*w]
-		if !isUpperOrDigit(c) || w == 2 && b[p+i*w+1] != 0 {
+		if !isUpperOrDigit(c) || w == 2 && i > 0 && b[p+i*w-1] != 0 {
 			return false
 		}
 		if i < len(prefix) {
@@ -177,6 +180,43 @@ func isID(b []byte, p int, enc string) bool {
 	return kindOf(prefix[:]) != ""
 }
 
+// wideID says in which UTF-16 an id stands at b[p:]; "" for none. Between two
+// zeros it can be either.
+func wideID(b []byte, p int) string {
+	if !isID(b, p, 2) {
+		return ""
+	}
+	end := p + 2*idLen
+	little, big := end <= len(b) && b[end-1] == 0, p > 0 && b[p-1] == 0
+	switch {
+	case big && (!little || startsBig(b, p)):
+		return UTF16BE
+	case little:
+		return UTF16LE
+	}
+	return ""
+}
+
+// startsBig says whether the text that leads up to b[p:] begins with the mark of
+// UTF-16BE, or with the stream.
+func startsBig(b []byte, p int) bool {
+	for range reach {
+		switch {
+		case p < 1 || b[p-1] != 0:
+			return false // a character begins the text
+		case p < 2:
+			return true
+		case !isText(b[p-2]):
+			return b[p-2] == 0xff && p > 2 && b[p-3] == 0xfe
+		}
+		p -= 2
+	}
+	return false
+}
+
+// isText says whether c is a character of plain text.
+func isText(c byte) bool { return c >= ' ' && c < 0x7f || c == '\n' || c == '\r' || c == '\t' }
+
 // idAt is the id at p as text, and whether it stands alone.
 func idAt(b []byte, p int, enc string) (id string, alone bool) {
 	w := width(enc)
@@ -184,12 +224,26 @@ func idAt(b []byte, p int, enc string) (id string, alone bool) {
 	for i := range text {
 		text[i] = b[p+i*w]
 	}
-	return string(text[:]), !isPart(b, p-w, w) && !isPart(b, p+idLen*w, w)
+	return string(text[:]), !isPart(b, p-w, enc) && !isPart(b, p+idLen*w, enc)
 }
 
 // isPart says whether the character at p would be a part of an id.
-func isPart(b []byte, p, w int) bool {
-	return p >= 0 && p+w <= len(b) && isUpperOrDigit(b[p]) && (w == 1 || b[p+1] == 0)
+func isPart(b []byte, p int, enc string) bool {
+	return p >= 0 && p < len(b) && isUpperOrDigit(b[p]) && (enc == ASCII || high(b, p, enc) == 0)
+}
+
+// high is the high byte of the character of UTF-16 whose low byte is b[p];
+// not 0 where there is none.
+func high(b []byte, p int, enc string) byte {
+	if enc == UTF16BE {
+		p--
+	} else {
+		p++
+	}
+	if p < 0 || p >= len(b) {
+		return 0xff
+	}
+	return b[p]
 }
 
 // KindOf is the kind of an access key id by its prefix: LongTerm, Temporary,

@@ -47,6 +47,10 @@ func scan(b []byte) []Hit {
 	return s.Hits()
 }
 
+func utf16be(s string) string {
+	return "\x00" + strings.TrimSuffix(utf16le(s), "\x00")
+}
+
 func utf16le(s string) string {
 	var b strings.Builder
 	for i := range len(s) {
@@ -72,6 +76,13 @@ func TestKindsAndNeighbours(t *testing.T) {
 		{utf16le(" AKIA2OGYBAH6QLWVZT7M "), LongTerm, UTF16LE, false},
 		{"x" + utf16le("ACCA2OGYBAH6QLWVZT7M"), Other, UTF16LE, false},
 		{utf16le("ZASIA2OGYBAH6QLWVZT7M"), Other, UTF16LE, false},
+		{utf16be(" AKIA2OGYBAH6QLWVZT7M "), LongTerm, UTF16BE, false},
+		{"x\x01" + utf16be("AKIA2OGYBAH6QLWVZT7M"), LongTerm, UTF16BE, false},
+		{"\xfe\xff" + utf16be("AKIA2OGYBAH6QLWVZT7M and on"), LongTerm, UTF16BE, false},
+		{"\xff\xfe" + utf16le("AKIA2OGYBAH6QLWVZT7M and on"), LongTerm, UTF16LE, false},
+		{"\xfe\xff" + utf16be("ZASIA2OGYBAH6QLWVZT7M"), Other, UTF16BE, false},
+		{utf16be("AKIA2OGYBAH6QLWVZT7M") + "\x04\x10", LongTerm, UTF16BE, false},
+		{"\x00\x00\x00\x00" + utf16le("AKIA2OGYBAH6QLWVZT7M") + "\x00\x00\x00\x00", LongTerm, UTF16LE, false},
 	} {
 		hits := scan([]byte(c.text))
 		if len(hits) != 1 || hits[0].Kind != c.kind || hits[0].Encoding != c.enc || hits[0].Documentation != c.doc || hits[0].Secret {
@@ -114,11 +125,7 @@ func TestSecretBeside(t *testing.T) {
 		"longer run":    {fmt.Sprintf("%s,%sQ secret=%sQ %s", a, sa, sa, b), "", ""},
 		"path":          {fmt.Sprintf("%s /usr/share/doc/packages/whatever/readme %s", a, b), "", ""},
 	} {
-		for _, wide := range []bool{false, true} {
-			text := c.text
-			if wide {
-				text = utf16le(text)
-			}
+		for _, text := range []string{c.text, utf16le(c.text), utf16be(c.text), "\xfe\xff" + utf16be(c.text)} {
 			hits := scan([]byte(text))
 			if len(hits) != 2 {
 				t.Fatalf("%s: %+v", name, hits)
@@ -129,7 +136,7 @@ func TestSecretBeside(t *testing.T) {
 					want = c.sb
 				}
 				if h.Secret != (want != "") || h.Fingerprint != fingerprint(want) {
-					t.Errorf("%s (utf-16 %v): %s: secret %v fingerprint %q, want %q", name, wide, h.KeyID, h.Secret, h.Fingerprint, fingerprint(want))
+					t.Errorf("%s (utf-16 %v): %s: secret %v fingerprint %q, want %q", name, text[0] == 0 || text[len(text)-1] == 0, h.KeyID, h.Secret, h.Fingerprint, fingerprint(want))
 				}
 			}
 		}
@@ -239,6 +246,11 @@ func TestAgainstRegexp(t *testing.T) {
 		got = append(got, fmt.Sprint(h.Offset, h.KeyID, h.Encoding))
 	}
 	if len(got) < 100 || strings.Join(got, "\n") != strings.Join(want, "\n") {
+		for i := range min(len(got), len(want)) {
+			if got[i] != want[i] {
+				t.Fatalf("%d hits, want %d; got %s, want %s", len(got), len(want), got[i], want[i])
+			}
+		}
 		t.Fatalf("%d hits, want %d", len(got), len(want))
 	}
 }

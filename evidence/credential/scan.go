@@ -172,8 +172,12 @@ func (s *Scanner) judge(b []byte, lo, hi int, off int64) []Hit {
 			h.Kind = Other
 		}
 		text, at := b, p
-		if enc == UTF16LE {
-			text, at = decode16(b, p)
+		switch enc {
+		case UTF16LE:
+			text, at = decode16(b, p, enc)
+		case UTF16BE:
+			text, at = decode16(b, p, enc)
+			h.Offset--
 		}
 		var secret span
 		secret, h.Secret, h.Token = beside(text, at)
@@ -195,12 +199,12 @@ func Find(caseKey, stream []byte) []Hit {
 
 // decode16 is the text around the id at b[p:], one byte a character, 0xff for
 // what is not ASCII, and the id's place in it.
-func decode16(b []byte, p int) (text []byte, at int) {
+func decode16(b []byte, p int, enc string) (text []byte, at int) {
 	n := min(p/2, reach)
 	from := p - 2*n
-	to := min(len(b)-1, p+2*(idLen+reach))
+	to := min(len(b), p+2*(idLen+reach))
 	for i := from; i < to; i += 2 {
-		text = append(text, char16(b[i], b[i+1]))
+		text = append(text, char16(b[i], high(b, i, enc)))
 	}
 	return text, n
 }

@@ -13,18 +13,22 @@ const Margin = before
 
 // Secrets gives the ranges [from, to) of b that must not be shown: secret keys
 // and session tokens, beside an id or behind their own names, and private keys
-// in PEM; as ASCII and UTF-16LE. They are sorted and do not overlap.
+// in PEM; as ASCII and UTF-16. They are sorted and do not overlap.
 // Access key ids, hexadecimal digests, base64 roots and signatures are none.
 func Secrets(b []byte) [][2]int {
 	all := plainSecrets(b)
 	if maybe16(b) {
 		for phase := range 2 {
 			text := make([]byte, 0, len(b)/2)
-			for i := phase; i+1 < len(b); i += 2 {
-				text = append(text, char16(b[i], b[i+1]))
+			for i := phase; i < len(b); i += 2 {
+				hi := byte(0) // of the last character of UTF-16BE
+				if i+1 < len(b) {
+					hi = b[i+1]
+				}
+				text = append(text, char16(b[i], hi))
 			}
 			for _, r := range plainSecrets(text) {
-				all = append(all, [2]int{2*r[0] + phase, 2*r[1] + phase})
+				all = append(all, [2]int{2*r[0] + phase, min(len(b), 2*r[1]+phase)})
 			}
 		}
 	}

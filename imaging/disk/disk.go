@@ -32,6 +32,9 @@
 //
 // A driver that panics has failed on that volume; the others are not touched.
 //
+// An ISO 9660 image with a partition table, as installers are distributed, is a
+// volume p0 beside its partitions.
+//
 // # Volumes made of others
 //
 // Members of Linux RAID are put together to arrays (md0, md-name), physical
@@ -158,6 +161,7 @@ func openAll(images []Image, list []driver) []*Disk {
 			v.detect(list)
 			d.Volumes = append(d.Volumes, v)
 		}
+		d.hybrid(m.Source, list)
 	}
 	s.assemble()
 	for _, d := range s.disks {

@@ -12,6 +12,7 @@ import (
 	"snapcase/imaging/filesystem/fat"
 	"snapcase/imaging/filesystem/iso9660"
 	"snapcase/imaging/filesystem/ntfs"
+	"snapcase/imaging/filesystem/squashfs"
 	"snapcase/imaging/filesystem/xfs"
 )
 
@@ -32,6 +33,7 @@ func drivers() []driver {
 		{"fat", fat.Probe, opened(fat.Open)},
 		{"exfat", exfat.Probe, opened(exfat.Open)},
 		{"iso9660", iso9660.Probe, opened(iso9660.Open)},
+		{"squashfs", squashfs.Probe, opened(squashfs.Open)},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
+	"snapcase/imaging/image/lime"
 	"snapcase/imaging/image/split"
 )
 
@@ -34,6 +35,9 @@ type Container struct {
 	Tried      []string          // every format that it is not, and why
 	SectorSize int64             // bytes of a logical sector, 0 when not known
 	Device     bool              // a block device
+	// Memory is set where it is an image of memory: its offsets are physical
+	// addresses, and what lies between the ranges of its Header reads as zeros.
+	Memory bool
 
 	src  imaging.Source
 	open *opening
@@ -64,6 +68,8 @@ func OpenAny(path string) (*Container, error) {
 	}
 	if c.src = l.raw; l.raw == nil {
 		c.src = top.Reader
+		inner := l.images[len(l.images)-1].Format
+		c.Memory = inner == lime.LiME || inner == lime.AVML
 	}
 	return c, nil
 }

@@ -10,6 +10,7 @@ import (
 	"snapcase/imaging"
 	"snapcase/imaging/image/container"
 	"snapcase/imaging/image/ewf"
+	"snapcase/imaging/image/lime"
 	"snapcase/imaging/image/qcow2"
 	"snapcase/imaging/image/vhd"
 	"snapcase/imaging/image/vhdx"
@@ -33,7 +34,7 @@ type format struct {
 	// is tells it by content; an error names one that cannot be read.
 	is   func(p *probe) (bool, error)
 	open func(p *probe) (*container.Image, error)
-	disk bool // it holds a disk: what lies in that is no container
+	disk bool // it holds a disk, or memory: what lies in that is no container
 }
 
 // formats in the order they are tried: signatures at the start, strongest
@@ -54,6 +55,11 @@ var formats = []format{
 		name: "vhdx", disk: true,
 		is:   func(p *probe) (bool, error) { return vhdx.Is(p.head), nil },
 		open: func(p *probe) (*container.Image, error) { return vhdx.Open(p.src) },
+	},
+	{
+		name: lime.LiME, disk: true,
+		is:   func(p *probe) (bool, error) { return lime.Is(p.head), nil },
+		open: func(p *probe) (*container.Image, error) { return lime.Open(p.src) },
 	},
 	{
 		name: "zst",

@@ -3,9 +3,9 @@ package inside
 import (
 	"bytes"
 	"encoding/base64"
-	"fmt"
 	"io"
 	"iter"
+	"strconv"
 )
 
 const (
@@ -183,7 +183,7 @@ func (r *runs) add(b []byte) {
 }
 
 func (r *runs) name(shift int64) string {
-	return fmt.Sprintf("%s!base64-%d", r.path, r.start+shift)
+	return r.path + "!base64-" + strconv.FormatInt(r.start+shift, 10)
 }
 
 // decode gives the bytes that b stands for; a last single character is none.

@@ -116,7 +116,7 @@ func (d *Decoder) field(f *flow, how byte, n int64, name string, depth int) {
 		d.free.keepZstd(z)
 	case packedXZ:
 		inner := d.decoded(in, f.in)
-		d.within(f, &xzReader{f: inner}, name, depth, false)
+		d.within(f, &xzReader{d: d, f: inner}, name, depth, false)
 		d.free.keepReader(inner.Reader)
 	case packedLZ4:
 		b, err := lz4Field(in)

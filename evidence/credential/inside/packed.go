@@ -29,7 +29,7 @@ func (d *Decoder) packed(k kind, f *flow, path, mark string, depth int) {
 		d.within(f, z, mark, depth, true)
 		d.free.keepZstd(z)
 	case kindXZ:
-		d.within(f, &xzReader{f: f}, mark, depth, true)
+		d.within(f, &xzReader{d: d, f: f}, mark, depth, true)
 	case kindBzip2:
 		d.within(f, bzip2.NewReader(f.Reader), mark, depth, true)
 	default:

@@ -45,10 +45,19 @@ func sniff(head []byte) kind {
 		if !bytes.HasPrefix(head, []byte(m.text)) {
 			continue
 		}
-		if m.kind == kindGzip && !gzipHeader(head) || m.kind == kindBzip2 && !bzip2Header(head) {
-			continue
+		ok := true
+		switch m.kind {
+		case kindGzip:
+			ok = gzipHeader(head)
+		case kindBzip2:
+			ok = bzip2Header(head)
+		case kindSQLite:
+			ok = sqliteHeader(head)
+		default:
 		}
-		return m.kind
+		if ok {
+			return m.kind
+		}
 	}
 	if tarHeader(head) {
 		return kindTar
@@ -63,6 +72,16 @@ func gzipHeader(b []byte) bool { return len(b) >= 10 && b[3]&0xe0 == 0 }
 func bzip2Header(b []byte) bool {
 	return len(b) >= 10 && b[3] >= '1' && b[3] <= '9' &&
 		(string(b[4:10]) == "1AY&SY" || string(b[4:10]) == "\x17\x72\x45\x38\x50\x90")
+}
+
+// sqliteHeader asks for a size of pages and for three numbers that are the same
+// in every database.
+func sqliteHeader(b []byte) bool {
+	if len(b) < sqliteHead || string(b[21:24]) != "\x40\x20\x20" {
+		return false
+	}
+	page, reserved := pageSize(b)
+	return page >= 512 && page&(page-1) == 0 && page-reserved >= 480
 }
 
 const tarBlock = 512

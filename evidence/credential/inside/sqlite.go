@@ -55,12 +55,10 @@ func (d *Decoder) database(db *database, path, mark string, depth int) {
 		d.damage(path, 0, fmt.Errorf("sqlite: the header is cut off: %w", cut(err)))
 		return
 	}
-	if db.page = int64(binary.BigEndian.Uint16(h[16:])); db.page == 1 {
-		db.page = 65536
-	}
-	db.usable = int(db.page) - int(h[20])
-	if db.page < 512 || db.page&(db.page-1) != 0 || db.usable < 480 {
-		d.damage(path, 16, fmt.Errorf("sqlite: pages of %d bytes", db.page))
+	page, reserved := pageSize(h[:])
+	db.page, db.usable = int64(page), page-reserved
+	if !sqliteHeader(h[:]) {
+		d.damage(path, 16, errors.New("sqlite: the header is not what it was"))
 		return
 	}
 	b := make([]byte, db.page)
@@ -74,6 +72,14 @@ func (d *Decoder) database(db *database, path, mark string, depth int) {
 			return
 		}
 	}
+}
+
+// pageSize is the size of pages, and how much at the end of each is reserved.
+func pageSize(h []byte) (page, reserved int) {
+	if page = int(binary.BigEndian.Uint16(h[16:])); page == 1 {
+		page = 65536
+	}
+	return page, int(h[20])
 }
 
 // cells gives the payloads of one page that go on elsewhere.

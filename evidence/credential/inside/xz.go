@@ -18,10 +18,13 @@ import (
 const (
 	dictMax  = 64 << 20
 	dictProp = 28 // the same, as the file writes it
+	// dictShare is the share of a dictionary that counts as decoded.
+	dictShare = 32
 )
 
 // xzReader is what the blocks of an xz file hold, stream behind stream.
 type xzReader struct {
+	d     *Decoder
 	f     *flow
 	in    bool // inside a stream
 	check byte
@@ -77,6 +80,10 @@ func (x *xzReader) next() error {
 	}
 	dict, err := blockDict(b[1 : len(b)-4])
 	if err != nil {
+		return err
+	}
+	// A block that holds nothing costs the memory of its dictionary all the same.
+	if err := x.d.spend(int64(dict) / dictShare); err != nil {
 		return err
 	}
 	x.start = x.f.at()

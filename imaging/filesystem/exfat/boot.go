@@ -66,7 +66,7 @@ func parseBoot(p []byte, at int64) (g geometry, why string) {
 	if g.flags&1 != 0 && fats == 2 {
 		g.fat += g.fatBytes
 	}
-	room := (min(g.size-g.heap, heapMost)) / g.cluster
+	room := min(g.size-g.heap, heapMost) / g.cluster
 	count := int64(le.Uint32(p[92:]))
 	if room <= 0 || count == 0 {
 		return g, fmt.Sprintf("%d clusters in %d bytes behind byte %d", count, g.size, g.heap)

@@ -95,8 +95,8 @@ type FS struct {
 	info    filesystem.Info
 	used    *set // nil: there is no bitmap
 	bitmap  []run
-	upcase  []run
-	scanned bool // whether free clusters are searched for directories
+	tables  []run // of upper case, and the bitmap that is not followed
+	scanned bool  // whether free clusters are searched for directories
 }
 
 var (

@@ -2,6 +2,7 @@ package exfat
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -22,7 +23,8 @@ func (fs *FS) readRoot() error {
 	}
 	w := &tree{fs: fs, ctx: context.Background(), t: t}
 	l := &level{runs: ch.head()}
-	bitmaps, labelled := 0, false
+	var bitmaps [][]byte
+	labelled, upcase := false, false
 	for range rootMost {
 		r, _, err := w.step(l)
 		if err != nil {
@@ -33,13 +35,12 @@ func (fs *FS) readRoot() error {
 		}
 		switch r[0] {
 		case inUse | typeBitmap:
-			if bitmaps++; r[1]&1 != byte(fs.g.flags&1) && bitmaps > 1 {
+			bitmaps = append(bitmaps, r)
+		case inUse | typeUpcase:
+			if upcase {
 				continue
 			}
-			if err := fs.loadBitmap(r); err != nil {
-				return err
-			}
-		case inUse | typeUpcase:
+			upcase = true
 			if err := fs.loadUpcase(r); err != nil {
 				return err
 			}
@@ -56,6 +57,9 @@ func (fs *FS) readRoot() error {
 			fs.note("the volume has the GUID %08x-%04x-%04x-%x-%x", le.Uint32(r[6:]), le.Uint16(r[10:]), le.Uint16(r[12:]), r[14:16], r[16:22])
 		}
 	}
+	if err := fs.loadBitmaps(bitmaps); err != nil {
+		return err
+	}
 	if fs.used == nil {
 		fs.note("the bitmap of clusters in use is missing: which clusters are free is not known")
 	}
@@ -70,9 +74,6 @@ const upcaseMost = 128 << 10
 // not compared here, so it is used for nothing else.
 func (fs *FS) loadUpcase(r []byte) error {
 	first, size := le.Uint32(r[20:]), le.Uint64(r[24:])
-	if fs.upcase != nil {
-		return nil
-	}
 	if !fs.g.valid(first) || size > upcaseMost {
 		fs.note("the table of upper case has %d bytes and begins at cluster %d", size, first)
 		return nil
@@ -81,7 +82,7 @@ func (fs *FS) loadUpcase(r []byte) error {
 	if err != nil {
 		return err
 	}
-	fs.upcase = ch.runs
+	fs.tables = append(fs.tables, ch.runs...)
 	b := make([]byte, size)
 	if _, err := fs.made(ch.runs, int64(size), int64(size), "").ReadAt(b, 0); err != nil && size > 0 {
 		return fmt.Errorf("read the table of upper case: %w", err)
@@ -121,7 +122,7 @@ func (fs *FS) countZones() error {
 	if err == nil {
 		err = w.walk(level{parent: rootInode, runs: ch.head()}, "", false)
 	}
-	if err != nil && err != errEnough {
+	if err != nil && !errors.Is(err, errEnough) {
 		return err
 	}
 	if local > 0 {

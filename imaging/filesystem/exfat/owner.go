@@ -17,7 +17,7 @@ import (
 func (fs *FS) Extents(ctx context.Context) iter.Seq2[filesystem.Extent, error] {
 	return func(yield func(filesystem.Extent, error) bool) {
 		o := &owners{walker: fs.walker(ctx), yield: yield}
-		o.walker.give = o.entry
+		o.give = o.entry
 		if err := o.run(); err != nil && !errors.Is(err, errEnough) {
 			yield(filesystem.Extent{}, fmt.Errorf("extents of exfat: %w", err))
 		}
@@ -38,7 +38,7 @@ func (o *owners) run() error {
 	if err := o.put(filesystem.Extent{Length: g.heap, Kind: filesystem.OwnMeta}); err != nil {
 		return err
 	}
-	for _, list := range [][]run{o.fs.bitmap, o.fs.upcase} {
+	for _, list := range [][]run{o.fs.bitmap, o.fs.tables} {
 		for _, r := range list {
 			if err := o.put(filesystem.Extent{Start: g.offset(r.first), Length: int64(r.n) * g.cluster, Kind: filesystem.OwnMeta}); err != nil {
 				return err

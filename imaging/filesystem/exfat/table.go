@@ -205,6 +205,34 @@ func (t *table) trace(c, need uint32) (ch chain, err error) {
 	}
 }
 
+// loadBitmaps takes the bitmap that the boot sector names, of the two that
+// TexFAT has; the other is a table like any.
+func (fs *FS) loadBitmaps(records [][]byte) error {
+	active := 0
+	for i, r := range records {
+		if r[1]&1 == byte(fs.g.flags&1) {
+			active = i
+			break
+		}
+	}
+	for i, r := range records[:min(2, len(records))] {
+		if i == active {
+			continue
+		}
+		if first := le.Uint32(r[20:]); fs.g.valid(first) {
+			ch, err := fs.table().follow(first, fs.g.clustersOf(int64(min(le.Uint64(r[24:]), 1<<30))), fs.g.newSet())
+			if err != nil {
+				return err
+			}
+			fs.tables = append(fs.tables, ch.runs...)
+		}
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	return fs.loadBitmap(records[active])
+}
+
 // loadBitmap reads the bitmap of clusters in use, whose record is given.
 func (fs *FS) loadBitmap(record []byte) error {
 	first, size := le.Uint32(record[20:]), le.Uint64(record[24:])

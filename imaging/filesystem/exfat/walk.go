@@ -63,7 +63,7 @@ func (w *walker) run() error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
-	for _, r := range append(slices.Clone(w.fs.bitmap), w.fs.upcase...) {
+	for _, r := range append(slices.Clone(w.fs.bitmap), w.fs.tables...) {
 		w.files.claim(r.first, r.n)
 	}
 	for _, second := range []bool{false, true} {

@@ -151,7 +151,7 @@ func (a *activeLog) descriptor(p []byte) error {
 // commit ends a transaction. It gives false where the log ends: the commit is
 // a stale one, or damaged.
 func (a *activeLog) commit(p []byte) bool {
-	j, at := a.j, commitTime(p)
+	j, at := a.j, commitTime(p).Sec
 	good := !a.wrong && j.commitGood(p)
 	if j.sumV1 != nil {
 		good = good && sumV1Good(p, a.sum)

@@ -19,6 +19,7 @@ type direntReader struct {
 	filetype bool // the volume stores types in entries
 	hashed   bool // entries of this directory carry a hash behind the name
 	indexed  bool // the directory has an index
+	live     bool // what stands between entries is left out
 	flags    uint8
 	emit     func(dirent)
 }
@@ -66,7 +67,7 @@ func (r *direntReader) block(p []byte) (damage string) {
 			}
 		case le.Uint32(e) == 0:
 			// an unused entry keeps the name of the one that was there
-			if d, ok := r.stale(e, rec); ok {
+			if d, ok := r.stale(e, rec); ok && !r.live {
 				d.flags |= nameSlack
 				r.emit(d)
 				used = r.length(size)
@@ -103,6 +104,9 @@ func indexBytes(p []byte, all bool) int {
 
 // slack looks for entries in p[from:to], which no live entry covers.
 func (r *direntReader) slack(p []byte, from, to int, flags uint8) {
+	if r.live {
+		return
+	}
 	for off := (from + 3) &^ 3; off+12 <= to; {
 		if le.Uint64(p[off:]) == 0 {
 			off += 4

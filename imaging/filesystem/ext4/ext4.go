@@ -1,5 +1,6 @@
 // Package ext4 reads ext2, ext3 and ext4 file systems, allocated and deleted.
-// It follows "Ext4 Disk Layout" of the Linux kernel documentation.
+// It follows "Ext4 Disk Layout" and "Journal (jbd2)" of the Linux kernel
+// documentation.
 //
 // # Layout
 //
@@ -34,18 +35,59 @@
 // A name in a directory whose inode has a link count above zero is allocated,
 // as the kernel would see it; the inode bitmap is asked only for what no live
 // name leads to. A name from slack whose inode is free shows what the freed
-// inode still says. A name from slack whose inode is in use (the file was
-// renamed, or the inode was freed and taken again) is "reallocated": it has no
-// sizes and no times, since they would be another file's, and its Ref carries
-// the stream "reallocated", which Open refuses with ErrReused.
+// inode was, with the damage "partial": only the journal can say that the inode
+// was not used again in between. A name from slack whose inode is in use (the
+// file was renamed, or the inode was freed and taken again) is "reallocated":
+// it has no sizes and no times, since they would be another file's, and its Ref
+// carries the stream "reallocated", which Open refuses with ErrReused.
+//
+// # The journal
+//
+// A volume that was not unmounted, as in a snapshot of a running machine, has
+// changes in its journal that are not in their place. Open replays them as the
+// kernel would: for each block it keeps where the newest committed copy lies
+// that was not revoked, and reads through that. OpenRaw shows the volume
+// without. Inodes that were open and have no name are left as they are: orphans
+// with their whole content. The journal's numbers are big-endian:
+//
+//	descriptor  c03b3998 00000001 sequence | tags: block, flags, checksum ...
+//	copies      one block for each tag; a block that begins with c03b3998 has
+//	            zeros there and a flag in its tag
+//	revoke      c03b3998 00000005 sequence | bytes used | blocks
+//	commit      c03b3998 00000002 sequence | checksum | seconds at byte 48
+//
+// All of the journal's area, not only what is still to be replayed, is read for
+// the past. Each copy of a block of an inode table says what 16 inodes were,
+// each copy of a directory's block which names there were. When an inode is
+// freed its size and its extents are cleared and its generation stays, so that
+// the newest older copy with the same generation is what the file was; another
+// generation is an earlier life of the inode, and an entry of its own, which
+// Open opens by that generation. Which life a name belonged to follows from the
+// order of the transactions: a directory's block and the inode that it names
+// are changed by the same one.
+//
+//	transaction 7   inode 20: generation 91, 1 link, 29 bytes   "config" is 20
+//	transaction 9   inode 20: generation 91, no link, 0 bytes   the name is gone
+//	today           inode 20: generation 55, in use as "log"
+//
+// gives "log", and a deleted "config" with 29 bytes, Ref 20:91, from "journal
+// seq 7". A block of its content is "reallocated" when it is in use now, and
+// also when copies of the block bitmap show that it was in between. A deleted
+// entry says in From where its name comes from ("dir-slack", "journal seq 7",
+// "inode" when it is lost) and, behind a plus sign, which transaction told its
+// content. The time of modification is that of the older copy, since freeing
+// content sets it.
 //
 // # What it does not do
 //
-// It does not replay the journal and does not look into it: Info.State says
-// when it should have been. It does not decrypt (names and targets of
-// encrypted directories are given as stored) and does not read an external
-// journal. Blocks of deleted inodes are found only
-// where the inode still names them, which current kernels clear.
+// It does not replay fast commits: Info.State says when some are there. It does
+// not decrypt (names and targets of encrypted directories are given as stored)
+// and does not read an external journal. Blocks
+// that were discarded (mounted with discard, fstrim) read as zeros, and nothing
+// tells that from zeros that were written. A file that was written and deleted
+// before it was ever written back has the size of its last commit, often 0. A
+// journal without checksums whose transactions are older than the file system
+// is another one's and left out.
 package ext4
 
 import (
@@ -81,6 +123,8 @@ type FS struct {
 
 	pastMutex sync.Mutex
 	pastKept  *history
+	viewMutex sync.Mutex
+	view      *pastView
 }
 
 var (

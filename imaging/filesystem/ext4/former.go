@@ -19,10 +19,9 @@ func (w *walker) formerly(ino uint32, r *record, at uint32) (e filesystem.Entry,
 		e, own = w.dropped(ino, r, n)
 		if own {
 			w.fromPast(&e, r)
-			if w.livedBefore(ino, r) {
-				addDamage(&e, doubtful)
-			}
+			addDamage(&e, doubtful)
 		}
+		w.x.doubt(&e, n)
 		return e, own, nil
 	}
 	gen := r.e.Ref.Generation
@@ -49,6 +48,7 @@ func (w *walker) formerly(ino uint32, r *record, at uint32) (e filesystem.Entry,
 	if !l.sure && !l.other && (own || e.Ref.Stream == "") {
 		addDamage(&e, doubtful)
 	}
+	w.x.doubt(&e, n)
 	e.Status, e.From = filesystem.Deleted, fmt.Sprintf("journal seq %d", w.x.past.h.sequence(l.when))
 	e.Path, e.Parent = w.paths.of(n), uint64(w.x.dirs[n.dir].ino)
 	if own {
@@ -56,16 +56,6 @@ func (w *walker) formerly(ino uint32, r *record, at uint32) (e filesystem.Entry,
 		w.dirDamage(&e)
 	}
 	return e, own, nil
-}
-
-// livedBefore says that the inode is known to have had another life.
-func (w *walker) livedBefore(ino uint32, r *record) bool {
-	for _, l := range w.x.past.h.livesOf(ino) {
-		if l.gen != r.e.Ref.Generation {
-			return true
-		}
-	}
-	return false
 }
 
 // reused is the entry of a name whose inode is another file's.

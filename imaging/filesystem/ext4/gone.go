@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
 )
 
@@ -54,8 +55,26 @@ func (x *index) loadPast(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	x.runs = slices.Compact(x.runs)
+	if err := x.readNames(ctx); err != nil {
+		return err
+	}
 	x.dirRuns = nil
 	return x.oldBlocks(ctx, h, spans)
+}
+
+// addResidue takes blocks of a directory that is gone and that nothing else
+// has used since: as they were freed, they were never written again.
+func (x *index) addResidue(r run, dir uint32, when int32) error {
+	if x.dirs[dir].flags&dirDeleted == 0 || len(x.runs) >= maxCopies {
+		return nil
+	}
+	n, err := x.past.reuse.taken(r.block(), uint64(r.n), when)
+	if err != nil || n > 0 || x.past.reuse.left < 0 {
+		return err
+	}
+	x.runs = append(x.runs, dirRun{phys: r.block(), n: r.n, at: r.at, dir: dir})
+	return nil
 }
 
 // later leaves an inode for the second round.
@@ -116,6 +135,9 @@ func (x *index) dirSpans(ctx context.Context, h *history) ([]dirSpan, error) {
 		}
 		for _, r := range m.runs {
 			spans = append(spans, dirSpan{r.block(), r.n, v.first, n})
+			if err := x.addResidue(r, n, v.last); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for _, r := range x.dirRuns {
@@ -167,138 +189,15 @@ func (x *index) oldBlocks(ctx context.Context, h *history, spans []dirSpan) erro
 		blocks = append(blocks, b)
 	}
 	relived := newInodeSet(h)
-	bufs := make([][]byte, workers())
+	readers := make([]*oldReader, workers())
 	return inOrder(ctx, len(blocks), func(w, i int) (*found, error) {
-		if bufs[w] == nil {
-			bufs[w] = make([]byte, 2*x.fs.sb.blockSize)
+		if readers[w] == nil {
+			readers[w] = x.newOldReader(relived)
 		}
-		return x.oldNames(h, &blocks[i], relived, bufs[w])
+		return readers[w].names(&blocks[i])
 	}, func(_ int, f *found) error {
 		return x.mergeOld(f, 0)
 	})
-}
-
-// inodeSet says which inodes may have had more than one life: those that had
-// are always in it.
-type inodeSet []uint64
-
-func newInodeSet(h *history) inodeSet {
-	s := make(inodeSet, 1<<12)
-	for i := range h.lives {
-		s[h.lives[i].ino/64%uint32(len(s))] |= 1 << (h.lives[i].ino % 64)
-	}
-	return s
-}
-
-func (s inodeSet) has(ino uint32) bool { return s[ino/64%uint32(len(s))]&(1<<(ino%64)) != 0 }
-
-// oldNames reads the copies of one block, the newest first, and gives the
-// names that the block as it is now, or the copy before, does not have.
-func (x *index) oldNames(h *history, b *oldBlock, relived inodeSet, buf []byte) (*found, error) {
-	bs := x.fs.sb.blockSize
-	newer, older := buf[:bs], buf[bs:]
-	all := new(found)
-	var before oldNames
-	if k := len(b.owners) - 1; x.dirs[b.owners[k].dir].flags&dirDeleted == 0 {
-		if _, err := x.fs.read(newer, int64(b.copies[0].block)*bs); err != nil {
-			return nil, err
-		}
-		before = x.parseOld(newer, b.owners[k].dir, 0)
-	}
-	for i := len(b.copies) - 1; i >= 0; i-- {
-		c := &b.copies[i]
-		if err := h.read(older, c.at, 0); err != nil {
-			return nil, err
-		}
-		dir, ok := x.ownerOf(b.owners, c.when, older)
-		if !ok {
-			continue
-		}
-		now := x.parseOld(older, dir, c.when)
-		if !now.sound {
-			continue
-		}
-		for k, e := range now.entries {
-			if !relived.has(e.ino) && before.dir == dir && before.has(newer, older, now.places[k], int(e.size)) {
-				continue
-			}
-			off := now.places[k]
-			all.entries = append(all.entries, e)
-			all.text = append(all.text, older[off+8:][:e.size]...)
-		}
-		before = now
-		newer, older = older, newer
-	}
-	return all, nil
-}
-
-// oldNames is the live entries of one block.
-type oldNames struct {
-	dir     uint32
-	entries []foundName
-	places  []int // in the block
-	sound   bool
-}
-
-// has says that an entry stands at the same place in both blocks and is live.
-func (o *oldNames) has(newer, older []byte, off, size int) bool {
-	_, ok := slices.BinarySearch(o.places, off)
-	return ok && bytes.Equal(newer[off:off+4], older[off:off+4]) && bytes.Equal(newer[off+6:off+8+size], older[off+6:off+8+size])
-}
-
-// parseOld takes the live entries of a block; it is sound when it is a
-// directory's block throughout.
-func (x *index) parseOld(p []byte, dir uint32, when int32) oldNames {
-	f := new(found)
-	r := x.reader(f, dir)
-	o := oldNames{dir: dir}
-	r.flags = nameJournal
-	emit := r.emit
-	r.emit = func(e dirent) {
-		if e.flags != nameJournal {
-			return
-		}
-		n := len(f.entries)
-		if emit(e); len(f.entries) > n {
-			// text lies in p
-			o.places = append(o.places, cap(p)-cap(e.text)-8)
-			f.entries[n].when = when
-		}
-	}
-	o.sound = r.block(p) == ""
-	o.entries = f.entries
-	return o
-}
-
-// ownerOf says whose block a copy was: that of the directory which had it
-// last. Where blocks carry a checksum that must agree, and says whose it is
-// when the time does not.
-func (x *index) ownerOf(owners []dirSpan, when int32, p []byte) (dir uint32, ok bool) {
-	n, _ := slices.BinarySearchFunc(owners, when, func(s dirSpan, when int32) int {
-		if s.first <= when {
-			return -1
-		}
-		return 1
-	})
-	summed := x.fs.sb.rocompat&roMetaCsum != 0 && hasTail(p)
-	for i := n - 1; i >= max(0, n-maxTries); i-- {
-		if d := &x.dirs[owners[i].dir]; !summed || x.fs.dirBlockGood(x.fs.owner(d.ino, d.generation), p) {
-			return owners[i].dir, x.selfSaid(p, d.ino)
-		}
-	}
-	for i := n; i < min(len(owners), n+maxTries) && summed; i++ {
-		if d := &x.dirs[owners[i].dir]; x.fs.dirBlockGood(x.fs.owner(d.ino, d.generation), p) {
-			return owners[i].dir, true
-		}
-	}
-	return 0, false
-}
-
-// selfSaid says that a block does not name another directory as its own: the
-// first one begins with ".".
-func (x *index) selfSaid(p []byte, ino uint32) bool {
-	first := le.Uint16(p[4:]) == 12 && p[6] == 1 && p[8] == '.'
-	return !first || le.Uint32(p) == ino
 }
 
 // mergeOld adds names from older copies. Those that say no transaction are of
@@ -374,8 +273,7 @@ func (x *index) addOld(e foundName, text []byte) error {
 // lifeAt says which life an inode had at the end of a transaction, and which
 // generation it has now. A block of a directory and the inode that it names are
 // changed by the same transaction, so that the newest copy of the inode that is
-// not newer than the block is exact. Without one, the state before the first
-// change is that of the first copy, unless that was born later.
+// not newer than the block is exact.
 func (x *index) lifeAt(ino uint32, when int32) (l logName, now uint32, err error) {
 	l.when = when
 	in, ok, err := x.fs.readInode(ino)
@@ -399,19 +297,35 @@ func (x *index) lifeAt(ino uint32, when int32) (l logName, now uint32, err error
 		}
 	}
 	l.gen = in.generation()
-	var times filesystem.Entry
-	in.times(&times)
-	born, sec := times.Born, h.committed(when)
-	switch {
-	case in.live() && (n > 0 || len(copies) == 0): // it did not change since
-		l.sure = true
-	case in.mode() == 0:
-		l.other = true
-	case !born.Set || sec == 0:
-	case born.Sec > sec:
-		l.other = true
-	default:
-		l.sure = true
+	if n > 0 || len(copies) == 0 {
+		l.sure = in.live() // else a name of what is no file any more
+		return l, now, nil
 	}
+	l.sure, l.other = h.bornBefore(in, when)
 	return l, now, nil
+}
+
+// bornBefore judges the first copy that there is of an inode, which is newer
+// than a transaction: whether the inode had the same life then, or another one,
+// or neither is certain. A transaction ends when the one before is committed or
+// later, and before it is committed itself.
+func (h *history) bornBefore(in inode, when int32) (same, other bool) {
+	var e filesystem.Entry
+	if in.times(&e); in.mode() == 0 {
+		return false, true
+	}
+	before, ok := h.committed(when - 1)
+	after, known := h.committed(when)
+	switch {
+	case !e.Born.Set || !h.steady:
+	case known && later(e.Born, after):
+		return false, true
+	case ok && later(before, e.Born):
+		return true, false
+	}
+	return false, false
+}
+
+func later(a, b imaging.Time) bool {
+	return cmp.Or(cmp.Compare(a.Sec, b.Sec), cmp.Compare(a.Nsec, b.Nsec)) > 0
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"snapcase/imaging"
 )
 
 // history is what the whole area of the journal, not only the part that is not
@@ -19,12 +21,14 @@ type history struct {
 	lives   []life        // by inode, then as they were found: the newest first
 	dirs    []dirVersion  // by inode, then from the newest to the oldest
 	full    bool          // there was more than is kept
+	steady  bool          // the times of the commits never go back
 }
 
-// commitStamp is when a transaction was committed, seconds since 1970 or 0.
+// commitStamp is when a transaction was committed; at is not set when it does
+// not say.
 type commitStamp struct {
 	when int32
-	sec  int64
+	at   imaging.Time
 }
 
 // past gives what the journal tells of the past; it is read once.
@@ -173,13 +177,13 @@ func (s *pastScan) descriptor(p []byte) error {
 // forgotten: it belongs to what the volume does not show yet or, where no
 // checksum says whose it is, to an earlier file system in the same place.
 func (s *pastScan) commit(p []byte) {
-	sec := commitTime(p)
+	at := commitTime(p)
 	made := int64(le.Uint32(s.j.fs.sb.raw[0x108:]))
-	if s.when() >= 0 || !s.j.sums && sec != 0 && sec < made {
+	if s.when() >= 0 || !s.j.sums && at.Set && at.Sec < made {
 		s.close(false)
 		return
 	}
-	s.h.commits = append(s.h.commits, commitStamp{s.when(), sec})
+	s.h.commits = append(s.h.commits, commitStamp{s.when(), at})
 	s.close(true)
 }
 
@@ -195,14 +199,25 @@ func (h *history) sort() {
 	})
 	h.revokes = slices.Compact(h.revokes)
 	slices.SortFunc(h.commits, func(a, b commitStamp) int { return cmp.Compare(a.when, b.when) })
+	h.steady = slices.IsSortedFunc(h.commits, func(a, b commitStamp) int {
+		return cmp.Or(cmp.Compare(a.at.Sec, b.at.Sec), cmp.Compare(a.at.Nsec, b.at.Nsec))
+	})
 }
 
 // of gives the copies of a block, the oldest first.
 func (h *history) of(block uint64) []blockCopy {
-	find := func(c blockCopy, at uint64) int { return cmp.Compare(c.block, at) }
-	i, _ := slices.BinarySearchFunc(h.copies, block, find)
-	n, _ := slices.BinarySearchFunc(h.copies[i:], block+1, find)
-	return h.copies[i : i+n]
+	i := h.first(block)
+	n := i
+	for n < len(h.copies) && h.copies[n].block == block {
+		n++
+	}
+	return h.copies[i:n]
+}
+
+// first is the number of the first copy of a block, or of one behind it.
+func (h *history) first(block uint64) int {
+	i, _ := slices.BinarySearchFunc(h.copies, block, func(c blockCopy, at uint64) int { return cmp.Compare(c.block, at) })
+	return i
 }
 
 // revokedBetween says that a block was freed in one of some transactions.
@@ -241,13 +256,13 @@ func (h *history) read(p []byte, at uint32, off int64) error {
 	return nil
 }
 
-// committed says when a transaction was committed; 0 when that is not known.
-func (h *history) committed(when int32) int64 {
+// committed says when a transaction was committed, if that is known.
+func (h *history) committed(when int32) (at imaging.Time, ok bool) {
 	i, ok := slices.BinarySearchFunc(h.commits, when, func(c commitStamp, when int32) int { return cmp.Compare(c.when, when) })
 	if !ok {
-		return 0
+		return at, false
 	}
-	return h.commits[i].sec
+	return h.commits[i].at, h.commits[i].at.Set
 }
 
 // sequence is the number of a transaction in the journal.

@@ -139,10 +139,16 @@ func (h *history) compare(copies []blockCopy, ino uint32, n int, buf []byte) (*o
 		return nil, err
 	}
 	slots := make([]slot, n)
+	known := make([]uint32, n)
+	generations(known, now, size)
 	for i := len(copies) - 1; i >= 0; i-- {
 		if err := h.read(then, copies[i].at, 0); err != nil {
 			return nil, err
 		}
+		if !h.j.sums && !related(known, then, size) {
+			continue // written over by what was not committed any more
+		}
+		generations(known, then, size)
 		for k := range slots {
 			old := inode(then[k*size:][:size])
 			if old.mode() == 0 {
@@ -168,6 +174,24 @@ func (h *history) compare(copies []blockCopy, ino uint32, n int, buf []byte) (*o
 		o.dirs = append(o.dirs, slots[k].dirs...)
 	}
 	return o, nil
+}
+
+// generations takes the generations of a block of inodes.
+func generations(into []uint32, p []byte, size int) {
+	for k := range into {
+		into[k] = inode(p[k*size:][:size]).generation()
+	}
+}
+
+// related says that at least one inode of a block has the generation that is
+// known of it: two blocks of the same part of a table have that in common.
+func related(known []uint32, p []byte, size int) bool {
+	for k := range known {
+		if in := inode(p[k*size:][:size]); in.mode() != 0 && in.generation() == known[k] {
+			return true
+		}
+	}
+	return false
 }
 
 // telling says how much a version tells: 2 with content, 1 with a name only.

@@ -1,6 +1,10 @@
 package ext4
 
-import "bytes"
+import (
+	"bytes"
+
+	"snapcase/imaging"
+)
 
 // logKind says whether p is one of the journal's own blocks, of which kind and
 // of which transaction.
@@ -106,9 +110,15 @@ func (j *journal) commitGood(p []byte) bool {
 	return crc32c(c, bytes.Repeat([]byte{0}, len(p)-header)) == want
 }
 
-// commitTime is when a transaction was committed, seconds since 1970; 0 when
-// the commit does not say.
-func commitTime(p []byte) int64 { return int64(be.Uint64(p[48:])) }
+// commitTime is when a transaction was committed; not set when the commit does
+// not say.
+func commitTime(p []byte) imaging.Time {
+	sec, nsec := be.Uint64(p[48:]), be.Uint32(p[56:])
+	if sec == 0 || sec > 1<<40 || nsec >= 1e9 {
+		return imaging.Time{}
+	}
+	return imaging.Time{Sec: int64(sec), Nsec: int32(nsec), Set: true}
+}
 
 // crcTable is that of the CRC-32 whose highest bit comes first: the first kind
 // of checksum of a journal.

@@ -1,6 +1,10 @@
 package ext4
 
-import "strconv"
+import (
+	"strconv"
+
+	"snapcase/imaging/filesystem"
+)
 
 const (
 	// maxPath and maxDepth bound a path: a chain of a million directories with
@@ -17,6 +21,9 @@ const (
 func (x *index) resolve() {
 	for i := range x.dirs {
 		x.dirs[i].first = x.mainName(uint32(i))
+		if at := x.dirs[i].first; at != 0 && x.names.at(at-1).flags != 0 && !x.fromLog[at-1].sure {
+			x.dirs[i].flags |= dirDoubtful
+		}
 	}
 	lengths, depths := make([]uint16, len(x.dirs)), make([]uint16, len(x.dirs))
 	var stack []uint32
@@ -72,8 +79,17 @@ func (x *index) fits(dir *dir, at uint32, gone bool) int {
 		return 2
 	case dir.flags&dirDeleted == 0 || old && (l.gen != dir.generation || l.other):
 		return 0
+	case fileKind(n.ftype) != filesystem.TypeDir && n.ftype != 0:
+		return 0
 	}
 	return 1
+}
+
+// doubt adds to an entry that the path of its directory is not certain.
+func (x *index) doubt(e *filesystem.Entry, n *name) {
+	if x.dirs[n.dir].flags&dirDoubtful != 0 {
+		addDamage(e, "partial: the name of its directory, or of one above that, is likely and not certain")
+	}
 }
 
 // climb goes up from a directory to one that is resolved, has no name, or
@@ -121,7 +137,7 @@ func (x *index) settle(n uint32, lengths, depths []uint16) {
 		return
 	}
 	own := x.names.at(d.first - 1)
-	d.flags |= x.dirs[own.dir].flags & dirRooted
+	d.flags |= x.dirs[own.dir].flags & (dirRooted | dirDoubtful)
 	length, depth := int(lengths[own.dir])+1+int(own.size), int(depths[own.dir])+1
 	if length > maxPath || depth > maxDepth {
 		d.flags |= dirBroken

@@ -16,15 +16,23 @@ type reuse struct {
 	h    *history
 	used *bitmaps
 	kept map[uint64][]int32 // group to when each of its clusters was last taken
+	left int64              // blocks that may still be asked for
 }
 
+// reuseBudget bounds how many blocks are asked for: deleted files of a hostile
+// volume may claim the same ones a million times.
+func (fs *FS) reuseBudget() int64 { return 16 * (fs.src.Size()/fs.sb.blockSize + 1024) }
+
 func (fs *FS) newReuse(h *history, used *bitmaps) *reuse {
-	return &reuse{fs: fs, h: h, used: used, kept: make(map[uint64][]int32)}
+	return &reuse{fs: fs, h: h, used: used, kept: make(map[uint64][]int32), left: fs.reuseBudget()}
 }
 
 // taken counts how many of n blocks from block on were taken after since, or
-// are in use.
+// are in use. When left falls below zero it counts no more.
 func (u *reuse) taken(block, n uint64, since int32) (uint64, error) {
+	if u.left -= int64(n); u.left < 0 {
+		return 0, nil
+	}
 	s := &u.fs.sb
 	var count uint64
 	for n > 0 && block >= s.firstBlock {

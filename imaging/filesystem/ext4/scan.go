@@ -49,7 +49,7 @@ type dir struct {
 	generation uint32
 	dotdot     uint32
 	first      uint32 // its name that leads to the root, plus one
-	flags      uint8
+	flags      uint16
 }
 
 const (
@@ -61,6 +61,7 @@ const (
 	dirClimbing             // on the way up now
 	dirEncrypted
 	dirIndexed
+	dirDoubtful // its path is likely and not certain
 )
 
 // dirRun is consecutive blocks of a directory.
@@ -179,7 +180,7 @@ func (x *index) scanStretch(k int, buf []byte) (scanned, error) {
 }
 
 // dirFlags is what an inode says about the directory that it is.
-func dirFlags(in inode) (flags uint8) {
+func dirFlags(in inode) (flags uint16) {
 	if in.flags()&flagIndex != 0 {
 		flags |= dirIndexed
 	}

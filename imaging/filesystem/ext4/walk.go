@@ -296,6 +296,7 @@ func (w *walker) named(r *record, n *name) filesystem.Entry {
 	if kind != e.Type && kind != filesystem.TypeUnknown {
 		addDamage(&e, fmt.Sprintf("range: the directory says that it is a %s", kind))
 	}
+	w.x.doubt(&e, n)
 	text := w.x.names.text(n)
 	if bytes.IndexByte(text, '/') >= 0 || bytes.IndexByte(text, 0) >= 0 {
 		addDamage(&e, "range: the name contains a slash or a zero byte")
@@ -323,6 +324,7 @@ func (w *walker) lost() error {
 		if n.flags == 0 {
 			e.Damage = fmt.Sprintf("range: inode %d does not exist", l.ino)
 		}
+		w.x.doubt(&e, n)
 		if err := w.give(&e); err != nil {
 			return err
 		}

@@ -15,12 +15,19 @@ type pastView struct {
 	reuse *reuse
 }
 
-func (fs *FS) newPastView(ctx context.Context) (*pastView, error) {
-	h, err := fs.past(ctx)
+// withPast gives use a view that all calls share, one at a time.
+func (fs *FS) withPast(use func(p *pastView) error) error {
+	h, err := fs.past(context.Background())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &pastView{h, fs.newReuse(h, fs.newBitmaps())}, nil
+	fs.viewMutex.Lock()
+	defer fs.viewMutex.Unlock()
+	if fs.view == nil {
+		fs.view = &pastView{h, fs.newReuse(h, fs.newBitmaps())}
+	}
+	fs.view.reuse.left = fs.reuseBudget()
+	return use(fs.view)
 }
 
 // was fills the record of an inode that is not in use with what it was: from
@@ -49,8 +56,23 @@ func (fs *FS) was(r *record, ino uint32, in inode, m *blockMap, p *pastView) err
 			addDamage(&r.e, "range: the journal has a change of the inode that is later than its deletion, by the times that they say")
 		}
 	}
+	if old.kind() == filesystem.TypeFile && l.telling < 2 && written(in, old) {
+		addDamage(&r.e, unsaid)
+	}
 	return fs.lived(r, old, l, m, p)
 }
+
+// written says that a freed inode may have had content that an older version of
+// it had not: writing sets the time of modification, and freeing content does.
+func written(in, old inode) bool {
+	now, _ := in.stamp(16, 136)
+	then, _ := old.stamp(16, 136)
+	return now != then || in.extraSize() == 0 && now.Sec == int64(in.dtime())
+}
+
+// unsaid is the damage of a file that was made shortly before a commit, so that
+// its content, if any, was not yet known.
+const unsaid = "partial: the last copy of the inode has no content: what was written after it is not known"
 
 // residue says that extents stand behind the count of a cleared inode.
 func residue(in inode) bool {
@@ -62,10 +84,13 @@ func residue(in inode) bool {
 	return false
 }
 
+// cleared is the damage of a freed inode that says nothing of its content.
+const cleared = "partial: size and place of the content were cleared"
+
 // still takes what a freed inode says itself.
 func (fs *FS) still(r *record, ino uint32, in inode, m *blockMap, used *bitmaps) error {
 	off, _ := fs.inodeOffset(ino)
-	if fs.within(r, in, off) || !mapped(in) {
+	if r.e.Size > 0 && fs.within(r, in, off) || !mapped(in) {
 		return nil
 	}
 	err := m.load(ino, in)
@@ -75,6 +100,9 @@ func (fs *FS) still(r *record, ino uint32, in inode, m *blockMap, used *bitmaps)
 	var damage string
 	if r.e.Size, damage, err = fs.residual(in, m, used); err != nil {
 		return err
+	}
+	if r.e.Size == 0 && len(m.runs) == 0 {
+		damage = cleared
 	}
 	addDamage(&r.e, damage)
 	return fs.mappedContent(r, m)
@@ -120,6 +148,9 @@ func (fs *FS) lived(r *record, old inode, l *life, m *blockMap, p *pastView) err
 		}
 		taken += n
 	}
+	if p.reuse.left < 0 {
+		addDamage(e, "partial: the deleted files claim many times the blocks that there are: whether others used these since is not known")
+	}
 	if taken > 0 {
 		addDamage(e, fmt.Sprintf("reallocated: %d of %d blocks are or were in use again", taken, all))
 	}
@@ -133,26 +164,29 @@ func (h *history) substitute(m *blockMap, when int32) {
 	var out []run
 	for i, r := range m.runs {
 		rest := r
-		for k := range r.n {
-			if r.unwritten() {
+		for at := h.first(r.block()); at < len(h.copies) && !r.unwritten(); {
+			block := h.copies[at].block
+			if block-r.block() >= uint64(r.n) {
 				break
 			}
-			c, ok := h.copyAt(r.block()+uint64(k), when)
+			at += len(h.of(block))
+			c, ok := h.copyAt(block, when)
 			if !ok {
 				continue
-			}
-			at, _ := h.j.place(c.at &^ escapedCopy)
-			if at |= journalBit; c.at&escapedCopy != 0 {
-				at |= escapedBit
 			}
 			if out == nil {
 				out = append(make([]run, 0, len(m.runs)+8), m.runs[:i]...)
 			}
+			k := uint32(block - r.block())
 			if n := k - (rest.at - r.at); n > 0 {
 				out = append(out, run{at: rest.at, n: n, phys: rest.phys})
 			}
-			out = append(out, run{at: r.at + k, n: 1, phys: at})
-			rest = run{at: r.at + k + 1, n: r.n - k - 1, phys: r.phys + uint64(k) + 1}
+			place, _ := h.j.place(c.at &^ escapedCopy)
+			if place |= journalBit; c.at&escapedCopy != 0 {
+				place |= escapedBit
+			}
+			out = append(out, run{at: r.at + k, n: 1, phys: place})
+			rest = run{at: r.at + k + 1, n: r.n - k - 1, phys: block + 1}
 		}
 		if out != nil && rest.n > 0 {
 			out = append(out, rest)
@@ -164,16 +198,12 @@ func (h *history) substitute(m *blockMap, when int32) {
 }
 
 // residue is the content of an inode that is not in use.
-func (fs *FS) residue(ino uint32, in inode) (*Content, error) {
-	p, err := fs.newPastView(context.Background())
-	if err != nil {
-		return nil, err
-	}
+func (fs *FS) residue(ino uint32, in inode) (c *Content, err error) {
 	m := blockMap{fs: fs, spend: fs.newBudget()}
 	r := record{dtime: in.dtime()}
 	r.e.Type = in.kind()
 	_, r.e.Size = fs.size(in)
-	if err := fs.was(&r, ino, in, &m, p); err != nil {
+	if err := fs.withPast(func(p *pastView) error { return fs.was(&r, ino, in, &m, p) }); err != nil {
 		return nil, err
 	}
 	return &Content{fs: fs, runs: m.runs, small: r.small, size: r.e.Size, damage: r.e.Damage}, nil
@@ -181,21 +211,18 @@ func (fs *FS) residue(ino uint32, in inode) (*Content, error) {
 
 // earlier is the content of a life of an inode that has another one now; nil
 // when nothing is known of it.
-func (fs *FS) earlier(ino, gen uint32) (*Content, error) {
-	p, err := fs.newPastView(context.Background())
-	if err != nil {
-		return nil, err
-	}
-	l := p.h.life(ino, gen)
-	if l == nil {
-		return nil, nil
-	}
-	m := blockMap{fs: fs, spend: fs.newBudget()}
-	r, err := fs.lifeRecord(l, &m, p)
-	if err != nil {
-		return nil, err
-	}
-	return &Content{fs: fs, runs: m.runs, small: r.small, size: r.e.Size, damage: r.e.Damage}, nil
+func (fs *FS) earlier(ino, gen uint32) (c *Content, err error) {
+	err = fs.withPast(func(p *pastView) error {
+		l := p.h.life(ino, gen)
+		if l == nil {
+			return nil
+		}
+		m := blockMap{fs: fs, spend: fs.newBudget()}
+		r, err := fs.lifeRecord(l, &m, p)
+		c = &Content{fs: fs, runs: m.runs, small: r.small, size: r.e.Size, damage: r.e.Damage}
+		return err
+	})
+	return c, err
 }
 
 // lifeRecord is the record of a life of an inode that has another one now.
@@ -215,6 +242,9 @@ func (fs *FS) lifeRecord(l *life, m *blockMap, p *pastView) (record, error) {
 	}
 	if l.dtime != 0 {
 		r.e.Deleted = imaging.Time{Sec: int64(l.dtime), Set: true}
+	}
+	if old.kind() == filesystem.TypeFile && l.telling < 2 {
+		addDamage(&r.e, unsaid)
 	}
 	m.runs = m.runs[:0]
 	return r, fs.lived(&r, old, l, m, p)

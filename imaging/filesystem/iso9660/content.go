@@ -50,7 +50,8 @@ func (fs *FS) content(ref filesystem.Ref) (*Content, error) {
 	if r.length == 0 {
 		return nil, &imaging.FormatError{Format: "iso9660", Offset: int64(ref.Inode), Reason: "no directory record stands there"}
 	}
-	n, err := fs.node(r, t)
+	spare := int64(2 * entriesMost)
+	n, err := fs.node(r, t, &spare)
 	if err != nil {
 		return nil, err
 	}
@@ -77,11 +78,11 @@ type node struct {
 }
 
 // node reads what Rock Ridge says of a record, and finds its content.
-func (fs *FS) node(r record, t tree) (n node, err error) {
+func (fs *FS) node(r record, t tree, spare *int64) (n node, err error) {
 	n = node{record: r, kind: filesystem.TypeFile, damage: r.damage, after: r.at + int64(r.length)}
 	n.rock.child = -1
 	if t.kind == rockRidge {
-		if n.rock, err = fs.rock(r, t); err != nil {
+		if n.rock, err = fs.rock(r, t, spare); err != nil {
 			return n, err
 		}
 		n.damage = also(n.damage, n.rock.damage)
@@ -90,7 +91,7 @@ func (fs *FS) node(r record, t tree) (n node, err error) {
 		}
 	}
 	if n.rock.child >= 0 && !r.dir() {
-		return n, fs.relocated(&n, t)
+		return n, fs.relocated(&n, t, spare)
 	}
 	if r.dir() {
 		n.kind = filesystem.TypeDir
@@ -166,7 +167,7 @@ func (fs *FS) extents(n *node, t tree) error {
 
 // relocated makes of a record that stands for a directory that was moved away
 // that directory: its own first record has its size and attributes.
-func (fs *FS) relocated(n *node, t tree) error {
+func (fs *FS) relocated(n *node, t tree, spare *int64) error {
 	n.kind, n.relinked = filesystem.TypeDir, true
 	at := n.rock.child * t.block
 	self, err := fs.record(at)
@@ -177,7 +178,7 @@ func (fs *FS) relocated(n *node, t tree) error {
 		n.damage = also(n.damage, fmt.Sprintf("range: no directory stands at block %d, where it was moved to", n.rock.child))
 		return nil
 	}
-	rock, err := fs.rock(self, t)
+	rock, err := fs.rock(self, t, spare)
 	if err != nil {
 		return err
 	}

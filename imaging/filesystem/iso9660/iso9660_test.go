@@ -132,7 +132,8 @@ func TestRock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := f.rock(rec, f.trees[0])
+	spare := int64(1 << 20)
+	k, err := f.rock(rec, f.trees[0], &spare)
 	if err != nil || k.damage != "loop: its attributes go on without end" {
 		t.Errorf("%q %v", k.damage, err)
 	}

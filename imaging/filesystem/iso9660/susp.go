@@ -51,13 +51,15 @@ func (fs *FS) susp(t tree) (ok bool, skip int, err error) {
 			return true, int(use[at+6]), nil
 		}
 	}
-	r, err := fs.rock(self, t)
+	spare := int64(entriesMost)
+	r, err := fs.rock(self, t, &spare)
 	return r.present, 0, err
 }
 
 // rock reads the entries behind the name of a record, and the areas in which
-// they go on.
-func (fs *FS) rock(rec record, t tree) (rock, error) {
+// they go on, as long as there are bytes to spare: forged records may all go on
+// in the same area.
+func (fs *FS) rock(rec record, t tree, spare *int64) (rock, error) {
 	r := rock{child: -1}
 	skip := t.skip
 	if rec.name == "\x00" && skip > 0 && len(rec.use) >= 7 && string(rec.use[:2]) == "SP" {
@@ -74,6 +76,10 @@ func (fs *FS) rock(rec record, t tree) (rock, error) {
 		}
 		if total += int(min(ce.n, entriesMost)); ce.n > entriesMost || total > entriesMost {
 			r.hurt(fmt.Sprintf("range: its attributes go on for %d bytes", ce.n))
+			return r, nil
+		}
+		if *spare -= int64(ce.n); *spare < 0 {
+			r.hurt("range: the attributes of all entries together are longer than the image: the rest of its own is not read")
 			return r, nil
 		}
 		area = make([]byte, ce.n)

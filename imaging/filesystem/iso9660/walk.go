@@ -46,6 +46,7 @@ type walker struct {
 	read  map[int64]bool // where directories of this tree were read, sector by sector
 	moved []moved        // directories that Rock Ridge moved, which their own place leads to
 	given map[key]bool
+	spare int64 // bytes of attributes that may still be read
 	stack []*level
 	path  []byte
 	buf   [sector]byte
@@ -74,6 +75,7 @@ func (w *walker) run() error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
+	w.spare = 4*w.fs.src.Size() + entriesMost
 	if len(w.fs.trees) > 1 {
 		w.given = map[key]bool{}
 	}
@@ -99,7 +101,7 @@ func (w *walker) tree() error {
 	if err != nil {
 		return err
 	}
-	root, err := w.fs.node(r, w.t)
+	root, err := w.fs.node(r, w.t, &w.spare)
 	if err != nil {
 		return err
 	}
@@ -140,7 +142,7 @@ func (w *walker) rootRock(root *node) error {
 	if err != nil || self.length == 0 {
 		return err
 	}
-	root.rock, err = w.fs.rock(self, w.t)
+	root.rock, err = w.fs.rock(self, w.t, &w.spare)
 	return err
 }
 
@@ -217,7 +219,7 @@ func (w *walker) visit(l *level, r record) error {
 	if r.name == "\x00" || r.name == "\x01" {
 		return nil // the directory itself, and the one above
 	}
-	n, err := w.fs.node(r, w.t)
+	n, err := w.fs.node(r, w.t, &w.spare)
 	if err != nil {
 		return err
 	}
@@ -320,7 +322,7 @@ type key [16]byte
 
 func keyOf(format string, args ...any) (k key) {
 	h := sha256.New()
-	fmt.Fprintf(h, format, args...)
+	_, _ = fmt.Fprintf(h, format, args...)
 	copy(k[:], h.Sum(nil))
 	return k
 }

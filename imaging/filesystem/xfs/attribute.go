@@ -68,7 +68,7 @@ func (fs *FS) Attributes(ref filesystem.Ref) ([]filesystem.Attribute, string, er
 // short reads the form in the inode: size and count, then of each attribute
 // the lengths of name and value, the flags, name, value.
 func (r *attrReader) short(p []byte) {
-	if len(p) < 4 || int(be.Uint16(p)) > len(p) {
+	if len(p) < 4 || be.Uint16(p) < 4 || int(be.Uint16(p)) > len(p) {
 		r.note("range: the attributes in the inode leave it")
 		return
 	}

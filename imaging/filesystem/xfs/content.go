@@ -39,10 +39,15 @@ func (fs *FS) Open(ref filesystem.Ref) (imaging.Source, error) {
 
 func (fs *FS) open(ref filesystem.Ref) (*Content, error) {
 	in, err := fs.inodeOf(ref)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		return fs.content(ref.Inode, in)
 	}
-	return fs.content(ref.Inode, in)
+	if _, _, ok := fs.sb.splitInode(ref.Inode); ok && ref.Stream == "" {
+		if c, failed := fs.fromLog(ref); c != nil || failed != nil {
+			return c, failed
+		}
+	}
+	return nil, err
 }
 
 // inodeOf reads the inode that ref names.

@@ -18,7 +18,12 @@ func (x *index) loadPast(ctx context.Context) error {
 	var last uint64
 	var dir uint32
 	known := false
+	key := func(dir, ino uint64, text []byte) string { return fmt.Sprintf("%x %x %s", dir, ino, text) }
 	lost := make(map[string]struct{}) // names whose inode has no chunk
+	for _, l := range x.lost {
+		n := x.names.at(l.name)
+		lost[key(x.dirs[n.dir].ino, l.ino, x.names.text(n))] = struct{}{}
+	}
 	h, err := x.fs.readPast(ctx, func(n oldName) {
 		if !known || n.dir != last {
 			if dir, known = x.dirOf(n.dir); !known {
@@ -27,11 +32,11 @@ func (x *index) loadPast(ctx context.Context) error {
 			last = n.dir
 		}
 		if _, _, ok := x.find(n.ino); !ok {
-			key := fmt.Sprintf("%x %x %s", n.dir, n.ino, n.text)
-			if _, again := lost[key]; again {
+			k := key(n.dir, n.ino, n.text)
+			if _, again := lost[k]; again {
 				return
 			}
-			lost[key] = struct{}{}
+			lost[k] = struct{}{}
 		}
 		x.addNew(foundName{ino: n.ino, dir: dir, size: uint8(len(n.text)), ftype: n.ftype, flags: nameLog}, n.text)
 	})

@@ -189,6 +189,15 @@ func (h *history) before(ino uint64, gen uint32) *oldInode {
 	return nil
 }
 
+// only gives what is known of an inode that the log knows in one life alone;
+// nil otherwise.
+func (h *history) only(ino uint64) *oldInode {
+	if list := h.inodes[ino]; len(list) == 1 && !h.full {
+		return &list[0]
+	}
+	return nil
+}
+
 // reader gives a reader whose entries are names of the directory dir.
 func (r *pastReader) reader(dir uint64) *direntReader {
 	d := &direntReader{sb: &r.fs.sb, high: dir >> 32 << 32}

@@ -146,3 +146,53 @@ func TestRecover(t *testing.T) {
 		})
 	}
 }
+
+// TestFreedChunk deletes what fills whole chunks of inodes within one mount:
+// the chunks are freed and nothing of the inodes is ever written to their place.
+// The log knows them: each name comes once, with times, size and content.
+func TestFreedChunk(t *testing.T) {
+	needKernel(t)
+	v := newVolume(t, 330<<20)
+	v.must(os.Mkdir(v.path("etc"), 0o755))
+	for i := range 400 {
+		v.write(fmt.Sprintf("etc/file%d", i), fmt.Appendf(nil, "content of %d", i))
+	}
+	v.checkpoint()
+	for i := range 100 {
+		v.must(os.Remove(v.path(fmt.Sprintf("etc/file%d", 100+i))))
+	}
+	v.unmount()
+	x, err := Open(openDisk(t, v.image))
+	v.must(err)
+	seen, fromLog := map[string]int{}, 0
+	for _, e := range all(t, x) {
+		if e.Status != filesystem.Deleted || !strings.HasPrefix(e.Path, "/etc/") {
+			continue
+		}
+		seen[e.Path]++
+		if strings.Contains(e.Damage, "chunk was freed") {
+			fromLog++
+		}
+		want := "content of " + strings.TrimPrefix(e.Path, "/etc/file")
+		src, err := x.Open(e.Ref)
+		if err != nil {
+			t.Errorf("%s: %v", e.Path, err)
+			continue
+		}
+		got, err := io.ReadAll(io.NewSectionReader(src, 0, src.Size()))
+		if err != nil || string(got) != want || e.Size != int64(len(want)) || !e.Modified.Set || e.Type != filesystem.TypeFile {
+			t.Errorf("%s: %q %v, %+v", e.Path, got, err, e)
+		}
+	}
+	if len(seen) != 100 {
+		t.Errorf("%d names of 100", len(seen))
+	}
+	for path, n := range seen {
+		if n > 1 {
+			t.Errorf("%s is given %d times", path, n)
+		}
+	}
+	if fromLog == 0 {
+		t.Error("no chunk was freed: the test tests nothing")
+	}
+}

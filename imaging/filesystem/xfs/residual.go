@@ -178,6 +178,57 @@ func (fs *FS) remembered(e *filesystem.Entry, ino uint64, o *oldInode, m *blockM
 	return nil, nil
 }
 
+// lastLife fills an entry with the size and the place of its content as an
+// older version of the inode has them. local is content that the inode itself
+// held; m is left with the map.
+func (fs *FS) lastLife(e *filesystem.Entry, ino uint64, o *oldInode, m *blockMap, space *freeSpace) (local []byte, err error) {
+	if local, err = fs.remembered(e, ino, o, m); err != nil || local != nil {
+		return local, err
+	}
+	switch {
+	case len(m.runs) > 0:
+		_, damage, err := m.residualSize(space)
+		if err != nil {
+			return nil, err
+		}
+		if damage != sizeUnknown {
+			addDamage(e, damage)
+		}
+	case e.Size > 0:
+		addDamage(e, "partial: the place of the content is not known")
+	}
+	e.First = m.first()
+	return nil, nil
+}
+
+// fromLog is the content of an inode whose chunk was freed, as the log has it;
+// nil where it does not know the inode.
+func (fs *FS) fromLog(ref filesystem.Ref) (*Content, error) {
+	t, err := fs.table(context.Background())
+	if err != nil || !t.dropped(ref.Inode) {
+		return nil, err
+	}
+	h, err := fs.past(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	o := h.only(ref.Inode)
+	if o == nil || o.raw.gen() != ref.Generation {
+		return nil, nil
+	}
+	e := filesystem.Entry{Ref: ref, Type: o.raw.kind(), First: -1}
+	m := blockMap{fs: fs, spend: fs.newBudget()}
+	local, err := fs.lastLife(&e, ref.Inode, o, &m, fs.newFreeSpace())
+	if err != nil {
+		return nil, err
+	}
+	c := &Content{fs: fs, runs: m.runs, small: local, size: e.Size, damage: e.Damage}
+	if local != nil {
+		c.size = int64(len(local))
+	}
+	return c, nil
+}
+
 // residue is the content of an inode that is not in use.
 func (fs *FS) residue(ino uint64, in inode) (*Content, error) {
 	h, err := fs.past(context.Background())

@@ -354,6 +354,25 @@ func (w *walker) named(r *record, n *name) filesystem.Entry {
 	return e
 }
 
+// fromLog fills the entry of a name whose inode's chunk was freed with what the
+// log knows of the inode, where it knows of one life only: of several it would
+// be a guess which of them had the name.
+func (w *walker) fromLog(e *filesystem.Entry, ino uint64) error {
+	o := w.x.past.only(ino)
+	if o == nil || e.Type != filesystem.TypeUnknown && e.Type != o.raw.kind() {
+		return nil
+	}
+	e.Ref.Generation, e.Type, e.Mode = o.raw.gen(), o.raw.kind(), o.raw.mode()
+	e.UID, e.GID, e.Links = o.raw.uid(), o.raw.gid(), o.raw.links()
+	o.raw.times(e)
+	if e.From != "log" {
+		e.From += "+log"
+	}
+	e.Damage = "partial: the inode's chunk was freed: all of it comes from the log"
+	_, err := w.x.fs.lastLife(e, ino, o, &w.tree, w.x.space)
+	return err
+}
+
 // lost gives out the names that lead to no inode.
 func (w *walker) lost() error {
 	for _, l := range w.x.lost {
@@ -364,6 +383,9 @@ func (w *walker) lost() error {
 		case n.flags != 0:
 			e.Status, e.From = filesystem.Deleted, origin(n)
 			e.Damage = "partial: the inode's chunk was freed"
+			if err := w.fromLog(&e, l.ino); err != nil {
+				return err
+			}
 		case w.x.dirs[n.dir].flags&dirRooted == 0:
 			e.Status = filesystem.Orphan
 		}
