@@ -259,7 +259,7 @@ func (s *respondScreen) panes(body uv.Rectangle, m mode) []pane {
 		out = []pane{steps, s.formPane(right)}
 		s.fit(right, right, command.area)
 	case s.state().kind != isReady:
-		out = []pane{{title: steps.title, area: steps.area, scopes: steps.scopes, doc: &s.cmd}, {title: s.stepTitle(), area: right, scopes: s.scopes(), state: s.state(), doc: &s.info}}
+		out = []pane{{title: steps.title, area: left, scopes: steps.scopes, doc: &s.cmd}, {title: s.stepTitle(), area: right, scopes: s.scopes(), state: s.state(), doc: &s.info}}
 		s.fit(right, right, left)
 		return out
 	default:
