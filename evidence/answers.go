@@ -1,7 +1,10 @@
 package evidence
 
 import (
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"unicode/utf8"
 
 	"snapcase/imaging"
 )
@@ -35,6 +38,9 @@ type FileEntry struct {
 	Damage     *string      `json:"damage"`
 	From       string       `json:"from,omitempty"` // how a recovered entry was found
 	SHA256     string       `json:"sha256,omitempty"`
+	SHA1       string       `json:"sha1,omitempty"` // where a list of known files needs it
+	MD5        string       `json:"md5,omitempty"`
+	Known      []string     `json:"known,omitzero"`       // lists that hold its digest: "good:NAME", "bad:NAME"; nil where none was asked
 	Attributes []Attribute  `json:"attributes,omitempty"` // where they were asked for
 }
 
@@ -89,9 +95,19 @@ type Resource struct {
 // MarshalJSON gives a missing type as null.
 func (r Resource) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
-		Type *string `json:"type"`
-		Name string  `json:"name"`
-	}{orNil(r.Type), r.Name})
+		Type    *string `json:"type"`
+		TypeB64 []byte  `json:"type_b64,omitempty"`
+		Name    string  `json:"name"`
+		NameB64 []byte  `json:"name_b64,omitempty"`
+	}{orNil(r.Type), notText(r.Type), r.Name, notText(r.Name)})
+}
+
+// notText is the bytes of what is not UTF-8, nil for what is.
+func notText(s string) []byte {
+	if utf8.ValidString(s) {
+		return nil
+	}
+	return []byte(s)
 }
 
 func orNil(s string) *string {
@@ -136,7 +152,7 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	if res == nil {
 		res = []Resource{}
 	}
-	return json.Marshal(struct {
+	b, err := json.Marshal(struct {
 		EventID       *string      `json:"event_id"`
 		Time          imaging.Time `json:"time"`
 		Name          *string      `json:"name"`
@@ -168,6 +184,31 @@ func (e Event) MarshalJSON() ([]byte, error) {
 		orNil(e.ErrorCode), orNil(e.ErrorMessage), e.ReadOnly, e.MFA, res, orNil(e.RequestID),
 		orNil(e.SharedEventID), e.Record, e.Copies,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return e.withBytes(b)
+}
+
+// withBytes adds to the JSON of an event the bytes of every string that is not
+// UTF-8, under its name with _b64 behind it.
+func (e *Event) withBytes(b []byte) ([]byte, error) {
+	for _, f := range [...]struct{ name, value string }{
+		{"event_id", e.EventID}, {"name", e.Name}, {"source", e.Source}, {"region", e.Region}, {"type", e.Type},
+		{"principal_type", e.PrincipalType}, {"principal_id", e.PrincipalID}, {"arn", e.ARN}, {"account", e.Account},
+		{"user", e.User}, {"access_key_id", e.AccessKeyID}, {"session_issuer", e.SessionIssuer}, {"source_ip", e.SourceIP},
+		{"user_agent", e.UserAgent}, {"error_code", e.ErrorCode}, {"error_message", e.ErrorMessage}, {"request_id", e.RequestID},
+		{"shared_event_id", e.SharedEventID}, {"record", e.Record.File},
+	} {
+		if utf8.ValidString(f.value) {
+			continue
+		}
+		if f.name == "record" {
+			f.value = e.Record.String()
+		}
+		b = fmt.Appendf(b[:len(b)-1], ",%q:%q}", f.name+"_b64", base64.StdEncoding.EncodeToString([]byte(f.value)))
+	}
+	return b, nil
 }
 
 // Trace is everything that one entity did and touched, over all exhibits.
@@ -259,7 +300,7 @@ type TracePeer struct {
 	Country  *string      `json:"country"`
 	ASN      *int64       `json:"asn"`
 	Lists    []string     `json:"lists"`
-	Lower    bool         `json:"lower_bound,omitempty"` // records were lost (SKIPDATA)
+	Lower    bool         `json:"lower_bound,omitempty"` // records were lost (SKIPDATA), or a sum would be above 2^63-1
 }
 
 // AddressUse counts the source addresses an entity called from.

@@ -59,10 +59,10 @@ func (e *CloudError) Error() string {
 		s += "the endpoint does not know this call"
 	case e.Code != "":
 		s += e.Code + ": " + e.Message
+	case e.Message != "":
+		s += e.Message
 	case e.Err != nil:
 		s += e.Err.Error()
-	default:
-		s += e.Message
 	}
 	if e.RequestID != "" {
 		s += fmt.Sprintf(" (request %s)", e.RequestID)

@@ -23,6 +23,7 @@ const (
 	KindPcap       Kind = "pcap"
 	KindFindings   Kind = "findings"
 	KindFile       Kind = "file"
+	KindHashset    Kind = "hashset" // a list of digests of known files, labelled good:NAME or bad:NAME
 )
 
 // Image says whether an exhibit of this kind is one image.raw (true) or a

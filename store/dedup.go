@@ -138,7 +138,7 @@ func (l *eventLoad) byOrder(a, b rowRef) int {
 	if c := cmp.Compare(x.ts, y.ts); c != 0 {
 		return c
 	}
-	if x.timed && (x.ts == maxNano || x.ts == minNano) {
+	if x.timed && far(x.ts) {
 		if c := l.workers[a.w].beyond[a.row].Compare(l.workers[b.w].beyond[b.row]); c != 0 {
 			return c
 		}

@@ -3,10 +3,12 @@ package store
 import (
 	"cmp"
 	"context"
+	"crypto/md5"  //nolint:gosec // what lists of known files hold
+	"crypto/sha1" //nolint:gosec // as MD5
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"runtime"
 	"slices"
@@ -14,6 +16,7 @@ import (
 	"sync/atomic"
 
 	"snapcase/evidence"
+	"snapcase/evidence/hashset"
 	"snapcase/imaging"
 	"snapcase/imaging/disk"
 	"snapcase/imaging/filesystem"
@@ -30,15 +33,15 @@ type hashJob struct {
 	ref    filesystem.Ref
 	size   int64
 	at     int64 // where it begins in the image
+	needs  [len(hashset.Algorithms)]bool
 	rows   []int
-	sum    string
-	damage string
+	sums   contentSums
 }
 
-// hashEntries sets the digest of the regular files among rows. The content is
-// read in the order in which it lies on the disk, by every CPU; names of the
-// same file are read once. What went wrong is added to an entry's damage.
-func (c *Case) hashEntries(ctx context.Context, rows []entryRow) error {
+// hashEntries reads the content of the regular files among rows of which h
+// has no digests. It is read in the order in which it lies on the disk, by
+// every CPU; names of the same file are read once.
+func (c *Case) hashEntries(ctx context.Context, h *hasher, rows []entryRow) error {
 	type key struct {
 		exhibit, volume string
 		ref             filesystem.Ref
@@ -47,7 +50,7 @@ func (c *Case) hashEntries(ctx context.Context, rows []entryRow) error {
 	var all []*hashJob
 	for i := range rows {
 		r := &rows[i]
-		if r.kind != filesystem.TypeFile {
+		if r.kind != filesystem.TypeFile || h.recent[r.id] != nil {
 			continue
 		}
 		k := key{r.Exhibit, r.Volume, r.ref()}
@@ -59,7 +62,7 @@ func (c *Case) hashEntries(ctx context.Context, rows []entryRow) error {
 		if err != nil {
 			return err
 		}
-		j := &hashJob{volume: v, ref: k.ref, size: r.Size, at: v.Start + max(0, r.first), rows: []int{i}}
+		j := &hashJob{volume: v, ref: k.ref, size: r.Size, at: v.Start + max(0, r.first), needs: h.sets.needs, rows: []int{i}}
 		jobs[k] = j
 		all = append(all, j)
 	}
@@ -72,8 +75,7 @@ func (c *Case) hashEntries(ctx context.Context, rows []entryRow) error {
 			return err // a reader took it for damage
 		}
 		for _, i := range j.rows {
-			rows[i].SHA256 = j.sum
-			rows[i].damaged(j.damage)
+			h.learned(&rows[i], &j.sums)
 		}
 	}
 	return nil
@@ -113,29 +115,46 @@ func runJobs(ctx context.Context, all []*hashJob) error {
 
 // run reads the content. Only cancelling is an error.
 func (j *hashJob) run(ctx context.Context, buf []byte) error {
+	out := &j.sums
 	src, err := j.volume.FS.Open(j.ref)
 	if err != nil {
-		j.damage = "partial: the content could not be opened: " + err.Error()
+		out.damage = "partial: the content could not be opened: " + err.Error()
 		return ctx.Err()
 	}
-	j.damage = damageOf(src)
+	out.damage = damageOf(src)
 	if n := src.Size(); n > hashedAtMost && n > j.volume.Size {
-		j.damage = alsoDamaged(j.damage, fmt.Sprintf("partial: %d bytes were not read for a digest", n))
+		out.damage = alsoDamaged(out.damage, fmt.Sprintf("partial: %d bytes were not read for a digest", n))
 		return nil
 	}
-	h := sha256.New()
-	n, err := io.CopyBuffer(h, ctxReader{ctx, io.NewSectionReader(src, 0, src.Size())}, buf)
+	sha, hashes := sha256.New(), []io.Writer{}
+	hashes = append(hashes, sha)
+	var weak [2]hash.Hash // MD5, SHA-1
+	if j.needs[hashset.MD5] {
+		weak[0] = md5.New() //nolint:gosec // what the lists hold
+		hashes = append(hashes, weak[0])
+	}
+	if j.needs[hashset.SHA1] {
+		weak[1] = sha1.New() //nolint:gosec // what the lists hold
+		hashes = append(hashes, weak[1])
+	}
+	n, err := io.CopyBuffer(io.MultiWriter(hashes...), ctxReader{ctx, io.NewSectionReader(src, 0, src.Size())}, buf)
 	switch {
 	case evidence.Canceled(err) || ctx.Err() != nil:
 		return errors.Join(ctx.Err(), err)
 	case err != nil:
-		j.damage = alsoDamaged(j.damage, fmt.Sprintf("partial: the content could be read up to byte %d: %v", n, err))
+		out.damage = alsoDamaged(out.damage, fmt.Sprintf("partial: the content could be read up to byte %d: %v", n, err))
 		return nil
 	case n != src.Size():
-		j.damage = alsoDamaged(j.damage, fmt.Sprintf("partial: the content ends at byte %d of %d", n, src.Size()))
+		out.damage = alsoDamaged(out.damage, fmt.Sprintf("partial: the content ends at byte %d of %d", n, src.Size()))
 	}
-	j.damage = alsoDamaged(j.damage, damageOf(src))
-	j.sum = hex.EncodeToString(h.Sum(nil))
+	out.damage = alsoDamaged(out.damage, damageOf(src))
+	out.sha256 = sha.Sum(nil)
+	if weak[0] != nil {
+		out.md5 = weak[0].Sum(nil)
+	}
+	if weak[1] != nil {
+		out.sha1 = weak[1].Sum(nil)
+	}
 	return nil
 }
 

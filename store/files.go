@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -21,8 +22,8 @@ func (c *Case) Files(ctx context.Context, q FileQuery) iter.Seq2[evidence.FileEn
 			yield(evidence.FileEntry{}, fmt.Errorf("files: %w", err))
 			return
 		}
-		defer a.end() //nolint:errcheck // read-only
-		each(ctx, l.listing, 0, c.fileLoader(a, q), yield)
+		defer l.end(ctx) //nolint:errcheck // read-only
+		each(ctx, l.listing, 0, l.loader(a), yield)
 	}
 }
 
@@ -32,7 +33,7 @@ func (c *Case) FilePage(ctx context.Context, q FileQuery, r PageRequest) (Page[e
 	if err != nil {
 		return Page[evidence.FileEntry]{}, fmt.Errorf("files: %w", err)
 	}
-	defer a.end() //nolint:errcheck // read-only
+	defer l.end(ctx) //nolint:errcheck // read-only
 	f, err := l.page(ctx, r)
 	if err == nil && f.ordinal == 0 && l.inDir {
 		err = l.numberInDir(ctx, &f)
@@ -40,34 +41,34 @@ func (c *Case) FilePage(ctx context.Context, q FileQuery, r PageRequest) (Page[e
 	if err != nil {
 		return Page[evidence.FileEntry]{}, fmt.Errorf("files: %w", err)
 	}
-	return toPage(ctx, f, c.fileLoader(a, q))
+	return toPage(ctx, f, l.loader(a))
 }
 
 // FileCount counts what q selects, up to limit (0: all).
 func (c *Case) FileCount(ctx context.Context, q FileQuery, limit int64) (int64, error) {
-	a, l, err := c.fileListing(ctx, q)
+	_, l, err := c.fileListing(ctx, q)
 	if err != nil {
 		return 0, fmt.Errorf("count files: %w", err)
 	}
-	defer a.end() //nolint:errcheck // read-only
+	defer l.end(ctx) //nolint:errcheck // read-only
 	return l.count(ctx, limit)
 }
 
-// fileLoader gives the entries at some positions, with the digest of their
-// content and their extended attributes where q asks for them.
-func (c *Case) fileLoader(a *question, q FileQuery) func(context.Context, []position) ([]evidence.FileEntry, error) {
+// loader gives the entries at some positions, with the digest of their content
+// and their extended attributes where they are asked for.
+func (l *fileListing) loader(a *question) func(context.Context, []position) ([]evidence.FileEntry, error) {
 	return func(ctx context.Context, at []position) ([]evidence.FileEntry, error) {
 		rows, err := a.entryRows(ctx, idsOf(at))
 		if err != nil {
 			return nil, err
 		}
-		if q.Hash {
-			if err := c.hashEntries(ctx, rows); err != nil {
+		if l.hasher != nil {
+			if err := l.hasher.entries(ctx, rows); err != nil {
 				return nil, err
 			}
 		}
-		if q.Attributes {
-			if err := c.readAttributes(ctx, rows); err != nil {
+		if l.attributes {
+			if err := a.c.readAttributes(ctx, rows); err != nil {
 				return nil, err
 			}
 		}
@@ -92,7 +93,15 @@ func idsOf(at []position) []int64 {
 // of one exhibit are runs of its numbers, in order.
 type fileListing struct {
 	*listing
-	inDir bool // filtered by one directory and nothing else that costs
+	inDir  bool    // filtered by one directory and nothing else that costs
+	hasher *hasher // nil where no digests are asked for
+	// attributes says that extended attributes are asked for
+	attributes bool
+}
+
+// end ends the question, and keeps the digests that it read.
+func (l *fileListing) end(ctx context.Context) error {
+	return errors.Join(l.q.end(), l.hasher.end(ctx))
 }
 
 // untimed is entries as listing reads tables.
@@ -106,15 +115,71 @@ func (c *Case) fileListing(ctx context.Context, q FileQuery) (*question, *fileLi
 		return nil, nil, err
 	}
 	l, err := a.files(ctx, q)
+	if err == nil {
+		l.attributes = q.Attributes
+	}
+	if err == nil && (q.Hash || q.Known != "") {
+		if l.hasher, err = c.newHasher(a); err == nil {
+			err = l.knownOnly(q.Known)
+		}
+	}
 	if err != nil {
-		a.end() //nolint:errcheck // read-only
+		if l == nil {
+			l = &fileListing{listing: &listing{q: a}}
+		}
+		l.end(ctx) //nolint:errcheck // read-only
 		return nil, nil, err
 	}
 	return a, l, nil
 }
 
+// knownOnly narrows the listing to what lists know, or none knows.
+func (l *fileListing) knownOnly(role string) error {
+	switch {
+	case role == "":
+		return nil
+	case role != "good" && role != "bad" && role != knownUnknown:
+		return fmt.Errorf("known %q: want good, bad or unknown: %w", role, evidence.ErrUsage)
+	case len(l.hasher.sets.all) == 0:
+		return evidence.WithHint(fmt.Errorf("known %s: no list of known files: %w", role, evidence.ErrNotFound), "bring one in with snapcase hashset CASE FILE --name NAME")
+	}
+	before := l.keep
+	l.inDir = false
+	l.keep = func(ctx context.Context, s *stream, at []position) ([]bool, error) {
+		yes := make([]bool, len(at))
+		for i := range yes {
+			yes[i] = true
+		}
+		if before != nil {
+			var err error
+			if yes, err = before(ctx, s, at); err != nil {
+				return nil, err
+			}
+		}
+		var some []position
+		var place []int
+		for i, p := range at {
+			if yes[i] {
+				some, place = append(some, p), append(place, i)
+			}
+		}
+		rows, err := l.loader(l.q)(ctx, some)
+		if err != nil {
+			return nil, err
+		}
+		for k := range rows {
+			yes[place[k]] = knownAs(&rows[k], role)
+		}
+		return yes, nil
+	}
+	return nil
+}
+
 func (q *question) files(ctx context.Context, f FileQuery) (*fileListing, error) {
 	if err := q.known(f.Exhibit); err != nil {
+		return nil, err
+	}
+	if err := q.knownVolume(ctx, f); err != nil {
 		return nil, err
 	}
 	l := &fileListing{listing: &listing{q: q}}
@@ -154,6 +219,31 @@ func (q *question) files(ctx context.Context, f FileQuery) (*fileListing, error)
 	}
 	l.inDir = f.Dir != "" && l.keep == nil
 	return l, nil
+}
+
+// knownVolume refuses a volume that no disk has, or not the one that is asked
+// for.
+func (q *question) knownVolume(ctx context.Context, f FileQuery) error {
+	if f.Volume == "" || len(q.spansOf(volumeTable(f.Volume), f.Exhibit)) > 0 {
+		return nil
+	}
+	var have []string
+	for _, id := range q.exhibits {
+		if f.Exhibit != "" && f.Exhibit != id {
+			continue
+		}
+		s, err := loadStats(ctx, q.conn, id)
+		if err != nil {
+			return err
+		}
+		for _, v := range s.Volumes {
+			if v.ID == f.Volume {
+				return nil // nothing is read of it: stats tells why
+			}
+			have = append(have, id+"/"+v.ID)
+		}
+	}
+	return evidence.WithHint(fmt.Errorf("volume %q: %w", f.Volume, evidence.ErrNotFound), "there are %s", strings.Join(have, ", "))
 }
 
 // fileConditions are those that the table answers. What keep looks for is

@@ -138,9 +138,12 @@ func (q *question) newRegions(ctx context.Context) ([]evidence.Finding, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
+	from := ofNano(start)
+	from.Sec += settled
+	least, _ := nano(from)
 	type first struct{ region, ts int64 }
 	var regions []first
-	err = q.rows(ctx, "SELECT region, min(first) FROM uses WHERE service = 0 AND region IS NOT NULL AND first IS NOT NULL GROUP BY region HAVING min(first) >= ? ORDER BY 2", []any{start + settled*1_000_000_000}, func(r *sql.Rows) error {
+	err = q.rows(ctx, "SELECT region, min(first) FROM uses WHERE service = 0 AND region IS NOT NULL AND first IS NOT NULL GROUP BY region HAVING min(first) >= ? ORDER BY 2", []any{least}, func(r *sql.Rows) error {
 		var f first
 		err := r.Scan(&f.region, &f.ts)
 		regions = append(regions, f)

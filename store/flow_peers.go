@@ -23,7 +23,8 @@ import (
 // tell which side is the interface's own, both sides are a peer of each other:
 // the record counts as bytes out to its destination and as bytes in from its
 // source. Ports are the lower ports of the records: where one side is a
-// service, its port. Lower is set when records of the interface were lost.
+// service, its port. Lower is set when records of the interface were lost, or a sum
+// is larger than its number can be.
 func (c *Case) FlowPeers(ctx context.Context, q FlowQuery) ([]evidence.FlowPeer, error) {
 	a, err := c.ask(ctx)
 	if err != nil {
@@ -70,7 +71,7 @@ func (q *question) flowPeers(ctx context.Context, f FlowQuery) ([]evidence.FlowP
 		}
 		p.First, p.Last = span2(p.First, p.Last, s.first, s.last)
 		p.Ports = append(p.Ports, s.ports...)
-		p.Lower = p.Lower || lost.of(s)
+		p.Lower = p.Lower || lost.of(s) || ranOver(p.PacketsIn, p.PacketsOut, p.BytesIn, p.BytesOut)
 	}
 	for _, s := range sums {
 		s.sides(add)
@@ -187,8 +188,7 @@ func (q *question) keptSums(ctx context.Context, w cond) (all []*storedSum, err 
 	return all, err
 }
 
-// timeOrNone is a time of the index; what lies beyond 64 bits stays at the
-// end of them.
+// timeOrNone is a time of the index.
 func timeOrNone(ns sql.NullInt64) imaging.Time {
 	if !ns.Valid {
 		return imaging.Time{}

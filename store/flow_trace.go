@@ -179,7 +179,7 @@ func (p *peerSums) add(s *storedSum, peer int64, out, lower bool) {
 	}
 	t.Packets = plus(t.Packets, s.packets)
 	t.First, t.Last = span2(t.First, t.Last, s.first, s.last)
-	t.Lower = t.Lower || lower
+	t.Lower = t.Lower || lower || ranOver(t.BytesIn, t.BytesOut, t.Packets)
 }
 
 func (p *peerSums) list(ctx context.Context, q *question) ([]evidence.TracePeer, error) {

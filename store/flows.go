@@ -74,8 +74,14 @@ func (q *question) flowStreams(ctx context.Context, f FlowQuery) (*listing, erro
 	if err != nil {
 		return nil, err
 	}
+	if f.Port != nil && (*f.Port < 0 || *f.Port > 65535) {
+		return nil, evidence.WithHint(fmt.Errorf("port %d: %w", *f.Port, evidence.ErrUsage), "ports are 0 to 65535")
+	}
 	if f.Port != nil {
 		w.and("(sport = ? OR dport = ?)", *f.Port, *f.Port)
+	}
+	if err := q.knownAction(ctx, f.Action); err != nil {
+		return nil, err
 	}
 	if err := w.equal(ctx, q, "action", f.Action); err != nil {
 		return nil, err
@@ -85,6 +91,19 @@ func (q *question) flowStreams(ctx context.Context, f FlowQuery) (*listing, erro
 		l.streams = append(l.streams, newStream(sp, 0, "", w))
 	}
 	return l, l.between(ctx, f.From, f.To)
+}
+
+// knownAction refuses an action that flow logs do not have and the records of
+// this case do not either.
+func (q *question) knownAction(ctx context.Context, action string) error {
+	if action == "" || action == "ACCEPT" || action == "REJECT" {
+		return nil
+	}
+	id, err := q.word(ctx, action)
+	if err != nil || id != 0 {
+		return err
+	}
+	return evidence.WithHint(fmt.Errorf("action %q: %w", action, evidence.ErrUsage), "actions are ACCEPT and REJECT")
 }
 
 // flowConditions are the conditions that records and their sums both know;

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strconv"
 	"strings"
 
@@ -109,7 +111,7 @@ func (c *Case) plan(ctx context.Context, db *sql.DB, all []evidence.Acquisition,
 		x := exhibitNumber(a.Exhibit)
 		was, ok := have[x]
 		delete(have, x)
-		same := was == fmt.Sprintf("%s %s %d", a.SHA256, a.Kind, loaderVersion)
+		same := was == loadedAs(a)
 		wanted := o.Exhibit == "" || o.Exhibit == a.Exhibit
 		cascade := ok && changed[a.Kind] && (a.Kind == evidence.KindCloudTrail || a.Kind == evidence.KindFlowLog)
 		if wanted && (!same || o.Rebuild) || cascade {
@@ -171,6 +173,9 @@ func (c *Case) loadEach(ctx context.Context, db *sql.DB, plan []evidence.Acquisi
 				if err := removeExhibit(ctx, t, x); err != nil {
 					return err
 				}
+				if err := os.Remove(c.setPath(exhibitID(x))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return err
+				}
 			}
 			return t.exec(ctx, "UPDATE generation SET n = n + 1")
 		}); err != nil {
@@ -221,7 +226,7 @@ func (c *Case) finish(ctx context.Context, t *tx, d *dict) error {
 // derivedTables hold rows that carry the number of their exhibit.
 var derivedTables = []string{
 	"ranges", "files", "dirs", "entries", "moments", "hits", "events", "copies", "resources", "name_parts", "issues", "sessions",
-	"mentions", "created", "instances", "uses", "flows", "flow_sums", "flow_gaps", "packets", "conversations", "icmp", "times_beyond",
+	"mentions", "created", "instances", "uses", "flows", "flow_sums", "flow_gaps", "packets", "conversations", "icmp", "times_beyond", "digests",
 }
 
 // removeExhibit takes out every row that exhibit x gave.

@@ -203,12 +203,8 @@ func insert(set []string, s string) []string {
 	return set
 }
 
-// earliest and latest widen a span by a time of the index. The ends of what fits
-// into the index stand for times beyond it, and are no times themselves.
+// earliest and latest widen a span by a time of the index.
 func earliest(t imaging.Time, ns sql.NullInt64) imaging.Time {
-	if ns.Int64 == minNano || ns.Int64 == maxNano {
-		return t
-	}
 	if u := ofNano(ns.Int64); ns.Valid && (!t.Set || u.Compare(t) < 0) {
 		return u
 	}
@@ -216,9 +212,6 @@ func earliest(t imaging.Time, ns sql.NullInt64) imaging.Time {
 }
 
 func latest(t imaging.Time, ns sql.NullInt64) imaging.Time {
-	if ns.Int64 == minNano || ns.Int64 == maxNano {
-		return t
-	}
 	if u := ofNano(ns.Int64); ns.Valid && (!t.Set || u.Compare(t) > 0) {
 		return u
 	}

@@ -110,8 +110,8 @@ func (c *Case) Tag(ctx context.Context, records []string, tag string, remove boo
 	for part := range slices.Chunk(records, most) {
 		list := make([]any, len(part))
 		for i, r := range part {
-			if err := isPlace(r); err != nil {
-				return fmt.Errorf("tag: %w", err)
+			if err := c.placed(ctx, r, remove); err != nil {
+				return fmt.Errorf("tag %s: %w", r, err)
 			}
 			list[i] = r
 		}
@@ -133,21 +133,12 @@ func (c *Case) Note(ctx context.Context, record, text string) error {
 	}
 	data := map[string]any{"text": text}
 	if record != "" {
-		if err := isPlace(record); err != nil {
-			return fmt.Errorf("note: %w", err)
+		if err := c.placed(ctx, record, false); err != nil {
+			return fmt.Errorf("note on %s: %w", record, err)
 		}
 		data["record"] = record
 	}
 	return c.ledger.Append(ctx, custody.Record{Type: "review.note", Result: "ok", Data: data})
-}
-
-// isPlace says whether s is a record or an address.
-func isPlace(s string) error {
-	if _, err := evidence.ParseRecord(s); err == nil {
-		return nil
-	}
-	_, err := evidence.ParseAddress(s)
-	return err
 }
 
 // tagCache keeps what the ledger says of tags, as long as it does not grow.

@@ -217,7 +217,7 @@ func (l *load) run(ctx context.Context) error {
 	switch a.Kind {
 	case evidence.KindDisk, evidence.KindMemory:
 		err = l.image(ctx)
-	case evidence.KindCloudTrail, evidence.KindFlowLog, evidence.KindPcap, evidence.KindFile, evidence.KindFindings:
+	case evidence.KindCloudTrail, evidence.KindFlowLog, evidence.KindPcap, evidence.KindFile, evidence.KindFindings, evidence.KindHashset:
 		if l.files, err = exhibitFiles(l.c.folder, a.Exhibit); err != nil {
 			break
 		}
@@ -261,6 +261,8 @@ func (l *load) folder(ctx context.Context) error {
 		return l.flowLogs(ctx)
 	case evidence.KindPcap:
 		return l.captures(ctx)
+	case evidence.KindHashset:
+		return l.hashset(ctx)
 	default:
 		return nil
 	}

@@ -323,6 +323,7 @@ func (r *entryRows) end(ctx context.Context) error {
 const (
 	macbDeleted = 16
 	momentBytes = 16
+	farBytes    = 4 // nanoseconds, between time and entry, where the number of the time leaves them out
 )
 
 func macbBits() [5]byte { return [5]byte{8, 4, 2, 1, macbDeleted} }
@@ -331,7 +332,6 @@ func macbBits() [5]byte { return [5]byte{8, 4, 2, 1, macbDeleted} }
 // the entry with the bits, in the order in which the rows shall stand.
 func (l *imageLoad) addMoments(id int64, e *filesystem.Entry) error {
 	times := entryTimes(e)
-	var key [momentBytes]byte
 	for i, t := range times {
 		if !t.Set {
 			continue
@@ -349,10 +349,13 @@ func (l *imageLoad) addMoments(id int64, e *filesystem.Entry) error {
 		if bits == 0 {
 			continue // told by an earlier one
 		}
-		ns, _ := nano(t)
-		binary.BigEndian.PutUint64(key[:], uint64(ns)^1<<63)            //nolint:gosec // order of signed numbers
-		binary.BigEndian.PutUint64(key[8:], uint64(id)<<8|uint64(bits)) //nolint:gosec // ids stay below 2^55
-		if err := l.moments.add(key[:], nil); err != nil {
+		ns, exact := nano(t)
+		key := binary.BigEndian.AppendUint64(l.key[:0], uint64(ns)^1<<63) //nolint:gosec // order of signed numbers
+		if !exact {
+			key = binary.BigEndian.AppendUint32(key, uint32(t.Nsec)) //nolint:gosec // not negative
+		}
+		l.key = binary.BigEndian.AppendUint64(key, uint64(id)<<8|uint64(bits)) //nolint:gosec // ids stay below 2^55
+		if err := l.moments.add(l.key, nil); err != nil {
 			return err
 		}
 	}
@@ -386,8 +389,16 @@ func (l *imageLoad) insertMoments(ctx context.Context) (err error) {
 			return fmt.Errorf("moments: %w", err)
 		}
 		ts := int64(binary.BigEndian.Uint64(rec.key) ^ 1<<63) //nolint:gosec // as above
-		n := binary.BigEndian.Uint64(rec.key[8:])
+		n := binary.BigEndian.Uint64(rec.key[len(rec.key)-8:])
 		sp.timedRow(ts)
+		if len(rec.key) == momentBytes+farBytes {
+			t := ofNano(ts)
+			t.Nsec = int32(binary.BigEndian.Uint32(rec.key[8:])) //nolint:gosec // as above
+			id := sp.hi
+			if err := on.do(func() error { return l.beyond(ctx, "moments", id, "ts", t) }); err != nil {
+				return err
+			}
+		}
 		pack.add(ts, int64(n>>8), byte(n)) //nolint:gosec // as above
 		if pack.n == anchorEvery {
 			if err := flush(sp.hi); err != nil {

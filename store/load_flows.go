@@ -332,7 +332,10 @@ func (l *flowLoad) insertInstances(ctx context.Context) error {
 	return b.end(ctx)
 }
 
-// plus adds without running over.
+// ranOver says whether one of some sums is where plus stops.
+func ranOver(sums ...int64) bool { return slices.Contains(sums, math.MaxInt64) }
+
+// plus adds without running over: what is too large is math.MaxInt64.
 func plus(a, b int64) int64 {
 	if b > math.MaxInt64-a {
 		return math.MaxInt64

@@ -24,6 +24,7 @@ type imageLoad struct {
 	inside  *insideScan
 	rows    *entryRows
 	moments *sorter
+	key     []byte // of the moment that is added
 }
 
 // image loads an exhibit that is an image: of a disk the entries of every

@@ -24,19 +24,20 @@ type stream struct {
 	// of a stream of moments, whose rows are packed: the entries that belong
 	// to the listing, nil for all
 	entries *idSet
+	without *idSet // moments that do not, nil for none
 }
 
 // packed says that the rows are moments.
 func (s *stream) packed() bool { return s.tbl == "moments" }
 
 // filtered says that not every row need belong to the listing.
-func (s *stream) filtered() bool { return len(s.where.sql) > 0 || s.entries != nil }
+func (s *stream) filtered() bool { return len(s.where.sql) > 0 || s.entries != nil || s.without != nil }
 
 // moments yields those that belong to the listing, lo to hi, up or down.
 func (s *stream) moments(ctx context.Context, q *question, lo, hi int64, backward bool) iter.Seq2[moment, error] {
 	return func(yield func(moment, error) bool) {
 		for m, err := range q.momentsBetween(ctx, s.first, lo, hi, backward) {
-			if (err != nil || s.entries.has(m.entry)) && !yield(m, err) {
+			if (err != nil || s.entries.has(m.entry) && (s.without == nil || !s.without.has(m.id))) && !yield(m, err) {
 				return
 			}
 		}
@@ -95,6 +96,7 @@ type listing struct {
 
 // newStream makes a stream of a whole span.
 func newStream(sp span, rank int, tie string, where cond) *stream {
+	where.sql, where.args = slices.Clip(where.sql), slices.Clip(where.args) // streams add conditions of their own
 	return &stream{span: sp, rank: rank, first: sp.lo, tie: tie, time: "ts", where: where}
 }
 
@@ -125,20 +127,46 @@ func (l *listing) between(ctx context.Context, from, to imaging.Time) error {
 				return err
 			}
 			s.lo = max(s.lo, id)
+			if far(ns) && from.Nsec > 0 {
+				if err := l.q.cut(ctx, s, from.Sec, "nsec < ?", int64(from.Nsec)); err != nil {
+					return err
+				}
+			}
 		}
 		if to.Set {
-			ns, exact := nano(to)
-			if ns == maxNano || !exact && to.Sec > 0 {
-				continue
-			}
+			ns, _ := nano(to)
 			id, err := l.q.since(ctx, s, ns+1)
 			if err != nil {
 				return err
 			}
 			s.hi = min(s.hi, id-1)
+			if far(ns) {
+				if err := l.q.cut(ctx, s, to.Sec, "nsec > ?", int64(to.Nsec)); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return nil
+}
+
+// cut takes from s the rows of a second beyond what the index counts in
+// nanoseconds, whose nanoseconds meet a condition: their numbers do not tell.
+func (q *question) cut(ctx context.Context, s *stream, sec int64, condition string, nsec int64) error {
+	const of = "SELECT id FROM times_beyond WHERE tbl = ? AND col = 'ts' AND sec = ? AND "
+	if !s.packed() {
+		s.where.and("id NOT IN ("+of+condition+")", s.tbl, sec, nsec)
+		return nil
+	}
+	if s.without == nil {
+		s.without = &idSet{}
+	}
+	return q.rows(ctx, of+condition, []any{s.tbl, sec, nsec}, func(r *sql.Rows) error {
+		var id int64
+		err := r.Scan(&id)
+		s.without.add(id)
+		return err
+	})
 }
 
 // since is the number of the first row of s at or after ts, lo to timed+1.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"math"
 	"strings"
 	"sync"
@@ -153,34 +154,54 @@ func unpackID(v any) string {
 	return ""
 }
 
-// Times are kept as nanoseconds since 1970 in 64 bits, which end in 1677 and
-// 2262; what lies beyond is set to the end, and its exact value stands in
-// times_beyond.
+// The ends of the numbers that times of the index are.
 const (
 	minNano = math.MinInt64
 	maxNano = math.MaxInt64
 )
 
-// nano is t in nanoseconds, and whether that is exact.
+// A time of the index is one signed number, so that order and filters are
+// those of numbers. Within nearSec seconds of 1970 (November 1823 to February
+// 2116) it counts nanoseconds; beyond, from where those end, seconds. What the
+// number leaves out, times_beyond has.
+const (
+	farBase = 1 << 62                 // the number of the first second that is far
+	nearSec = farBase / 1_000_000_000 // seconds
+)
+
+// nano is the number of t, and whether it says all of it.
 func nano(t imaging.Time) (ns int64, exact bool) {
-	const limit = math.MaxInt64/1_000_000_000 - 1
 	switch {
-	case t.Sec > limit:
-		return maxNano, false
-	case t.Sec < -limit:
-		return minNano, false
+	case t.Sec >= nearSec:
+		return farBase + min(t.Sec-nearSec, farBase-2), false
+	case t.Sec < -nearSec:
+		return -farBase - min(-(t.Sec+nearSec), farBase-2), false
 	}
 	return t.Sec*1_000_000_000 + int64(t.Nsec), true
 }
 
-// ofNano is the inverse of nano where that is exact.
+// far says whether a number of the index counts seconds.
+func far(ns int64) bool { return ns >= farBase || ns < -nearSec*1_000_000_000 }
+
+// ofNano is the time of a number, to the second where it is far.
 func ofNano(ns int64) imaging.Time {
+	switch {
+	case ns >= farBase:
+		return imaging.Time{Sec: ns - farBase + nearSec, Set: true}
+	case far(ns):
+		return imaging.Time{Sec: ns + farBase - nearSec, Set: true}
+	}
 	sec, nsec := ns/1_000_000_000, ns%1_000_000_000
 	if nsec < 0 {
 		sec--
 		nsec += 1_000_000_000
 	}
 	return imaging.Time{Sec: sec, Nsec: int32(nsec), Set: true} //nolint:gosec // below 1e9
+}
+
+// secondsOf is the second of a number of the index, in SQL: as ofNano.
+func secondsOf(column string) string {
+	return fmt.Sprintf("CASE WHEN %[1]s >= %[2]d THEN %[1]s - %[2]d + %[3]d WHEN %[1]s < -%[3]d000000000 THEN %[1]s + %[2]d - %[3]d WHEN %[1]s < 0 THEN (%[1]s - 999999999) / 1000000000 ELSE %[1]s / 1000000000 END", column, int64(farBase), int64(nearSec))
 }
 
 // nanoOrNull is t for a column.

@@ -318,7 +318,7 @@ func (q *question) exact(ctx context.Context, table string, id int64, col string
 	if !ts.Valid {
 		return imaging.Time{}, nil
 	}
-	if ts.Int64 != minNano && ts.Int64 != maxNano {
+	if !far(ts.Int64) {
 		return ofNano(ts.Int64), nil
 	}
 	t := ofNano(ts.Int64)

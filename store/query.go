@@ -37,7 +37,8 @@ type FileQuery struct {
 	Deleted         bool   // only deleted ones and orphans
 	HideDeleted     bool   // only allocated ones
 	Dirs            bool   // only directories (the tree)
-	Hash            bool   // read the content of regular files and add its SHA-256
+	Hash            bool   // read the content of regular files and add its SHA-256, and the lists that know it
+	Known           string // only files that a list knows as "good" or "bad", or that none knows: "unknown"
 	Attributes      bool   // add the extended attributes
 }
 

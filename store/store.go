@@ -35,8 +35,9 @@ import (
 
 // Options say how a case is opened.
 type Options struct {
-	ReadOnly bool            // nothing is written, not even the ledger
+	ReadOnly bool            // no evidence, no ledger and no index is written
 	Index    string          // where index.db lies; "" for the case folder (a bundle is indexed elsewhere)
+	Derive   bool            // index.db may be added to even so: digests that a question read
 	Bundle   bool            // the folder is a view of a bundle
 	Custody  custody.Options // who acts, with which key and tool
 }

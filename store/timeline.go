@@ -301,7 +301,7 @@ func (l *listing) ends(ctx context.Context) (from, to imaging.Time, err error) {
 			if err != nil {
 				return from, to, err
 			}
-			if at := ofNano(ts); ok { // the ends of what fits stand for times beyond
+			if at := ofNano(ts); ok {
 				from, to = minTime(from, at), maxTime(to, at)
 			}
 		}
@@ -348,19 +348,19 @@ func (l *listing) countBuckets(ctx context.Context, s *stream, h *Histogram) err
 
 func (l *listing) scanBuckets(ctx context.Context, s *stream, h *Histogram) error {
 	source := sources[s.rank].name
-	first, _ := nano(h.Buckets[0].Start)
+	first := h.Buckets[0].Start.Sec
 	count := func(i, n int64) { h.Buckets[min(max(i, 0), int64(len(h.Buckets)-1))].Count[source] += n }
 	if s.packed() {
 		for m, err := range s.moments(ctx, l.q, s.lo, s.hi, false) {
 			if err != nil {
 				return err
 			}
-			count((m.ts-first)/(h.Width*1_000_000_000), 1)
+			count((ofNano(m.ts).Sec-first)/h.Width, 1)
 		}
 		return nil
 	}
-	return l.q.rows(ctx, "SELECT (ts - ?) / ?, count(*) FROM "+s.tbl+" WHERE id >= ? AND id <= ?"+s.where.text()+" GROUP BY 1",
-		slices.Concat([]any{first, h.Width * 1_000_000_000, s.lo, s.hi}, s.where.args), func(r *sql.Rows) error {
+	return l.q.rows(ctx, "SELECT ("+secondsOf("ts")+" - ?) / ?, count(*) FROM "+s.tbl+" WHERE id >= ? AND id <= ?"+s.where.text()+" GROUP BY 1",
+		slices.Concat([]any{first, h.Width, s.lo, s.hi}, s.where.args), func(r *sql.Rows) error {
 			var i, n int64
 			if err := r.Scan(&i, &n); err != nil {
 				return err

@@ -21,24 +21,21 @@ var kinds = []evidence.Kind{evidence.KindDisk, evidence.KindMemory, evidence.Kin
 func acquireCommand(e *edge) *cobra.Command {
 	var as, label, hash string
 	var raw bool
+	var from account
 	var noIndex bool
 	c := &cobra.Command{
 		Use:   "acquire CASE SOURCE...",
 		Short: "Bring evidence in, once: hash, scan, copy, seal, index",
-		Long: "acquire reads each SOURCE (a file, a folder of logs or captures, a block device) once, from start to\n" +
-			"end: the same read feeds the SHA-256, the credential scanner and the sealed copy. Unreadable ranges\n" +
+		Long: "acquire reads each SOURCE once, from start to end: a file, a folder of logs or captures, a block\n" +
+			"device, an EBS snapshot (snap-…, through the EBS direct API, every block against its checksum),\n" +
+			"an EBS volume that is attached to this host (vol-…). The same read feeds the SHA-256, the credential scanner and the sealed copy. Unreadable ranges\n" +
 			"are recorded and filled with zeros. Run again after an interruption, it resumes.",
-		Example: "snapcase acquire case1 /evidence/disk.raw\nsnapcase acquire case1 /dev/nvme1n1 --as disk --label \"web-1 root\"\nsnapcase acquire case1 logs/ --as cloudtrail",
+		Example: "snapcase acquire case1 /evidence/disk.raw\nsnapcase acquire case1 /dev/nvme1n1 --as disk --label \"web-1 root\"\nsnapcase acquire case1 logs/ --as cloudtrail\nsnapcase acquire case1 snap-0123456789abcdef0 --region eu-west-1",
 		Args:    atLeast(2, "a case and at least one source"),
 		RunE: func(c *cobra.Command, args []string) error {
 			kind := evidence.Kind(as)
 			if as != "" && !slices.Contains(kinds, kind) {
 				return usageError{fmt.Errorf("--as %q: want disk, memory, cloudtrail, flowlog, pcap, findings or file", as)}
-			}
-			for _, s := range args[1:] {
-				if strings.HasPrefix(s, "snap-") || strings.HasPrefix(s, "vol-") || strings.HasPrefix(s, "s3://") {
-					return evidence.WithHint(fmt.Errorf("acquire %s: acquisition from AWS is not in this version", s), "attach the volume and acquire its block device, or copy the prefix to a folder first")
-				}
 			}
 			cs, err := e.write(c.Context(), args[0])
 			if err != nil {
@@ -48,7 +45,7 @@ func acquireCommand(e *edge) *cobra.Command {
 			if hash != "" {
 				hashes = strings.Split(hash, ",")
 			}
-			err = e.acquireAll(c.Context(), cs, args[1:], store.AcquireRequest{Kind: kind, Label: label, Hashes: hashes, NoIndex: noIndex, Raw: raw})
+			err = e.acquireAll(c.Context(), cs, &from, args[1:], store.AcquireRequest{Kind: kind, Label: label, Hashes: hashes, NoIndex: noIndex, Raw: raw})
 			return errors.Join(err, cs.Close())
 		},
 	}
@@ -56,17 +53,23 @@ func acquireCommand(e *edge) *cobra.Command {
 	c.Flags().StringVar(&label, "label", "", "what the exhibit is called")
 	c.Flags().StringVar(&hash, "hash", "sha256", "hashes of the image: sha256, and md5, sha1, blake3 beside it")
 	c.Flags().BoolVar(&raw, "raw", false, "take the bytes of an image container (E01, qcow2, VMDK, VHD, LiME, AVML) as they are, not the disk or memory in it")
+	from.flags(c)
 	c.Flags().BoolVar(&noIndex, "no-index", false, "do not index yet")
 	return c
 }
 
-func (e *edge) acquireAll(ctx context.Context, cs *store.Case, sources []string, r store.AcquireRequest) error {
+func (e *edge) acquireAll(ctx context.Context, cs *store.Case, from *account, sources []string, r store.AcquireRequest) error {
 	var gap error
 	for _, s := range sources {
-		r.Source = s
+		r.Source, r.Remote, r.Origin = s, nil, nil
+		release, err := e.fromAWS(ctx, from, &r)
+		if err != nil {
+			return err
+		}
 		p, end := e.progress()
 		a, err := cs.Acquire(ctx, r, p)
 		end()
+		release()
 		if a.Exhibit != "" && !a.Ended.Set {
 			return err
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -21,7 +22,7 @@ func answerCommand(e *edge) *cobra.Command {
 		Long: "answer asks the case what an auditor asks: for every access key that lies in the evidence and was used,\n" +
 			"whose it is, where it was found (deleted copies too), when and from where it was used, what it and the\n" +
 			"keys it issued created and where, and whom the instances talked to. It knows no case; it only asks.",
-		Example: "snapcase answer case1",
+		Example: "snapcase answer case1\nsnapcase answer case1 --json | jq '.keys[].trace.created'",
 		Args:    exactly(1, "one case or bundle"),
 		RunE:    func(c *cobra.Command, args []string) error { return e.answer(c.Context(), args[0]) },
 	}
@@ -40,6 +41,9 @@ func (e *edge) answer(ctx context.Context, path string) error {
 	findings, err := cs.Findings(ctx)
 	if err != nil {
 		return err
+	}
+	if e.json {
+		return e.answerJSON(ctx, cs, keys, findings)
 	}
 	w := e.out()
 	row(w, "CASE      "+cs.File().Title, cs.File().ID)
@@ -70,6 +74,61 @@ func (e *edge) answer(ctx context.Context, path string) error {
 		return err
 	}
 	if err := w.Flush(); err != nil {
+		return err
+	}
+	return e.gaps(ctx, cs, "")
+}
+
+// keyAnswer is what the answer says of one key that was used.
+type keyAnswer struct {
+	Key   evidence.Key    `json:"key"`
+	First *evidence.Event `json:"first_event"` // the first call made with it
+	Trace evidence.Trace  `json:"trace"`
+}
+
+// answerJSON writes the whole answer as one object.
+func (e *edge) answerJSON(ctx context.Context, cs *store.Case, keys []evidence.Key, findings []evidence.Finding) error {
+	stats, err := cs.Stats(ctx)
+	if err != nil {
+		return err
+	}
+	records, err := cs.Records(ctx)
+	if err != nil {
+		return err
+	}
+	type ledger struct {
+		Records int    `json:"records"`
+		Head    string `json:"head"`
+	}
+	answer := struct {
+		Case     string                  `json:"case"`
+		Title    string                  `json:"title"`
+		Keys     []keyAnswer             `json:"keys"`
+		Findings []evidence.Finding      `json:"findings"`
+		Exhibits []evidence.ExhibitStats `json:"exhibits"`
+		Custody  ledger                  `json:"custody"`
+	}{cs.File().ID, cs.File().Title, []keyAnswer{}, append([]evidence.Finding{}, findings...), append([]evidence.ExhibitStats{}, stats...), ledger{Records: len(records)}}
+	if len(records) > 0 {
+		answer.Custody.Head = records[len(records)-1].Hash
+	}
+	for _, k := range keys {
+		if k.Events == 0 {
+			continue
+		}
+		a := keyAnswer{Key: k}
+		if a.Trace, err = cs.Trace(ctx, k.KeyID); err != nil {
+			return err
+		}
+		for ev, err := range cs.Events(ctx, store.EventQuery{Key: k.KeyID, Limit: 1}) {
+			if err != nil {
+				return err
+			}
+			a.First = &ev
+		}
+		answer.Keys = append(answer.Keys, a)
+	}
+	w := e.out()
+	if err := errors.Join(emit(w, answer), w.Flush()); err != nil {
 		return err
 	}
 	return e.gaps(ctx, cs, "")

@@ -52,12 +52,7 @@ func (e *edge) write(ctx context.Context, dir string) (*store.Case, error) {
 // it. A bundle is unpacked and indexed in the user's cache.
 func (e *edge) read(ctx context.Context, path string) (*store.Case, error) {
 	if !isBundle(path) {
-		if fi, err := os.Stat(path); err != nil {
-			return nil, fmt.Errorf("open case: %w", err)
-		} else if !fi.IsDir() {
-			return nil, evidence.WithHint(fmt.Errorf("open %s: neither a case folder nor a bundle", path), "a case is a folder with case.json; a bundle ends in .tar.zst or holds bagit.txt")
-		}
-		return store.Open(ctx, path, store.Options{ReadOnly: true, Custody: custody.Options{Now: e.now}})
+		return e.readCase(ctx, path, true)
 	}
 	scratch, err := bundleScratch(path)
 	if err != nil {
@@ -79,13 +74,34 @@ func (e *edge) read(ctx context.Context, path string) (*store.Case, error) {
 	return c, nil
 }
 
+// readCase opens a case folder read-only; derive lets its index be added to.
+func (e *edge) readCase(ctx context.Context, path string, derive bool) (*store.Case, error) {
+	if fi, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("open case: %w", err)
+	} else if !fi.IsDir() {
+		return nil, evidence.WithHint(fmt.Errorf("open %s: neither a case folder nor a bundle", path), "a case is a folder with case.json; a bundle ends in .tar.zst or holds bagit.txt")
+	}
+	return store.Open(ctx, path, store.Options{ReadOnly: true, Derive: derive, Custody: custody.Options{Now: e.now}})
+}
+
 // isBundle says whether path is a bag folder or an archive of one.
 func isBundle(path string) bool {
 	if fi, err := os.Stat(path); err == nil && fi.Mode().IsRegular() {
 		return true
 	}
-	_, err := os.Stat(filepath.Join(path, "bagit.txt"))
-	return err == nil
+	if _, err := os.Stat(filepath.Join(path, "bagit.txt")); err == nil {
+		return true
+	}
+	if _, err := os.Stat(filepath.Join(path, "case.json")); err == nil {
+		return false
+	}
+	// A bag that lost its bagit.txt is a broken bag.
+	for _, name := range []string{"bag-info.txt", "tagmanifest-sha256.txt", "manifest-sha256.txt"} {
+		if fi, err := os.Lstat(filepath.Join(path, name)); err == nil && fi.Mode().IsRegular() {
+			return true
+		}
+	}
+	return false
 }
 
 // bundleScratch is where the view of a bundle lies: one folder a bundle, in
@@ -151,7 +167,7 @@ func has[T comparable](all []T, v T) bool {
 // gapsOf says in words what of an exhibit could not be read; "" for nothing.
 func gapsOf(s evidence.ExhibitStats) string {
 	switch {
-	case !s.Indexed && s.Kind != evidence.KindFile:
+	case !s.Indexed && s.Kind != evidence.KindFile && s.Kind != evidence.KindHashset:
 		return "not indexed yet"
 	case s.BadRecords > 0:
 		return fmt.Sprintf("%d records could not be decoded", s.BadRecords)

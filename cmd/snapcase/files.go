@@ -51,7 +51,8 @@ func filesCommand(e *edge) *cobra.Command {
 	f.StringVar(&q.Under, "under", "", "this entry and all below it")
 	f.StringVar(&q.Name, "name", "", "text within the name")
 	f.BoolVar(&q.Deleted, "deleted", false, "only deleted entries and orphans")
-	f.BoolVar(&q.Hash, "hash", false, "read regular files and add the SHA-256 of their content")
+	f.BoolVar(&q.Hash, "hash", false, "read regular files and add the SHA-256 of their content, and the hash sets that know it")
+	f.StringVar(&q.Known, "known", "", "only files that hash sets know as good or bad, or that none knows: good, bad or unknown")
 	f.BoolVar(&q.Attributes, "attributes", false, "add the extended attributes: access control lists, capabilities, labels")
 	return c
 }
@@ -65,6 +66,9 @@ func fileText(w io.Writer, f evidence.FileEntry) {
 	cells := []string{fmt.Sprintf("%1s", flag), fmt.Sprintf("%-7s", f.Type), fmt.Sprintf("%6s", f.Mode), fmt.Sprintf("%5d %5d", f.UID, f.GID), fmt.Sprintf("%12d", f.Size), fmt.Sprintf("%-30s", stamp(f.Modified))}
 	if f.SHA256 != "" {
 		cells = append(cells, f.SHA256)
+	}
+	if len(f.Known) > 0 {
+		cells = append(cells, strings.Join(f.Known, ","))
 	}
 	if f.Damage != nil {
 		cells = append(cells, "!"+*f.Damage)

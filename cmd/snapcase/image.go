@@ -1,23 +1,30 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"snapcase/evidence"
+	"snapcase/evidence/aws"
 	"snapcase/imaging/disk"
 	"snapcase/imaging/image"
 	"snapcase/store"
 )
 
 func imageCommand(e *edge) *cobra.Command {
-	return &cobra.Command{
+	var from account
+	c := &cobra.Command{
 		Use:     "image SOURCE",
-		Short:   "Volumes and file systems of an image or device, no case needed",
-		Example: "snapcase image /evidence/disk.raw\nsnapcase image /dev/nvme1n1 --json",
-		Args:    exactly(1, "one image or device"),
+		Short:   "Volumes and file systems of an image, device or snapshot, no case needed",
+		Long:    "image shows what lies in an image or a device. An EBS snapshot (snap-…) is read in place: only the\nblocks that are looked at are asked for.",
+		Example: "snapcase image /evidence/disk.raw\nsnapcase image /dev/nvme1n1 --json\nsnapcase image snap-0123456789abcdef0 --region eu-west-1",
+		Args:    exactly(1, "one image, device or snapshot"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if aws.IsSnapshot(args[0]) {
+				return e.snapshotImage(c.Context(), &from, args[0])
+			}
 			f, err := image.OpenAny(args[0])
 			if err != nil {
 				return err
@@ -58,4 +65,45 @@ func imageCommand(e *edge) *cobra.Command {
 			return nil
 		},
 	}
+	from.flags(c)
+	return c
+}
+
+// snapshotImage shows what lies in a snapshot, without copying it.
+func (e *edge) snapshotImage(ctx context.Context, from *account, id string) error {
+	p, end := e.progress()
+	door, err := from.open(ctx, p)
+	if err != nil {
+		return err
+	}
+	s, err := door.Snapshot(ctx, id)
+	end()
+	if err != nil {
+		return err
+	}
+	defer s.Close() //nolint:errcheck // it only ends reads
+	d, err := disk.Open(s)
+	if err != nil {
+		return err
+	}
+	found := evidence.ExhibitStats{Kind: evidence.KindDisk, Source: id, Bytes: s.Size(), Indexed: true, Volumes: store.Volumes(d)}
+	w, o := e.out(), s.Origin()
+	if e.json {
+		err = emit(w, map[string]any{"source": id, "format": "ebs-direct", "segments": []string{}, "bytes": s.Size(), "volumes": found.Volumes, "origin": o})
+	} else {
+		row(w, id, "ebs-direct", size(s.Size()), size(s.DataBytes())+" written", fmt.Sprintf("%d blocks read", o.Reads))
+		for _, v := range found.Volumes {
+			volumeText(w, v)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if gapsOf(found) != "" {
+		return evidence.ErrGaps
+	}
+	return nil
 }

@@ -128,11 +128,12 @@ func rootCommand(e *edge) *cobra.Command {
 	f.StringVar(&e.color, "color", "auto", "auto, always or never (NO_COLOR counts too)")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		newCommand(e), acquireCommand(e), indexCommand(e), statsCommand(e), filesCommand(e),
+		newCommand(e), acquireCommand(e), hashsetCommand(e), indexCommand(e), statsCommand(e), filesCommand(e),
 		catCommand(e), extractCommand(e), ownerCommand(e), keysCommand(e), eventsCommand(e), traceCommand(e),
 		flowsCommand(e), packetsCommand(e), timelineCommand(e), findingsCommand(e), tagCommand(e),
 		noteCommand(e), custodyCommand(e), reportCommand(e), bundleCommand(e), verifyCommand(e),
-		imageCommand(e), openCommand(e), answerCommand(e), demoCommand(e),
+		imageCommand(e), openCommand(e), answerCommand(e), demoCommand(e), respondCommand(e),
+		policyCommand(e), doctorCommand(e),
 	)
 	return root
 }

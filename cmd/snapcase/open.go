@@ -38,9 +38,12 @@ func (e *edge) open(ctx context.Context, path string, readOnly bool, o tui.Optio
 	}
 	var cs *store.Case
 	var err error
-	if readOnly || isBundle(path) {
+	switch {
+	case isBundle(path):
 		cs, err = e.read(ctx, path)
-	} else {
+	case readOnly:
+		cs, err = e.readCase(ctx, path, false)
+	default:
 		cs, err = e.write(ctx, path)
 	}
 	if err != nil {

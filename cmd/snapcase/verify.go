@@ -10,6 +10,7 @@ import (
 	"snapcase/evidence"
 	"snapcase/evidence/bundle"
 	"snapcase/evidence/custody"
+	"snapcase/store"
 )
 
 func verifyCommand(e *edge) *cobra.Command {
@@ -56,6 +57,10 @@ func (e *edge) verify(ctx context.Context, path string, o custody.VerifyOptions)
 		return bundle.Verify(ctx, path, o)
 	}
 	if _, err := evidence.ReadCase(evidence.Folder(path)); err != nil {
+		return custody.Report{}, err
+	}
+	var err error
+	if o.Stale, err = store.Stale(ctx, evidence.Folder(path)); err != nil {
 		return custody.Report{}, err
 	}
 	return custody.Verify(ctx, evidence.Folder(path), o)

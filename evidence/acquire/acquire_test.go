@@ -167,7 +167,11 @@ func checkSealed(t testing.TB, j Job, a evidence.Acquisition, want []byte) {
 	}
 	var onDisk evidence.Acquisition
 	must(t, json.Unmarshal(read(t, j.Folder.Acquisition(a.Exhibit)), &onDisk))
-	if fmt.Sprint(onDisk) != fmt.Sprint(a) {
+	returned, err := json.Marshal(a)
+	must(t, err)
+	kept, err := json.Marshal(onDisk)
+	must(t, err)
+	if !bytes.Equal(kept, returned) {
 		t.Errorf("acquisition.json holds %+v\nwant %+v", onDisk, a)
 	}
 }

@@ -228,3 +228,16 @@ func readOnly(path string) (how string, err error) {
 	}
 	return how + "; BLKROGET and sysfs say read-only", nil
 }
+
+// HasSize compares the device's length with that of the volume; 0 is one that is
+// not known.
+func (a *Attached) HasSize(want int64) error {
+	if want == 0 {
+		return nil
+	}
+	id, _, err := identify(a.Path)
+	if err == nil && id.Size != want {
+		err = fmt.Errorf("%s has %d bytes, the volume %s %d", a.Path, id.Size, a.Volume, want)
+	}
+	return err
+}

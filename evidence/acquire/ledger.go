@@ -139,6 +139,11 @@ func (x *exhibit) recordEnd(ctx context.Context, a *evidence.Acquisition) error 
 	if a.Origin != nil {
 		data["origin"] = originData(a.Origin)
 	}
+	if own, err := x.ownDigest(a); err != nil {
+		return err
+	} else if own != "" {
+		data["file_sha256"] = own
+	}
 	if a.Kind.Image() {
 		data["sectors"] = decimal((a.Bytes + sector - 1) / sector)
 		data["block_list_sha256"] = files[blocksName]
@@ -148,6 +153,21 @@ func (x *exhibit) recordEnd(ctx context.Context, a *evidence.Acquisition) error 
 		result = "partial"
 	}
 	return x.Ledger.Append(ctx, custody.Record{Type: "evidence.acquire.end", Exhibit: x.id, Result: result, Data: data})
+}
+
+// ownDigest is the SHA-256 of an exhibit that is one file of its own, as
+// sha256sum gives it for the source; "" for images, whose digest is theirs
+// already, and for folders.
+func (x *exhibit) ownDigest(a *evidence.Acquisition) (string, error) {
+	if a.Kind.Image() || a.API != apiFile {
+		return "", nil
+	}
+	b, err := os.ReadFile(x.path(manifestName))
+	if err != nil {
+		return "", err
+	}
+	sum, _, _ := custody.ParseManifestLine(strings.TrimSuffix(string(b), "\n"))
+	return sum, nil
 }
 
 // filesDigests are the digests of the exhibit's files, but for the evidence

@@ -13,7 +13,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -62,48 +64,57 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
+// sums are those of volumes that were hashed before: the zeros of a GiB take time.
+var sums sync.Map
+
 // sum is the SHA-256 of what the volume of a cloud has.
 func (c *cloud) sum(t testing.TB) evidence.Digest {
 	t.Helper()
+	key := fmt.Sprint(*c.noise)
+	if s, ok := sums.Load(key); ok {
+		return s.(evidence.Digest) //nolint:forcetypeassert // nothing else is in it
+	}
 	h := sha256.New()
 	_, err := io.Copy(h, io.NewSectionReader(c.noise, 0, c.noise.Size))
 	must(t, err)
+	sums.Store(key, evidence.Digest(h.Sum(nil)))
 	return evidence.Digest(h.Sum(nil))
 }
 
 // checkImage compares an exhibit with the volume, and its list of blocks.
 func (c *cloud) checkImage(t *testing.T, folder string, a evidence.Acquisition) {
 	t.Helper()
-	want := c.sum(t)
-	if a.SHA256 != want || a.Bytes != c.noise.Size || len(a.ReadErrors) != 0 {
+	if want := c.sum(t); a.SHA256 != want || a.Bytes != c.noise.Size || len(a.ReadErrors) != 0 {
 		t.Fatalf("%+v, want %s", a, want)
 	}
 	f, err := os.Open(evidence.Folder(folder).Image("EX-001"))
 	must(t, err)
 	defer f.Close()
-	h := sha256.New()
-	_, err = io.Copy(h, f)
-	must(t, err)
-	if evidence.Digest(h.Sum(nil)) != want {
-		t.Fatal("the image is not the volume")
-	}
 	var list strings.Builder
-	b := make([]byte, awstest.BlockSize)
-	linear := sha256.New()
-	at := 0
-	for off := int64(0); off < c.noise.Size; off += int64(len(b)) {
-		_, err := c.noise.ReadAt(b, off)
-		must(t, err)
-		sum := sha256.Sum256(b)
-		fmt.Fprintf(&list, "%x  %d %d\n", sum, off, len(b))
-		if at < len(c.noise.Listed) && int64(c.noise.Listed[at]) == off/int64(len(b)) {
-			linear.Write(sum[:])
-			at++
+	b, got, zero := make([]byte, awstest.BlockSize), make([]byte, awstest.BlockSize), make([]byte, awstest.BlockSize)
+	linear, none := sha256.New(), sha256.Sum256(zero)
+	for i := range int32(c.noise.Size / awstest.BlockSize) { //nolint:gosec // of a test's volume
+		off := int64(i) * awstest.BlockSize
+		sum := none
+		if _, err := f.ReadAt(got, off); err != nil {
+			t.Fatal(err)
 		}
+		if slices.Contains(c.noise.Listed, i) {
+			_, err := c.noise.ReadAt(b, off)
+			must(t, err)
+			sum = sha256.Sum256(b)
+			linear.Write(sum[:])
+			if !bytes.Equal(b, got) {
+				t.Fatalf("block %d of the image is not that of the volume", i)
+			}
+		} else if !bytes.Equal(zero, got) {
+			t.Fatalf("block %d of the image is not zeros", i)
+		}
+		fmt.Fprintf(&list, "%x  %d %d\n", sum, off, len(b))
 	}
-	got, err := os.ReadFile(filepath.Join(evidence.Folder(folder).Exhibit("EX-001"), "blocks-sha256.txt"))
+	written, err := os.ReadFile(filepath.Join(evidence.Folder(folder).Exhibit("EX-001"), "blocks-sha256.txt"))
 	must(t, err)
-	if string(got) != list.String() {
+	if string(written) != list.String() {
 		t.Fatal("blocks-sha256.txt is not that of the volume")
 	}
 	if a.Origin == nil || a.Origin.LinearSHA256 != fmt.Sprintf("%x", linear.Sum(nil)) {
@@ -126,10 +137,10 @@ func TestAcquire(t *testing.T) {
 	if a.DataBytes != int64(len(listed()))*524288 || a.HoleBytes != a.Bytes-a.DataBytes {
 		t.Errorf("%d data, %d holes", a.DataBytes, a.HoleBytes)
 	}
-	st, err := os.Stat(evidence.Folder(folder).Image("EX-001"))
-	must(t, err)
-	if u, ok := st.Sys().(interface{ Blocks() int64 }); ok && u.Blocks()*512 > 64<<20 {
-		t.Error("the image is not sparse")
+	var st unix.Stat_t
+	must(t, unix.Stat(evidence.Folder(folder).Image("EX-001"), &st))
+	if st.Blocks*512 > 64<<20 {
+		t.Errorf("the image takes %d bytes: it is not sparse", st.Blocks*512)
 	}
 	var onDisk evidence.Acquisition
 	b, err := os.ReadFile(evidence.Folder(folder).Acquisition("EX-001"))
@@ -324,12 +335,12 @@ func TestCancelled(t *testing.T) {
 	}
 }
 
-// TestMemory reads 4 GiB and looks at the most that was in use.
+// TestMemory reads 1 GiB of 8 and looks at the most that was in use.
 func TestMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs ten seconds")
 	}
-	c := newCloud(t, 64, append(span(0, 2000), span(100_000, 101_000)...))
+	c := newCloud(t, 8, append(span(0, 1500), span(10_000, 10_500)...))
 	s := c.open(t)
 	var most uint64
 	j := job(s, t.TempDir(), &lines{})

@@ -7,7 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/url"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +34,7 @@ const maxPages = 100_000
 // concurrent use.
 type Calls struct {
 	a       *Account
+	dryRuns bool // the endpoint is known to honour DryRun
 	reads   map[string]operation
 	changes map[string]operation
 }
@@ -40,6 +45,9 @@ type operation func(ctx context.Context, params []byte) (answer any, err error)
 // CallOptions say how patient reads are.
 type CallOptions struct {
 	Backoff time.Duration // longest wait between two attempts of a read; 0: 20 s
+	// DryRuns says that the endpoint honours DryRun though it is not AWS: emulators
+	// make calls that they were only asked about.
+	DryRuns bool
 }
 
 // Calls gives the calls of this account. Reads are tried ten times; what changes
@@ -56,7 +64,33 @@ func (a *Account) Calls(o CallOptions) *Calls {
 	}
 	once := c.Copy()
 	once.Retryer = func() sdk.Retryer { return sdk.NopRetryer{} }
-	return &Calls{a: a, reads: reads(c), changes: changes(once)}
+	all := &Calls{a: a, dryRuns: o.DryRuns || !a.elsewhere(), reads: reads(c), changes: changes(once)}
+	maps.Copy(all.reads, readsOfScaling(a))
+	maps.Copy(all.changes, changesOfScaling(a))
+	return all
+}
+
+// elsewhere says whether calls go to an endpoint that is not AWS's own.
+func (a *Account) elsewhere() bool {
+	for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2"} {
+		if u := os.Getenv(name); u != "" && !isAWS(u) {
+			return true
+		}
+	}
+	return a.config.BaseEndpoint != nil && !isAWS(*a.config.BaseEndpoint)
+}
+
+func isAWS(endpoint string) bool {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return false
+	}
+	for _, d := range []string{".amazonaws.com", ".amazonaws.com.cn", ".api.aws"} {
+		if strings.HasSuffix(u.Hostname(), d) {
+			return true
+		}
+	}
+	return false
 }
 
 // op makes an operation of a method of a service's client.
@@ -82,7 +116,9 @@ func (c *Calls) Read(ctx context.Context, call evidence.CloudCall) ([]evidence.C
 	f, ok := c.reads[call.Name()]
 	if !ok {
 		if dry, _ := call.Params["DryRun"].(bool); dry && call.Service == "ec2" {
-			f, ok = c.changes[call.Name()]
+			if f, ok = c.changes[call.Name()]; ok && !c.dryRuns {
+				return nil, &evidence.CloudError{Call: call.Name(), Kind: evidence.CloudMissing, Message: "this endpoint may make the call that it is only asked about"}
+			}
 		}
 	}
 	if !ok {
@@ -121,6 +157,12 @@ func (c *Calls) Change(ctx context.Context, call evidence.CloudCall) (evidence.C
 	return c.do(ctx, f, call.Name(), call.Params)
 }
 
+// Names lists the calls that are made here, sorted: those that read, and those
+// that change something.
+func (c *Calls) Names() (reads, changes []string) {
+	return slices.Sorted(maps.Keys(c.reads)), slices.Sorted(maps.Keys(c.changes))
+}
+
 // next puts into params what asks for the page after this answer.
 func next(body []byte, params map[string]any) (more bool, token string) {
 	var v struct {
@@ -130,6 +172,7 @@ func next(body []byte, params map[string]any) (more bool, token string) {
 		NextPartNumberMarker string
 		NextKeyMarker        string
 		NextUploadIDMarker   string `json:"NextUploadIdMarker"`
+		NextMarker           string
 	}
 	if json.Unmarshal(body, &v) != nil {
 		return false, ""
@@ -144,6 +187,9 @@ func next(body []byte, params map[string]any) (more bool, token string) {
 	case v.IsTruncated && v.NextKeyMarker != "":
 		params["KeyMarker"], params["UploadIdMarker"] = v.NextKeyMarker, v.NextUploadIDMarker
 		return true, v.NextKeyMarker + "\x00" + v.NextUploadIDMarker
+	case v.NextMarker != "":
+		params["Marker"] = v.NextMarker
+		return true, v.NextMarker
 	case v.IsTruncated && v.Marker != "":
 		params["Marker"] = v.Marker
 		return true, v.Marker

@@ -51,7 +51,9 @@ func failure(ctx context.Context, name string, k *kept, err error) error {
 	}
 	var api smithy.APIError
 	if !errors.As(err, &api) {
-		e.Kind = unanswered(k, err)
+		if e.Kind = unanswered(k, err); e.Kind == evidence.CloudCredentials {
+			e.Message = "no AWS credentials were found, or they could not be renewed"
+		}
 		return e
 	}
 	e.Code, e.Message, e.Err = api.ErrorCode(), api.ErrorMessage(), err

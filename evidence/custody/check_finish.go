@@ -14,8 +14,9 @@ func (c *Checker) Finish() Report {
 	if id := c.ledger.chain.caseID; c.expectCase != "" && id != "" && id != c.expectCase {
 		c.Fail(codeCaseMismatch, "bag-info.txt", id, c.expectCase)
 	}
-	if id := c.ledger.chain.caseID; c.caseFile != nil && id != "" && *c.caseFile != id {
-		c.fail(codeCaseMismatch, "case.json", id, *c.caseFile)
+	c.finishCaseFile()
+	if why := c.o.Stale; why != "" {
+		c.fail(codeIndexStale, "index.db", "what the exhibits give", why)
 	}
 	if h := c.held; h != nil && !c.ledger.headMet {
 		found := "no record has it"
@@ -34,6 +35,31 @@ func (c *Checker) Finish() Report {
 	}
 	c.trust(last)
 	return c.verdict()
+}
+
+// finishCaseFile compares case.json with the record that opened the case: the
+// name plate is no part of the ledger, and a report shows what it says.
+func (c *Checker) finishCaseFile() {
+	f := c.caseFile
+	if f == nil {
+		return
+	}
+	if id := c.ledger.chain.caseID; id != "" && f.ID != id {
+		c.fail(codeCaseMismatch, "case.json", id, f.ID)
+	}
+	r := c.ledger.opened
+	if r == nil {
+		return
+	}
+	if title, ok := r.Data["title"].(string); ok && title != f.Title {
+		c.fail(codeCaseMismatch, "case.json", "title "+title, "title "+f.Title)
+	}
+	if r.Actor != f.Examiner {
+		c.fail(codeCaseMismatch, "case.json", "examiner "+r.Actor, "examiner "+f.Examiner)
+	}
+	if r.Authority != f.Authority {
+		c.fail(codeCaseMismatch, "case.json", "authority "+r.Authority, "authority "+f.Authority)
+	}
 }
 
 // trust decides whether a trusted key made the last checkpoint and, in a

@@ -13,6 +13,7 @@ import (
 
 // ledgerFacts is what the ledger says that files are compared with.
 type ledgerFacts struct {
+	opened   *Record // the first case.open
 	seen     bool
 	chain    chain
 	headMet  bool // the held head was found
@@ -55,7 +56,7 @@ func (l *ledgerFacts) exhibit(id string) *ledgerExhibit {
 	return x
 }
 
-// readCaseFile takes the id of case.json.
+// readCaseFile takes what case.json says.
 func (c *Checker) readCaseFile(r io.Reader) error {
 	const most = 1 << 20
 	b, err := io.ReadAll(io.LimitReader(r, most))
@@ -67,7 +68,7 @@ func (c *Checker) readCaseFile(r io.Reader) error {
 		c.fail(codeCaseMismatch, "case.json", "the case's name plate", "no JSON of a case")
 		return nil
 	}
-	c.caseFile = &f.ID
+	c.caseFile = &f
 	return nil
 }
 
@@ -156,6 +157,10 @@ func (c *Checker) facts(r Record) {
 		c.fail(codeTypeUnknown, "ledger.jsonl", "", fmt.Sprintf("record %d is of type %q, which this snapcase does not know", r.Seq, r.Type))
 	}
 	switch r.Type {
+	case "case.open":
+		if l.opened == nil {
+			l.opened = &r
+		}
 	case typeClockJump:
 		step, _ := r.Data["step_ns"].(string) //nolint:errcheck // empty when it is not there
 		wall, _ := r.Data["wall"].(string)    //nolint:errcheck // as above

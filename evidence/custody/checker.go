@@ -38,7 +38,7 @@ type Checker struct {
 	manifests   map[string][]manifestLine  // by exhibit
 	blocks      map[string]*blockList
 	ledger      ledgerFacts
-	caseFile    *string // id in case.json
+	caseFile    *evidence.CaseFile // as it was read; nil where it is missing or no JSON
 	seals       []Vouch
 	declared    int // gaps that bag-info.txt tells of
 	expectCase  string

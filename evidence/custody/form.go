@@ -153,7 +153,7 @@ func (i *FormItem) take(r Record) {
 	if n := text(r.Data, "bytes"); n != "" {
 		i.Quantity = "1, " + n + " bytes"
 	}
-	if s := text(r.Data, "sha256"); s != "" {
+	if s := first(text(r.Data, "file_sha256"), text(r.Data, "sha256")); s != "" {
 		i.Algorithm, i.Value = "SHA-256", s
 	}
 	if e, ok := endOf(r); ok {

@@ -64,6 +64,7 @@ const (
 	codeExhibitWithheld   = "EXHIBIT_WITHHELD"
 	codeRedacted          = "REDACTED"
 	codeTransferUnbalance = "TRANSFER_UNBALANCED"
+	codeIndexStale        = "INDEX_STALE"
 )
 
 // class is what a code does to the verdict: an exit code, or a warning.
@@ -89,7 +90,7 @@ func classOf(code string, inBundle bool) class {
 		return gap
 	case codeSignerUntrusted, codeSignerExpired, codeSignerRevoked, codeNoAnchor:
 		return untrusted
-	case codeClockJump, codeTypeUnknown, codeTransferUnbalance:
+	case codeClockJump, codeTypeUnknown, codeTransferUnbalance, codeIndexStale:
 		return warning
 	}
 	return broken

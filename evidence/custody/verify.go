@@ -26,8 +26,11 @@ type VerifyOptions struct {
 	// itself; it must be an ancestor of the ledger. "" asks nothing.
 	ExpectHead string
 	Strict     bool // a warning counts as a gap
-	Now        func() time.Time
-	Progress   evidence.Progress
+	// Stale says why index.db does not fit the exhibits, "" where it does or
+	// there is none: what is derived is checked by whoever derives it.
+	Stale    string
+	Now      func() time.Time
+	Progress evidence.Progress
 }
 
 // Verify checks a case folder: the ledger, its checkpoints and signatures, and

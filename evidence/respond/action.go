@@ -22,6 +22,9 @@ type deed struct {
 	state func(ctx context.Context, c Cloud, p map[string]any) (map[string]any, error)
 	// done says whether a state is what the call leaves behind.
 	done func(p, state map[string]any) bool
+	// some says, of a call that makes several things, whether a state holds any of
+	// them: after looking for a while that counts as done. Nil where done says all.
+	some func(p, state map[string]any) bool
 	// made takes the ids out of an answer, by the names that state gives them;
 	// nil where the call makes nothing.
 	made func(answer map[string]any) map[string]any
@@ -58,7 +61,7 @@ var deeds = map[string]deed{
 	"ec2:CreateNetworkAcl":                     {also: []string{"ec2:CreateTags"}, state: tagged("DescribeNetworkAcls", "NetworkAcls", "NetworkAclId"), done: has("NetworkAclId"), made: pickIn("NetworkAcl", "NetworkAclId"), undo: deletes("DeleteNetworkAcl", "NetworkAclId")},
 	"ec2:DeleteNetworkAcl":                     {state: byID("DescribeNetworkAcls", "NetworkAclIds", "NetworkAcls", "NetworkAclId"), done: not(has("NetworkAclId"))},
 	"ec2:ReplaceNetworkAclAssociation":         {state: aclState, done: same("NetworkAclId"), undo: aclUndo},
-	"ec2:CreateSnapshots":                      {also: []string{"ec2:CreateTags"}, state: snapshotsState, done: notEmpty, made: snapshotsMade},
+	"ec2:CreateSnapshots":                      {also: []string{"ec2:CreateTags"}, state: snapshotsState, done: allVolumes, some: notEmpty, made: snapshotsMade},
 	"ec2:LockSnapshot":                         {state: lockState, done: has("LockState")},
 	"ec2:CopySnapshot":                         {also: []string{"ec2:CreateTags", "kms:DescribeKey", "kms:CreateGrant", "kms:Decrypt", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncrypt*"}, state: tagged("DescribeSnapshots", "Snapshots", "SnapshotId"), done: has("SnapshotId"), made: pick("SnapshotId")},
 	"ec2:ModifySnapshotAttribute":              {state: shareState, done: sharedWith},
@@ -78,6 +81,11 @@ var deeds = map[string]deed{
 	"iam:DeleteRolePolicy":                     {state: policyState("GetRolePolicy", "RoleName"), done: not(has("PolicyDocument"))},
 	"iam:DeleteUserPolicy":                     {state: policyState("GetUserPolicy", "UserName"), done: not(has("PolicyDocument"))},
 	"iam:UpdateAccessKey":                      {state: keyState, done: same("Status"), undo: keyUndo},
+	"autoscaling:SetInstanceProtection":        {state: scalingState, done: same("ProtectedFromScaleIn"), undo: protectionUndo},
+	"autoscaling:EnterStandby":                 {state: scalingState, done: standing, undo: standbyUndo},
+	"autoscaling:ExitStandby":                  {state: scalingState, done: not(standing)},
+	"elasticloadbalancing:DeregisterTargets":   {state: targetState, done: not(registered), undo: targetUndo},
+	"elasticloadbalancing:RegisterTargets":     {state: targetState, done: registered},
 	"s3:CreateMultipartUpload":                 {also: []string{"s3:PutObject"}, state: uploadState, done: has("UploadId"), made: pick("UploadId")},
 	"ssm:SendCommand":                          {state: commandState, done: has("CommandId"), made: pickIn("Command", "CommandId")},
 	"s3:CompleteMultipartUpload":               {also: []string{"s3:PutObject"}, state: objectState, done: has("ContentLength")},
@@ -114,16 +122,6 @@ func pickIn(outer, key string) func(map[string]any) map[string]any {
 	}
 }
 
-// first asks and gives the first element of a list in the answer, or an empty
-// map. What is not found is empty too.
-func first(ctx context.Context, c Cloud, service, action, of string, params map[string]any) (map[string]any, error) {
-	all, err := every(ctx, c, service, action, of, params)
-	if err != nil || len(all) == 0 {
-		return map[string]any{}, err
-	}
-	return all[0], nil
-}
-
 // every asks and gives all elements of a list in the answer.
 func every(ctx context.Context, c Cloud, service, action, of string, params map[string]any) ([]map[string]any, error) {
 	pages, err := read[map[string]any](ctx, c, service, action, params)
@@ -143,6 +141,38 @@ func every(ctx context.Context, c Cloud, service, action, of string, params map[
 		}
 	}
 	return all, nil
+}
+
+// find gives the element of a list in the answer whose key is value: a service
+// that overlooks a filter must not pass off another one as it.
+func find(ctx context.Context, c Cloud, action, of, key, value string, params map[string]any) (map[string]any, error) {
+	all, err := every(ctx, c, "ec2", action, of, params)
+	if err != nil {
+		return map[string]any{}, err
+	}
+	for _, m := range all {
+		if value != "" && text(m, key) == value {
+			return m, nil
+		}
+	}
+	return map[string]any{}, nil
+}
+
+// ours says whether a thing carries every tag of this program that p gives it.
+func ours(m, p map[string]any) bool {
+	have := map[string]string{}
+	l, _ := m["Tags"].([]any)
+	for _, x := range l {
+		t, _ := x.(map[string]any)
+		have[text(t, "Key")] = text(t, "Value")
+	}
+	want := tagsOf(p)
+	for i := 0; i < len(want); i += 2 {
+		if v, ok := have[want[i]]; !ok || v != want[i+1] {
+			return false
+		}
+	}
+	return len(want) > 0
 }
 
 // one asks and gives the whole answer as a map; what is not found is empty.
@@ -169,7 +199,7 @@ func tagged(action, of, id string) func(context.Context, Cloud, map[string]any) 
 			return nil, err
 		}
 		for _, m := range all {
-			if text(m, id) != "" && text(m, "State") != "deleting" {
+			if text(m, id) != "" && ours(m, p) && text(m, "State") != "deleting" {
 				return map[string]any{id: m[id]}, nil
 			}
 		}
@@ -177,9 +207,9 @@ func tagged(action, of, id string) func(context.Context, Cloud, map[string]any) 
 	}
 }
 
-// tagFilters are the filters that find what the TagSpecifications of p mark.
-func tagFilters(p map[string]any) []any {
-	var f []any
+// tagsOf lists key and value of each tag of this program that p gives.
+func tagsOf(p map[string]any) []string {
+	var all []string
 	specs, _ := p["TagSpecifications"].([]any)
 	for _, s := range specs {
 		m, _ := s.(map[string]any)
@@ -187,17 +217,26 @@ func tagFilters(p map[string]any) []any {
 		for _, t := range tags {
 			kv, _ := t.(map[string]any)
 			if strings.HasPrefix(text(kv, "Key"), "snapcase:") {
-				f = append(f, filter("tag:"+text(kv, "Key"), text(kv, "Value"))...)
+				all = append(all, text(kv, "Key"), text(kv, "Value"))
 			}
 		}
 	}
-	return f
+	return all
+}
+
+// tagFilters are the filters that find what the TagSpecifications of p mark.
+func tagFilters(p map[string]any) []any {
+	t := tagsOf(p)
+	for i := 0; i < len(t); i += 2 {
+		t[i] = "tag:" + t[i]
+	}
+	return filter(t...)
 }
 
 // byID asks for one thing by its id, which p names by key.
 func byID(action, param, of, key string) func(context.Context, Cloud, map[string]any) (map[string]any, error) {
 	return func(ctx context.Context, c Cloud, p map[string]any) (map[string]any, error) {
-		m, err := first(ctx, c, "ec2", action, of, map[string]any{param: list(text(p, key))})
+		m, err := find(ctx, c, action, of, key, text(p, key), map[string]any{param: list(text(p, key))})
 		if err != nil || text(m, key) == "" || text(m, "State") == "deleted" {
 			return map[string]any{}, err
 		}
@@ -226,20 +265,31 @@ func attributeOf(p map[string]any) (field, attribute string) {
 
 func attributeState(ctx context.Context, c Cloud, p map[string]any) (map[string]any, error) {
 	field, attribute := attributeOf(p)
+	if field == "BlockDeviceMappings" {
+		return deviceState(ctx, c, p)
+	}
 	m, err := one(ctx, c, "ec2", "DescribeInstanceAttribute", map[string]any{"InstanceId": p["InstanceId"], "Attribute": attribute})
 	if err != nil {
 		return nil, err
 	}
-	if field != "BlockDeviceMappings" {
-		return map[string]any{field: m[field]}, nil
+	return map[string]any{field: m[field]}, nil
+}
+
+func deviceState(ctx context.Context, c Cloud, p map[string]any) (map[string]any, error) {
+	pages, err := read[describedInstances](ctx, c, "ec2", "DescribeInstances", map[string]any{"InstanceIds": list(text(p, "InstanceId"))})
+	if err != nil {
+		return nil, err
 	}
 	device := deviceOf(p)
-	l, _ := m[field].([]any)
-	for _, x := range l {
-		d, _ := x.(map[string]any)
-		ebs, _ := d["Ebs"].(map[string]any)
-		if text(d, "DeviceName") == device {
-			return map[string]any{"DeviceName": device, "DeleteOnTermination": ebs["DeleteOnTermination"]}, nil
+	for _, page := range pages {
+		for _, r := range page.Reservations {
+			for _, i := range r.Instances {
+				for _, m := range i.BlockDeviceMappings {
+					if m.DeviceName == device && m.Ebs != nil {
+						return map[string]any{"DeviceName": device, "DeleteOnTermination": m.Ebs.DeleteOnTermination}, nil
+					}
+				}
+			}
 		}
 	}
 	return map[string]any{}, nil
@@ -290,15 +340,15 @@ func attributeUndo(p, before map[string]any) *takeBack {
 
 func groupState(ctx context.Context, c Cloud, p map[string]any) (map[string]any, error) {
 	f := append(filter("group-name", text(p, "GroupName"), "vpc-id", text(p, "VpcId")), tagFilters(p)...)
-	m, err := first(ctx, c, "ec2", "DescribeSecurityGroups", "SecurityGroups", map[string]any{"Filters": f})
-	if err != nil || text(m, "GroupId") == "" {
+	m, err := find(ctx, c, "DescribeSecurityGroups", "SecurityGroups", "GroupName", text(p, "GroupName"), map[string]any{"Filters": f})
+	if err != nil || text(m, "GroupId") == "" || text(m, "VpcId") != text(p, "VpcId") || !ours(m, p) {
 		return map[string]any{}, err
 	}
 	return map[string]any{"GroupId": m["GroupId"]}, nil
 }
 
 func groupByID(ctx context.Context, c Cloud, p map[string]any) (map[string]any, error) {
-	m, err := first(ctx, c, "ec2", "DescribeSecurityGroups", "SecurityGroups", map[string]any{"GroupIds": list(text(p, "GroupId"))})
+	m, err := find(ctx, c, "DescribeSecurityGroups", "SecurityGroups", "GroupId", text(p, "GroupId"), map[string]any{"GroupIds": list(text(p, "GroupId"))})
 	if err != nil || text(m, "GroupId") == "" {
 		return map[string]any{}, err
 	}
@@ -426,11 +476,11 @@ func interfaceUndo(p, before map[string]any) *takeBack {
 }
 
 func addressState(ctx context.Context, c Cloud, p map[string]any) (map[string]any, error) {
-	params := map[string]any{"Filters": filter("association-id", text(p, "AssociationId"))}
+	key, params := "AssociationId", map[string]any{"Filters": filter("association-id", text(p, "AssociationId"))}
 	if id := text(p, "AllocationId"); id != "" {
-		params = map[string]any{"AllocationIds": list(id)}
+		key, params = "AllocationId", map[string]any{"AllocationIds": list(id)}
 	}
-	m, err := first(ctx, c, "ec2", "DescribeAddresses", "Addresses", params)
+	m, err := find(ctx, c, "DescribeAddresses", "Addresses", key, text(p, key), params)
 	if err != nil {
 		return nil, err
 	}
@@ -505,9 +555,25 @@ func snapshotsState(ctx context.Context, c Cloud, p map[string]any) (map[string]
 	}
 	out := map[string]any{}
 	for _, m := range all {
-		out[text(m, "VolumeId")] = m["SnapshotId"]
+		if ours(m, p) {
+			out[text(m, "VolumeId")] = m["SnapshotId"]
+		}
 	}
 	return out, nil
+}
+
+// volumesNote lists the volumes beside the params of CreateSnapshots.
+const volumesNote = "_volumes"
+
+// allVolumes says whether each volume has its snapshot: what was just made is
+// not seen all at once.
+func allVolumes(p, state map[string]any) bool {
+	for _, v := range sorted(p[volumesNote]) {
+		if text(state, v) == "" {
+			return false
+		}
+	}
+	return len(state) > 0
 }
 
 func snapshotsMade(a map[string]any) map[string]any {
@@ -521,7 +587,7 @@ func snapshotsMade(a map[string]any) map[string]any {
 }
 
 func lockState(ctx context.Context, c Cloud, p map[string]any) (map[string]any, error) {
-	m, err := first(ctx, c, "ec2", "DescribeLockedSnapshots", "Snapshots", map[string]any{"SnapshotIds": list(text(p, "SnapshotId"))})
+	m, err := find(ctx, c, "DescribeLockedSnapshots", "Snapshots", "SnapshotId", text(p, "SnapshotId"), map[string]any{"SnapshotIds": list(text(p, "SnapshotId"))})
 	if err != nil || text(m, "LockState") == "" || text(m, "LockState") == "expired" {
 		return map[string]any{}, err
 	}
@@ -559,7 +625,7 @@ func sharedWith(p, state map[string]any) bool {
 }
 
 func attachState(ctx context.Context, c Cloud, p map[string]any) (map[string]any, error) {
-	m, err := first(ctx, c, "ec2", "DescribeVolumes", "Volumes", map[string]any{"VolumeIds": list(text(p, "VolumeId"))})
+	m, err := find(ctx, c, "DescribeVolumes", "Volumes", "VolumeId", text(p, "VolumeId"), map[string]any{"VolumeIds": list(text(p, "VolumeId"))})
 	if err != nil {
 		return nil, err
 	}
@@ -574,13 +640,13 @@ func attachState(ctx context.Context, c Cloud, p map[string]any) (map[string]any
 }
 
 func attachUndo(p, _ map[string]any) *takeBack {
-	return &takeBack{Service: "ec2", Action: "DetachVolume", Params: map[string]any{"VolumeId": p["VolumeId"]}, Target: "attachment " + text(p, "VolumeId")}
+	return &takeBack{Service: "ec2", Action: "DetachVolume", Params: map[string]any{"VolumeId": p["VolumeId"], "InstanceId": p["InstanceId"]}, Target: "attachment " + text(p, "VolumeId")}
 }
 
 // ---- mirroring
 
 func mirrorRules(ctx context.Context, c Cloud, p map[string]any) (map[string]any, error) {
-	m, err := first(ctx, c, "ec2", "DescribeTrafficMirrorFilters", "TrafficMirrorFilters", map[string]any{"TrafficMirrorFilterIds": list(text(p, "TrafficMirrorFilterId"))})
+	m, err := find(ctx, c, "DescribeTrafficMirrorFilters", "TrafficMirrorFilters", "TrafficMirrorFilterId", text(p, "TrafficMirrorFilterId"), map[string]any{"TrafficMirrorFilterIds": list(text(p, "TrafficMirrorFilterId"))})
 	if err != nil {
 		return nil, err
 	}

@@ -56,8 +56,7 @@
 //
 // # What it does not do
 //
-// It talks to AWS only through Cloud. It does not detach instances from Auto
-// Scaling groups and load balancers (the plan warns and names the command), does
-// not keep egress open for single services, and does not read snapshots: that is
-// acquisition.
+// It talks to AWS only through Cloud. It does not keep egress open for single
+// services, does not abort an upload of memory that was broken off, and does not
+// read snapshots: that is acquisition.
 package respond

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -74,6 +75,7 @@ type engine struct {
 	instance string
 	account  string
 	h        *history
+	acted    bool // something was changed by this engine
 	pace     Pace
 	changed  func(step, call, what string) // tells whoever watches
 }
@@ -160,7 +162,7 @@ func (e *engine) settled(ctx context.Context, cloud Cloud, d deed, params map[st
 			return state, true, nil
 		}
 		if i+1 >= looks {
-			return state, false, nil
+			return state, open && d.some != nil && d.some(params, state), nil
 		}
 		if err := sleep(ctx, e.pace.Look); err != nil {
 			return nil, false, err
@@ -212,7 +214,7 @@ func (e *engine) confirm(ctx context.Context, cloud Cloud, id string, d deed, pa
 		if err != nil {
 			return err
 		}
-		if d.done(params, state) {
+		if d.done(params, state) || i+1 == e.pace.Looks && d.some != nil && d.some(params, state) {
 			return nil
 		}
 		if err := sleep(ctx, e.pace.Look); err != nil {
@@ -320,9 +322,8 @@ func (e *engine) record(ctx context.Context, step string, c *Call, o custodyOutc
 	p.request = text(data, "request_id")
 	if o.err == nil {
 		p.result, p.err = o.result, ""
-		if o.target != "" {
-			e.h.undone[o.target] = true
-		}
+		e.acted = e.acted || o.outcome != outcomeAlready
+		e.h.after(p, c.ID, o.target)
 	} else {
 		p.err = o.err.Error()
 	}
@@ -372,7 +373,7 @@ func (e *engine) cloud(c *Call) Cloud {
 var placeholder = regexp.MustCompile(`\$\{([^}]+)\}`)
 
 // resolve fills the names in ${…}: results of earlier calls as ${CALL.NAME},
-// ${this.NAME} of the call that is taken back, ${now}, and ids that change with
+// ${this.NAME} of the call that is taken back, ${now}, ${token}, and ids that change with
 // each replacement, which are asked for.
 func (e *engine) resolve(ctx context.Context, params map[string]any, this map[string]any) (map[string]any, error) {
 	v, err := e.fill(ctx, params, this)
@@ -426,6 +427,9 @@ func (e *engine) fillText(ctx context.Context, s string, this map[string]any) (s
 func (e *engine) lookup(ctx context.Context, name string, this map[string]any) (string, error) {
 	if "${"+name+"}" == memoryScriptName {
 		return memoryScriptName, nil // holds signed addresses: put in when it is sent
+	}
+	if name == "token" { // the intent keeps it: whoever makes the call again uses the same
+		return sha([]byte(e.s.CaseID + e.instance + stampOf(e.s.Now()) + strconv.Itoa(len(e.h.order))))[:32], nil
 	}
 	if name == "now" {
 		return e.s.Now().UTC().Format(time.RFC3339), nil

@@ -2,6 +2,7 @@ package respond
 
 import (
 	"fmt"
+	"strings"
 
 	"snapcase/evidence"
 	"snapcase/evidence/custody"
@@ -129,11 +130,60 @@ func (h *history) call(r custody.Record) {
 	if r.Result == "ok" {
 		p.done = true
 		p.result, _ = r.Data["result"].(map[string]any)
-		if t := text(r.Data, "target"); t != "" {
-			h.undone[t] = true
+		h.after(p, text(r.Data, "call"), text(r.Data, "target"))
+	}
+}
+
+// after follows a call that was made: one that takes others back makes them not
+// made again.
+func (h *history) after(p *past, id, target string) {
+	if open, ok := strings.CutPrefix(id, backPrefix); ok {
+		h.past(open).done = false
+	}
+	if target == "" {
+		return
+	}
+	h.undone[target] = true
+	for _, id := range h.order {
+		q := h.calls[id]
+		if q != p && q.undo != nil && (q.done || q.open) && q.target() == target {
+			q.done, q.open = false, false
+			h.forget(q.result)
 		}
 	}
 }
+
+// forget makes calls not made that worked on what was taken away, and that have
+// nothing of their own to take back.
+func (h *history) forget(gone map[string]any) {
+	for k := range gone {
+		id := text(gone, k)
+		if id == "" {
+			continue
+		}
+		for _, q := range h.calls {
+			if q.undo == nil && q.done && strings.Contains(fmt.Sprint(q.intent), id) {
+				q.done = false
+			}
+		}
+	}
+}
+
+// target is what the call's undo brings back, with the ids of what it made.
+func (p *past) target() string { return p.targetOf(p.undo) }
+
+func (p *past) targetOf(t *takeBack) string {
+	return placeholder.ReplaceAllStringFunc(t.Target, func(m string) string {
+		if k, ok := strings.CutPrefix(m[2:len(m)-1], "this."); ok && text(p.result, k) != "" {
+			return text(p.result, k)
+		}
+		return m
+	})
+}
+
+// backPrefix begins the ids of calls that give an interface its groups back
+// within a run.
+const backPrefix = "back/"
 
 func (h *history) step(r custody.Record) {
 	id := text(r.Data, "step")
@@ -161,7 +211,7 @@ func (h *history) step(r custody.Record) {
 func (h *history) next() *history {
 	n := newHistory(h.undos + 1)
 	for _, t := range h.takeBacks() {
-		if t.Named != "" && !h.undone[t.Target] {
+		if t.Named != "" {
 			n.kept = append(n.kept, t.takeBack)
 		}
 	}

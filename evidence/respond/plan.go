@@ -49,6 +49,7 @@ type Options struct {
 	CutEstablished bool     `json:"cut_established,omitempty"`
 	NACL           bool     `json:"nacl,omitempty"`
 	DetachEIP      bool     `json:"detach_eip,omitempty"`
+	DetachASG      bool     `json:"detach_asg,omitempty"`
 	RevokeRole     bool     `json:"revoke_role,omitempty"`
 	DenyProfile    string   `json:"deny_profile,omitempty"` // name of an instance profile that denies everything
 	DisableKeys    []string `json:"disable_keys,omitempty"`

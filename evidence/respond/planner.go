@@ -40,6 +40,8 @@ func (o *Options) check() error {
 		return bad("days, from 1 to 36500", "--lock %d", o.Lock)
 	case o.WithVolume && !instanceID.MatchString(o.HostInstance):
 		return bad("--with-volume attaches to the examiner's own instance: name it with --host-instance i-…", "--host-instance %q", o.HostInstance)
+	case o.WithVolume && o.HostInstance == o.Instance:
+		return bad("the volumes are attached to the examiner's own instance, never to the one under examination", "--host-instance %q", o.HostInstance)
 	case o.Memory && o.MemoryBucket == "":
 		return bad("name the bucket that takes the image with --memory-bucket, the AVML binary in it with --avml KEY and its digest with --avml-sha256", "--memory without a bucket")
 	case o.Memory && (o.AVML == "" || !regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(o.AVMLSHA256)):
@@ -102,9 +104,12 @@ func (s *Session) plan(ctx context.Context, o Options) (*Plan, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	h, err := readHistory(s.Folder, o.Instance)
-	if err != nil {
-		return nil, err
+	h := newHistory(0)
+	if s.Folder != "" { // without a case the plan is only looked at
+		var err error
+		if h, err = readHistory(s.Folder, o.Instance); err != nil {
+			return nil, err
+		}
 	}
 	id, err := s.Identify(ctx)
 	if err != nil {
@@ -112,6 +117,9 @@ func (s *Session) plan(ctx context.Context, o Options) (*Plan, error) {
 	}
 	subject, err := look(ctx, s.Cloud, o.Instance)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.asItWas(h, &subject); err != nil {
 		return nil, err
 	}
 	if o.DenyProfile == "" {
@@ -135,6 +143,22 @@ func (s *Session) plan(ctx context.Context, o Options) (*Plan, error) {
 	s.board(ctx, p)
 	p.finish()
 	return p, nil
+}
+
+// asItWas gives a subject, of which a plan was carried out in part, the profile
+// and roles that it had before: those of the deny profile are not to be revoked.
+func (s *Session) asItWas(h *history, now *Subject) error {
+	if len(h.plans) == 0 {
+		return nil
+	}
+	p, err := s.saved(h, now.Instance)
+	if err != nil || p == nil {
+		return err
+	}
+	if done := h.calls["credentials/profile"]; done != nil && done.done {
+		now.Roles = p.Subject.Roles
+	}
+	return nil
 }
 
 // finish fills the empty lists, so that the JSON has no nulls, and tells
@@ -218,7 +242,7 @@ var undoNames = map[string]string{
 	"ModifyNetworkInterfaceAttribute": "ModifyNetworkInterfaceAttribute", "DisassociateAddress": "AssociateAddress",
 	"CreateNetworkAcl": "DeleteNetworkAcl", "ReplaceNetworkAclAssociation": "ReplaceNetworkAclAssociation",
 	"ReplaceIamInstanceProfileAssociation": "ReplaceIamInstanceProfileAssociation", "PutRolePolicy": "DeleteRolePolicy", "PutUserPolicy": "DeleteUserPolicy",
-	"UpdateAccessKey": "UpdateAccessKey", "AttachVolume": "DetachVolume", "CreateTrafficMirrorTarget": "DeleteTrafficMirrorTarget",
+	"UpdateAccessKey": "UpdateAccessKey", "SetInstanceProtection": "SetInstanceProtection", "EnterStandby": "ExitStandby", "DeregisterTargets": "RegisterTargets", "AttachVolume": "DetachVolume", "CreateTrafficMirrorTarget": "DeleteTrafficMirrorTarget",
 	"CreateTrafficMirrorFilter": "DeleteTrafficMirrorFilter", "CreateTrafficMirrorFilterRule": "DeleteTrafficMirrorFilter", "CreateTrafficMirrorSession": "DeleteTrafficMirrorSession",
 }
 
@@ -228,11 +252,6 @@ func (b *builder) tagged(resource, call string) []any {
 	return []any{map[string]any{"ResourceType": resource, "Tags": []any{
 		tag("snapcase:case", b.s.CaseID), tag("snapcase:instance", b.o.Instance), tag("snapcase:step", call), tag("snapcase:run", strconv.Itoa(b.run)),
 	}}}
-}
-
-// token is a client token: the same for the same call of the same run.
-func (b *builder) token(call string) string {
-	return sha([]byte(strings.Join([]string{b.s.CaseID, b.o.Instance, strconv.Itoa(b.run), call}, "\x00")))[:32]
 }
 
 // case8 is the beginning of the case's UUID, for names.
@@ -266,8 +285,8 @@ func (b *builder) protect(ctx context.Context) (Step, error) {
 	if b.subject.RootDevice == "instance-store" {
 		st.Warnings = append(st.Warnings, "the root device is an instance store: no snapshot holds it, and it is lost when the instance ends")
 	}
-	if b.subject.ASG != "" {
-		st.Warnings = append(st.Warnings, "the instance belongs to the Auto Scaling group "+b.subject.ASG+": put it into standby first (aws autoscaling enter-standby), or a failed health check ends it; termination protection does not stop Auto Scaling")
+	if b.subject.ASG != "" && !b.o.DetachASG {
+		st.Warnings = append(st.Warnings, "the instance belongs to the Auto Scaling group "+b.subject.ASG+": without --detach-asg a failed health check ends it; termination protection does not stop Auto Scaling")
 	}
 	for _, v := range b.subject.Volumes {
 		if v.DeleteOnTermination {
@@ -276,9 +295,16 @@ func (b *builder) protect(ctx context.Context) (Step, error) {
 			}}))
 		}
 	}
+	if b.o.DetachASG {
+		scaling, err := b.scaling(ctx, &st)
+		if err != nil {
+			return st, err
+		}
+		all = append(scaling, all...) // first: what is isolated fails its health check
+	}
 	// what is set already is no call
-	d := deeds["ec2:ModifyInstanceAttribute"]
 	for _, c := range all {
+		d := deeds[c.Name()]
 		state, err := d.state(ctx, b.s.Cloud, c.Params)
 		if err != nil {
 			if !passable(err) {

@@ -97,6 +97,7 @@ func (b *builder) snapshot() Step {
 		"Description":           "snapcase " + b.case8() + " " + b.o.Instance,
 		"InstanceSpecification": map[string]any{"InstanceId": b.o.Instance, "ExcludeBootVolume": false},
 		"TagSpecifications":     b.tagged("snapshot", id),
+		volumesNote:             list(ids(b.subject.Volumes, func(v Volume) string { return v.ID })...),
 	}))
 	var gib int64
 	for _, v := range b.subject.Volumes {
@@ -165,7 +166,7 @@ func (b *builder) volume(ctx context.Context) (Step, error) {
 			snap = "${share/copy/" + v.ID + ".SnapshotId}"
 		}
 		c := b.call(id, "ec2", "CreateVolume", map[string]any{
-			"AvailabilityZone": host.Zone, "SnapshotId": snap, "VolumeType": "gp3", "ClientToken": b.token(id), "TagSpecifications": b.tagged("volume", id),
+			"AvailabilityZone": host.Zone, "SnapshotId": snap, "VolumeType": "gp3", "ClientToken": "${token}", "TagSpecifications": b.tagged("volume", id),
 		})
 		c.Examiner = true
 		st.Calls = append(st.Calls, c)
@@ -195,20 +196,20 @@ func (b *builder) mirror() Step {
 	st := Step{ID: stepMirror, Title: "Copy the traffic of every interface to " + b.o.Mirror, Checks: []string{"each interface has a mirror session of this case"}}
 	const target, flt = "mirror/target", "mirror/filter"
 	st.Calls = append(st.Calls,
-		b.call(target, "ec2", "CreateTrafficMirrorTarget", map[string]any{"NetworkInterfaceId": b.o.Mirror, "Description": "snapcase " + b.case8(), "ClientToken": b.token(target), "TagSpecifications": b.tagged("traffic-mirror-target", target)}),
-		b.call(flt, "ec2", "CreateTrafficMirrorFilter", map[string]any{"Description": "snapcase: everything", "ClientToken": b.token(flt), "TagSpecifications": b.tagged("traffic-mirror-filter", flt)}))
+		b.call(target, "ec2", "CreateTrafficMirrorTarget", map[string]any{"NetworkInterfaceId": b.o.Mirror, "Description": "snapcase " + b.case8(), "ClientToken": "${token}", "TagSpecifications": b.tagged("traffic-mirror-target", target)}),
+		b.call(flt, "ec2", "CreateTrafficMirrorFilter", map[string]any{"Description": "snapcase: everything", "ClientToken": "${token}", "TagSpecifications": b.tagged("traffic-mirror-filter", flt)}))
 	for i, r := range [][2]string{{"ingress", "0.0.0.0/0"}, {"ingress", "::/0"}, {"egress", "0.0.0.0/0"}, {"egress", "::/0"}} {
 		id := fmt.Sprintf("mirror/rule-%s-%d", r[0], i)
 		st.Calls = append(st.Calls, b.call(id, "ec2", "CreateTrafficMirrorFilterRule", map[string]any{
 			"TrafficMirrorFilterId": "${" + flt + ".TrafficMirrorFilterId}", "TrafficDirection": r[0], "RuleNumber": int64(100 + i), "RuleAction": "accept",
-			"SourceCidrBlock": r[1], "DestinationCidrBlock": r[1], "ClientToken": b.token(id),
+			"SourceCidrBlock": r[1], "DestinationCidrBlock": r[1], "ClientToken": "${token}",
 		}))
 	}
 	for _, n := range b.subject.Interfaces {
 		id := "mirror/session/" + n.ID
 		st.Calls = append(st.Calls, b.call(id, "ec2", "CreateTrafficMirrorSession", map[string]any{
 			"NetworkInterfaceId": n.ID, "TrafficMirrorTargetId": "${" + target + ".TrafficMirrorTargetId}", "TrafficMirrorFilterId": "${" + flt + ".TrafficMirrorFilterId}",
-			"SessionNumber": int64(1), "Description": "snapcase " + b.case8(), "ClientToken": b.token(id), "TagSpecifications": b.tagged("traffic-mirror-session", id),
+			"SessionNumber": int64(1), "Description": "snapcase " + b.case8(), "ClientToken": "${token}", "TagSpecifications": b.tagged("traffic-mirror-session", id),
 		}))
 	}
 	st.Warnings = append(st.Warnings, "packets that a group or network ACL drops are not mirrored; many instance types cannot mirror, and say so when they are asked")
@@ -239,7 +240,11 @@ func residual(s *Subject, o *Options, isolated bool) []Residual {
 	}
 	all = append(all, role)
 	if s.ASG != "" {
-		all = append(all, Residual{"Auto Scaling group " + s.ASG, "open", "a failed health check replaces the instance", "aws autoscaling enter-standby"})
+		r := Residual{"Auto Scaling group " + s.ASG, "open", "a failed health check ends the instance", "--detach-asg"}
+		if o.DetachASG {
+			r.State, r.Why, r.Remedy = "closed", "the instance stands by: the group neither checks nor ends it", ""
+		}
+		all = append(all, r)
 	}
 	if !isolated {
 		all = append(all, Residual{"the network as a whole", "open", "the plan does not isolate", "run it with the step isolate"})
@@ -287,6 +292,23 @@ func (s *Session) Allowed(ctx context.Context, c evidence.CloudCall) string {
 		return "no"
 	}
 	return "unknown"
+}
+
+// Permission is what DryRun said of a call: yes, no, unknown.
+type Permission struct {
+	Call    string `json:"call"`
+	Allowed string `json:"allowed"`
+}
+
+// ReadBoard asks by DryRun which of the calls of ec2 that read are allowed.
+func (s *Session) ReadBoard(ctx context.Context) []Permission {
+	var all []Permission
+	for _, name := range readCalls {
+		if service, action, _ := strings.Cut(name, ":"); service == "ec2" {
+			all = append(all, Permission{name, s.Allowed(ctx, evidence.CloudCall{Service: service, Action: action})})
+		}
+	}
+	return all
 }
 
 func isDryRun(err error) bool {

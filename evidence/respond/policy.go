@@ -32,12 +32,14 @@ var roleOf = map[string]string{
 // readCalls are the calls that change nothing: of the plan, the metadata set and
 // the checks.
 var readCalls = []string{
+	"autoscaling:DescribeAutoScalingInstances",
 	"cloudtrail:DescribeTrails", "cloudtrail:GetEventSelectors", "cloudtrail:GetTrailStatus",
 	"ec2:DescribeAddresses", "ec2:DescribeFlowLogs", "ec2:DescribeIamInstanceProfileAssociations", "ec2:DescribeInstanceAttribute", "ec2:DescribeInstanceStatus",
 	"ec2:DescribeInstances", "ec2:DescribeLockedSnapshots", "ec2:DescribeNetworkAcls", "ec2:DescribeNetworkInterfaces", "ec2:DescribeRouteTables",
 	"ec2:DescribeSecurityGroupRules", "ec2:DescribeSecurityGroups", "ec2:DescribeSnapshotAttribute", "ec2:DescribeSnapshots", "ec2:DescribeSubnets", "ec2:DescribeTags",
 	"ec2:DescribeTrafficMirrorFilters", "ec2:DescribeTrafficMirrorSessions", "ec2:DescribeTrafficMirrorTargets", "ec2:DescribeVolumes", "ec2:DescribeVpcs",
 	"ec2:GetConsoleOutput", "ec2:GetConsoleScreenshot",
+	"elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth",
 	"iam:GetAccessKeyLastUsed", "iam:GetInstanceProfile", "iam:GetRole", "iam:GetRolePolicy", "iam:GetUserPolicy", "iam:ListAccessKeys", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies",
 	"kms:DescribeKey",
 	"s3:HeadObject", "s3:ListMultipartUploads", "s3:ListParts",

@@ -120,10 +120,18 @@ func TestRandomFaults(t *testing.T) {
 				}
 				return w.s.Run(t.Context(), saved)
 			})
+			w.isolated(t)
 			w.onlyPlanned(t, p)
 			w.madeOnce(t, p)
 			changes := len(w.journal())
 			total.changes += changes
+			if r.IntN(3) == 0 { // an undo that was killed, and then it is run again after all
+				k := &killer{left: 1 + r.IntN(60)}
+				w.s.Cloud, w.s.Ledger = killedCloud{w.calls, k}, killedLedger{w.ledger, k}
+				_, _ = alive(func() error { return w.s.Undo(t.Context(), victim, respond.UndoOptions{}) })
+				total.kills += w.untilDone(t, r, func() error { return w.s.Run(t.Context(), p) })
+				w.isolated(t)
+			}
 			total.kills += w.untilDone(t, r, func() error { return w.s.Undo(t.Context(), victim, respond.UndoOptions{}) })
 			if got := w.state(); got != before {
 				t.Errorf("after undo\n%s\nbefore\n%s\njournal %v", got, before, w.journal()[changes:])
@@ -163,13 +171,13 @@ func (w *world) untilDone(t *testing.T, r *rand.Rand, f func() error) (kills int
 		case err == nil:
 			return kills
 		case errors.Is(err, evidence.ErrGaps):
-			t.Logf("gaps: %v", err) // a fault outlasted the patience of a step: the next run does it
+			t.Logf("gaps: %.300v", err) // a fault outlasted the patience of a step: the next run does it
 		}
 		if try == 50 {
 			w.server.Mend()
 		}
 		if try > 55 {
-			t.Logf("still: %v", err)
+			t.Logf("still: %.300v", err)
 		}
 	}
 	t.Fatal("it never ended well")
@@ -198,6 +206,18 @@ func (w *world) onlyPlanned(t *testing.T, p *respond.Plan) {
 	for _, c := range w.journal() {
 		if intents[c]--; intents[c] < 0 {
 			t.Errorf("%s was made without an intent in the ledger", c)
+		}
+	}
+}
+
+// isolated looks whether every interface is closed.
+func (w *world) isolated(t *testing.T) {
+	t.Helper()
+	for _, n := range []string{"eni-1", "eni-2"} {
+		for _, v6 := range []bool{false, true} {
+			if w.ec2.Allowed(n, v6, true) || w.ec2.Allowed(n, v6, false) {
+				t.Errorf("%s is open: %v", n, w.ec2.Nets[n].Groups)
+			}
 		}
 	}
 }

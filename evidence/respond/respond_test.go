@@ -17,7 +17,7 @@ import (
 // everything asks for all steps but memory.
 func everything() respond.Options {
 	return respond.Options{
-		Instance: victim, ShareWith: security, WithVolume: true, HostInstance: host, Lock: 30, CutEstablished: true, NACL: true, DetachEIP: true,
+		Instance: victim, ShareWith: security, WithVolume: true, HostInstance: host, Lock: 30, CutEstablished: true, NACL: true, DetachEIP: true, DetachASG: true,
 		RevokeRole: true, DisableKeys: []string{"AKIAMARCMARCMARCMARC"}, Mirror: "eni-9", Order: respond.ContainFirst,
 	}
 }
@@ -48,6 +48,9 @@ func TestEightSteps(t *testing.T) {
 		if !slices.Equal(s.SharedWith, []string{security}) {
 			t.Errorf("%s is shared with %v", s.ID, s.SharedWith)
 		}
+	}
+	if m := w.scale.Members[victim]; m.State != "Standby" || !m.Protected || len(w.scale.Targets["arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/web/1"]) != 1 {
+		t.Errorf("the group still has it: %v, %v", m, w.scale.Targets)
 	}
 	if k := w.iam.Keys["AKIAMARCMARCMARCMARC"].Status; k != "Inactive" {
 		t.Errorf("the key is %s", k)
@@ -212,6 +215,31 @@ func TestStepsThatCannot(t *testing.T) {
 	}
 	if !w.ec2.Instances[victim].DisableTermination || w.iam.Roles["web-role"]["AWSRevokeOlderSessions"] == "" {
 		t.Error("what could not be done at first was not done later")
+	}
+}
+
+// An interface that got the open group and is refused the closed one must not
+// stay open.
+func TestGivesBack(t *testing.T) {
+	w := newWorld(t, 8)
+	before := w.state()
+	w.server.Break(awstest.Fault{Service: "ec2", Action: "ModifyNetworkInterfaceAttribute", Kind: awstest.Denied, First: 2, Last: 2})
+	p := w.plan(respond.Options{Instance: victim, CutEstablished: true})
+	if err := w.s.Run(t.Context(), p); !errors.Is(err, evidence.ErrGaps) || !strings.Contains(err.Error(), "it has its own groups back") {
+		t.Fatalf("run: %v", err)
+	}
+	if g := w.ec2.Nets["eni-1"].Groups; !slices.Contains(g, "sg-web") || len(g) != 2 {
+		t.Errorf("eni-1 holds %v", g)
+	}
+	flow := w.ec2.Connect("eni-1", true, false)
+	if err := w.s.Run(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	if flow.Alive || w.ec2.Allowed("eni-1", true, true) {
+		t.Error("the second run did not cut what the first could not")
+	}
+	if err := w.s.Undo(t.Context(), victim, respond.UndoOptions{}); err != nil || w.state() != before {
+		t.Errorf("undo: %v\n%s\nbefore\n%s", err, w.state(), before)
 	}
 }
 

@@ -131,7 +131,7 @@ func (r *runner) begin(ctx context.Context) error {
 // step carries one step out. why is not empty where it could not be done, or
 // not whole; an error stops the run.
 func (r *runner) step(ctx context.Context, st *Step) (why string, err error) {
-	if o := r.h.steps[st.ID]; o != nil && o.result == "ok" && r.allDone(st) {
+	if o := r.h.steps[st.ID]; o != nil && o.result == "ok" && r.allDone(st) && (st.ID != stepAfter || !r.acted) {
 		r.tell(Progress{Step: st.ID, What: "done before"})
 		return "", nil
 	}

@@ -69,9 +69,7 @@ func (s *Session) Status(ctx context.Context, instance string) (*Status, error) 
 	}
 	slices.Sort(st.Unsettled)
 	for _, t := range h.takeBacks() {
-		if !h.undone[t.Target] {
-			st.Undo = append(st.Undo, t.Service+":"+t.Action+" "+t.Target)
-		}
+		st.Undo = append(st.Undo, t.Service+":"+t.Action+" "+t.past.targetOf(t.takeBack))
 	}
 	for _, t := range h.kept {
 		st.Left = append(st.Left, t.Target)

@@ -265,6 +265,9 @@ func interfaces(ctx context.Context, c Cloud, ids []string) ([]Interface, error)
 	var all []Interface
 	for _, p := range pages {
 		for _, n := range p.NetworkInterfaces {
+			if !slices.Contains(ids, n.NetworkInterfaceID) {
+				continue
+			}
 			f := Interface{ID: n.NetworkInterfaceID, Index: n.Attachment.DeviceIndex, Subnet: n.SubnetID, VPC: n.VpcID, SourceCheck: n.SourceDestCheck}
 			for _, g := range n.Groups {
 				f.Groups = append(f.Groups, g.GroupID)
@@ -361,6 +364,7 @@ func defaultKey(ctx context.Context, c Cloud, key string) bool {
 type describedAssociations struct {
 	IamInstanceProfileAssociations []struct {
 		AssociationID      string `json:"AssociationId"`
+		InstanceID         string `json:"InstanceId"`
 		State              string
 		IamInstanceProfile struct{ Arn string }
 	}
@@ -399,7 +403,7 @@ func association(ctx context.Context, c Cloud, instance string) (id, arn string,
 	}
 	for _, p := range pages {
 		for _, a := range p.IamInstanceProfileAssociations {
-			if a.State == "associated" || a.State == "associating" {
+			if a.InstanceID == instance && (a.State == "associated" || a.State == "associating") {
 				id, arn = a.AssociationID, a.IamInstanceProfile.Arn
 			}
 		}

@@ -22,38 +22,39 @@ type taking struct {
 
 // takeBacks lists what takes back the calls of this history, in the order in
 // which they are to be made: the last call first. Of several calls that changed
-// the same, the state before the first counts.
+// the same, the state before the first counts, at the place of the last.
 func (h *history) takeBacks() []taking {
-	var all []taking
-	at := map[string]int{}
+	first := map[string]*takeBack{}
+	last := map[string]string{}
 	for _, id := range h.order {
 		p := h.calls[id]
-		if p.undo == nil || !p.done && !p.open {
+		if p.undo == nil {
 			continue
 		}
-		if i, seen := at[p.undo.Target+thisOf(p)]; seen {
-			t := all[i]
-			all = append(slices.Delete(all, i, i+1), t)
-			for k, j := range at {
-				if j > i {
-					at[k] = j - 1
-				}
-			}
-		} else {
-			all = append(all, taking{id, p.undo, p})
+		key := p.key(id)
+		if first[key] == nil {
+			first[key] = p.undo
 		}
-		at[p.undo.Target+thisOf(p)] = len(all) - 1
+		if p.done || p.open {
+			last[key] = id
+		}
+	}
+	var all []taking
+	for _, id := range h.order {
+		if p := h.calls[id]; p.undo != nil && last[p.key(id)] == id {
+			all = append(all, taking{id, first[p.key(id)], p})
+		}
 	}
 	slices.Reverse(all)
 	return all
 }
 
-// thisOf tells apart targets that are named by what their call made.
-func thisOf(p *past) string {
+// key tells apart what calls changed; what a call made is its own.
+func (p *past) key(id string) string {
 	if strings.Contains(p.undo.Target, "${this.") {
-		return fmt.Sprint(p.result)
+		return id
 	}
-	return ""
+	return p.undo.Target
 }
 
 // UndoOptions say what undo may bring back that it leaves alone otherwise.
@@ -101,7 +102,7 @@ func (s *Session) undo(ctx context.Context, instance string, o UndoOptions) erro
 	var failed, left, done []string
 	for _, t := range all {
 		if t.Named != "" && !slices.Contains(o.Named, t.Named) {
-			left = append(left, t.Target)
+			left = append(left, t.past.targetOf(t.takeBack))
 			continue
 		}
 		target, err := e.takeBack(ctx, t)
@@ -110,7 +111,10 @@ func (s *Session) undo(ctx context.Context, instance string, o UndoOptions) erro
 			done = append(done, target)
 		case err == nil:
 		case passable(err):
-			failed = append(failed, t.Target+": "+err.Error())
+			if target == "" {
+				target = t.Target
+			}
+			failed = append(failed, target+": "+err.Error())
 		default:
 			return err
 		}
@@ -153,9 +157,6 @@ func (e *engine) takeBack(ctx context.Context, t taking) (target string, err err
 	if target, err = e.fillText(ctx, t.Target, this); err != nil {
 		return "", err
 	}
-	if e.h.undone[target] {
-		return target, nil
-	}
 	c := &Call{ID: "undo/" + t.id, Service: t.Service, Action: t.Action, Mutates: true, Examiner: t.past.examiner}
 	d, ok := deeds[c.Name()]
 	if !ok {
@@ -174,7 +175,7 @@ func (r *runner) giveBack(ctx context.Context, id string) error {
 	if p == nil || p.undo == nil {
 		return nil
 	}
-	c := &Call{ID: "back/" + id, Service: p.undo.Service, Action: p.undo.Action, Mutates: true}
+	c := &Call{ID: backPrefix + id, Service: p.undo.Service, Action: p.undo.Action, Mutates: true}
 	params, err := r.resolve(ctx, p.undo.Params, p.result)
 	if err != nil {
 		return err

@@ -35,6 +35,7 @@ type world struct {
 	ec2    *awstest.EC2
 	iam    *awstest.IAM
 	ssm    *awstest.Commands
+	scale  *awstest.Scaling
 	folder evidence.Folder
 	calls  *aws.Calls
 	ledger *custody.Ledger
@@ -59,7 +60,7 @@ func (c *clock) now() time.Time {
 func newWorld(t testing.TB, seed uint64) *world {
 	t.Helper()
 	c := &clock{at: time.Date(2026, 11, 27, 9, 0, 0, 0, time.UTC)}
-	w := &world{t: t, ec2: awstest.NewEC2("eu-west-1", account, c.now), iam: awstest.NewIAM(account), ssm: &awstest.Commands{}}
+	w := &world{t: t, ec2: awstest.NewEC2("eu-west-1", account, c.now), iam: awstest.NewIAM(account), ssm: &awstest.Commands{}, scale: awstest.NewScaling()}
 	w.fill()
 	trails := &awstest.JSON{Calls: map[string]func(map[string]any) (any, error){
 		"DescribeTrails": func(map[string]any) (any, error) {
@@ -78,7 +79,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 		},
 	}}
 	w.server = awstest.New(seed, c.now, map[string]awstest.Service{
-		"ec2": w.ec2, "iam": w.iam, "sts": &awstest.STS{Arn: "arn:aws:iam::111122223333:user/responder"}, "ssm": awstest.NewSSM(w.ssm), "cloudtrail": trails, "kms": keys,
+		"ec2": w.ec2, "iam": w.iam, "sts": &awstest.STS{Arn: "arn:aws:iam::111122223333:user/responder"}, "ssm": awstest.NewSSM(w.ssm), "cloudtrail": trails, "kms": keys, "autoscaling": w.scale, "elasticloadbalancing": w.scale,
 	})
 	t.Cleanup(w.server.Close)
 	t.Setenv("AWS_ENDPOINT_URL", w.server.URL)
@@ -90,7 +91,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.calls = a.Calls(aws.CallOptions{Backoff: time.Millisecond})
+	w.calls = a.Calls(aws.CallOptions{Backoff: time.Millisecond, DryRuns: true})
 	w.open(c)
 	return w
 }
@@ -111,8 +112,11 @@ func (w *world) fill() {
 	e.Instances[victim] = &awstest.Instance{
 		ID: victim, Type: "m5.large", Zone: "eu-west-1a", VPC: "vpc-1", Subnet: "subnet-1", Shutdown: "terminate", RootDeviceType: "ebs",
 		Profile: "arn:aws:iam::111122223333:instance-profile/app/web-profile", ProfileAssociation: "iip-assoc-1", Nets: []string{"eni-1", "eni-2"},
-		Devices: map[string]*awstest.Device{"/dev/xvda": {Volume: "vol-1", DeleteOnTermination: true}, "/dev/sdf": {Volume: "vol-2"}}, Tags: map[string]string{"Name": "web-1"},
+		Devices: map[string]*awstest.Device{"/dev/xvda": {Volume: "vol-1", DeleteOnTermination: true}, "/dev/sdf": {Volume: "vol-2"}}, Tags: map[string]string{"Name": "web-1", "aws:autoscaling:groupName": "web"},
 	}
+	w.scale.Members[victim] = &awstest.Member{Group: "web", State: "InService"}
+	w.scale.Targets["arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/web/1"] = map[string]bool{victim + ":443": true, host + ":443": true}
+	w.scale.Targets["arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/other/2"] = map[string]bool{host + ":80": true}
 	e.Instances[host] = &awstest.Instance{ID: host, Type: "m5.large", Zone: "eu-west-1a", VPC: "vpc-1", Subnet: "subnet-1", RootDeviceType: "ebs", Nets: []string{"eni-9"}, Devices: map[string]*awstest.Device{}}
 	w.iam.Profiles["web-profile"] = []string{"web-role"}
 	w.iam.Profiles["snapcase-deny"] = []string{"snapcase-deny"}
@@ -216,6 +220,7 @@ func (w *world) state() string {
 			g := slices.Sorted(slices.Values(e.Nets[n].Groups))
 			fmt.Fprintln(&b, n, g)
 		}
+		fmt.Fprintln(&b, *w.scale.Members[victim], w.scale.Targets)
 		a := e.Addresses["eipalloc-1"]
 		fmt.Fprintln(&b, a.Net, a.Private)
 		fmt.Fprintln(&b, len(e.Groups), len(e.ACLs), len(e.Mirrors))

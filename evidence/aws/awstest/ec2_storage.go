@@ -70,6 +70,7 @@ func (e *EC2) createSnapshots(f url.Values, here bool) (string, error) {
 			Started: e.Now(), Tags: tagsIn(f), GiB: v.GiB, Description: f.Get("Description"),
 		}
 		e.Snapshots[s.ID] = s
+		e.unseen[s.ID] += len(all) // one is seen before the other
 		all = append(all, el("item", txt("snapshotId", s.ID), txt("volumeId", v.ID), txt("state", s.State), txt("progress", ""), txt("volumeSize", v.GiB), txt("ownerId", s.Owner), tagSet(s.Tags)))
 	}
 	return el("snapshotSet", all...), nil

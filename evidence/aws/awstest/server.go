@@ -141,6 +141,13 @@ func New(seed uint64, now func() time.Time, services map[string]Service) *Server
 	return s
 }
 
+// Serve adds a service, or puts another one in its place.
+func (s *Server) Serve(name string, service Service) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.services[name] = service
+}
+
 // Close stops the server.
 func (s *Server) Close() { s.http.CloseClientConnections(); s.http.Close() }
 
@@ -193,7 +200,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, h *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	s.mu.Lock()
 	service := s.services[r.Service]
+	s.mu.Unlock()
 	if service == nil {
 		htmlError(w)
 		return

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"snapcase/evidence"
+	"snapcase/evidence/acquire"
+	"snapcase/evidence/aws"
+	"snapcase/store"
+)
+
+// account is how the verbs that read from AWS reach it.
+type account struct {
+	region, profile string
+}
+
+func (a *account) flags(c *cobra.Command) {
+	c.Flags().StringVar(&a.region, "region", "", "AWS region of a snapshot, volume or bucket (else AWS_REGION and the profile's)")
+	c.Flags().StringVar(&a.profile, "profile", "", "AWS profile (else AWS_PROFILE)")
+}
+
+func (a *account) open(ctx context.Context, p evidence.Progress) (*aws.Account, error) {
+	return aws.Open(ctx, aws.Options{Region: a.region, Profile: a.profile, Progress: p})
+}
+
+// fromAWS turns a source that is an id of AWS into what acquire reads; every
+// other source stays as it is. release ends what was opened.
+func (e *edge) fromAWS(ctx context.Context, a *account, r *store.AcquireRequest) (release func(), err error) {
+	none := func() {}
+	switch {
+	case aws.IsSnapshot(r.Source):
+		return e.snapshot(ctx, a, r)
+	case acquire.IsVolume(r.Source):
+		return none, e.volume(ctx, a, r)
+	}
+	return none, nil
+}
+
+// snapshot opens a snapshot, and says what reading it costs.
+func (e *edge) snapshot(ctx context.Context, a *account, r *store.AcquireRequest) (release func(), err error) {
+	p, end := e.progress()
+	defer end()
+	door, err := a.open(ctx, p)
+	if err != nil {
+		return func() {}, err
+	}
+	s, err := door.Snapshot(ctx, r.Source)
+	if err != nil {
+		return func() {}, err
+	}
+	dollars, seconds := s.Price()
+	price := fmt.Sprintf("about $%.2f", dollars)
+	if dollars < 0.01 {
+		price = "less than $0.01"
+	}
+	e.say("%s: %s of data in a volume of %s; it costs %s and takes %s at least", s.ID, size(s.DataBytes()), size(s.Size()), price, time.Duration(math.Ceil(seconds))*time.Second)
+	r.Remote = &acquire.Remote{ID: s.ID, Input: s, Block: s.BlockSize(), Readers: s.Workers(), Data: s.DataBytes(), Origin: s.Origin}
+	return func() { s.Close() }, nil //nolint:errcheck,gosec // it only ends reads
+}
+
+// volume finds the device of an attached volume and makes it read-only. What
+// EC2 says of the volume is asked for where that is allowed.
+func (e *edge) volume(ctx context.Context, a *account, r *store.AcquireRequest) error {
+	id := r.Source
+	v := aws.Volume{Origin: evidence.Origin{Service: "ec2", Region: a.region, Volume: id}}
+	door, err := a.open(ctx, nil)
+	if err == nil {
+		var known aws.Volume
+		if known, err = door.Volume(ctx, id); err == nil {
+			v = known
+		}
+	}
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	if err != nil {
+		v.Origin.Notes = append(v.Origin.Notes, "EC2 was not asked about the volume: "+err.Error())
+	}
+	at, err := acquire.Host{}.FindVolume(id, v.Asked)
+	if err != nil {
+		return err
+	}
+	if err := at.Protect(); err != nil {
+		return fmt.Errorf("acquire %s: %w", id, err)
+	}
+	v.Origin.Device, v.Origin.Notes = at.Path, append(v.Origin.Notes, at.Notes...)
+	for _, n := range v.Origin.Notes {
+		e.say("%s: %s", id, n)
+	}
+	if err := at.HasSize(v.Size); err != nil {
+		return err
+	}
+	r.Source, r.Origin = at.Path, &v.Origin
+	return nil
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"snapcase/evidence"
+	"snapcase/evidence/aws/awstest"
+)
+
+const (
+	snapshotID = "snap-0123456789abcdef0"
+	volumeID   = "vol-0123456789abcdef0"
+)
+
+// ext4 is a disk image of 1 GiB with a file system that holds so many MiB of noise.
+func ext4(t *testing.T, mib int) string {
+	t.Helper()
+	if _, err := exec.LookPath("mkfs.ext4"); err != nil {
+		t.Skip("needs mkfs.ext4")
+	}
+	dir := t.TempDir()
+	root, image := filepath.Join(dir, "root"), filepath.Join(dir, "disk.raw")
+	must(t, os.Mkdir(root, 0o755))
+	noise := awstest.Noise{Seed: 3, Size: int64(mib) << 20}
+	for i := range int32(mib * 2) { //nolint:gosec // a few
+		noise.Listed = append(noise.Listed, i)
+	}
+	f, err := os.Create(filepath.Join(root, "noise.bin"))
+	must(t, err)
+	_, err = io.Copy(f, io.NewSectionReader(&noise, 0, noise.Size))
+	must(t, err)
+	must(t, f.Close())
+	must(t, os.WriteFile(filepath.Join(root, "notes.txt"), []byte("AKIAIOSFODNN7EXAMPLE\n"), 0o644))
+	f, err = os.Create(image)
+	must(t, err)
+	must(t, f.Truncate(1<<30))
+	must(t, f.Close())
+	do(t, "mkfs.ext4", "-q", "-F", "-d", root, image)
+	return image
+}
+
+// cloud serves an image as a snapshot.
+func cloud(t *testing.T, image string) (*awstest.Server, *awstest.EBS) {
+	t.Helper()
+	f, err := os.Open(image)
+	must(t, err)
+	t.Cleanup(func() { must(t, f.Close()) })
+	s := &awstest.Snapshot{ID: snapshotID, VolumeID: volumeID, Owner: "111122223333", Region: "eu-west-1", State: "completed", Progress: "100%", GiB: 1, Data: f}
+	b := make([]byte, awstest.BlockSize)
+	for i := range int32(1 << 30 / awstest.BlockSize) {
+		_, err := f.ReadAt(b, int64(i)*awstest.BlockSize)
+		must(t, err)
+		if !bytes.Equal(b, make([]byte, len(b))) {
+			s.Listed = append(s.Listed, i)
+		}
+	}
+	ec2 := awstest.NewEC2("eu-west-1", "111122223333", time.Now)
+	ec2.Snapshots[snapshotID] = s
+	ebs := awstest.NewEBS(ec2.Snapshots, time.Now)
+	server := awstest.New(1, time.Now, map[string]awstest.Service{"ec2": ec2, "ebs": ebs, "sts": &awstest.STS{Arn: "arn:aws:iam::111122223333:user/jdoe"}})
+	t.Cleanup(server.Close)
+	for k, v := range map[string]string{
+		"AWS_ENDPOINT_URL": server.URL, "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "not-a-secret", "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "",
+		"AWS_REGION": "eu-west-1", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true",
+	} {
+		t.Setenv(k, v)
+	}
+	return server, ebs
+}
+
+// TestSnapshot reads a snapshot in place and acquires it: both as the disk.
+func TestSnapshot(t *testing.T) {
+	image := ext4(t, 220)
+	server, ebs := cloud(t, image)
+	home := t.TempDir()
+	type shown struct {
+		Bytes   int64
+		Volumes json.RawMessage
+	}
+	var disk, snap shown
+	must(t, json.Unmarshal(output(t, home, []int{0}, "image", image, "--json"), &disk))
+	must(t, json.Unmarshal(output(t, home, []int{0}, "image", snapshotID, "--json"), &snap))
+	if !reflect.DeepEqual(disk, snap) || snap.Bytes != 1<<30 {
+		t.Errorf("in place %s, the disk %s", snap.Volumes, disk.Volumes)
+	}
+	if n := len(ebs.Got); n > 100 {
+		t.Errorf("%d blocks were read to look at the volumes", n)
+	}
+
+	cs := filepath.Join(t.TempDir(), "case")
+	output(t, home, []int{0}, "new", cs, "--title", "T", "--examiner", "jdoe")
+	server.Break(awstest.Fault{Service: "ebs", Action: "GetSnapshotBlock", Kind: awstest.Expired, First: 200, Last: 1 << 30})
+	c := command(t, home, "acquire", cs, snapshotID, "--json", "--region", "eu-west-1")
+	var errs bytes.Buffer
+	c.Stderr = &errs
+	if err := c.Run(); err == nil || c.ProcessState.ExitCode() != 1 {
+		t.Fatalf("with credentials that expire: %v", err)
+	}
+	for _, w := range []string{"less than $0.01", "the credentials have expired", "are on disk and are kept", "hint: renew them"} {
+		if !strings.Contains(errs.String(), w) {
+			t.Errorf("no %q in %s", w, errs.String())
+		}
+	}
+	t.Log(errs.String())
+	server.Mend()
+	c = command(t, home, "acquire", cs, snapshotID, "--json")
+	out, err := c.Output()
+	must(t, err)
+	if u, ok := c.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		t.Logf("maximum resident set %d MiB", u.Maxrss>>10)
+	}
+	var got evidence.Acquisition
+	must(t, json.Unmarshal(out, &got))
+	if got.SHA256.String() != sum(t, image) || got.ResumedFrom == 0 || got.Source != snapshotID {
+		t.Errorf("%+v, want %s", got, sum(t, image))
+	}
+	files := output(t, home, []int{0}, "files", cs, "--json", "--hash")
+	if !bytes.Contains(files, []byte(`"/noise.bin"`)) || !bytes.Contains(files, []byte(`"/notes.txt"`)) {
+		t.Errorf("files: %s", files)
+	}
+	if keys := output(t, home, []int{0}, "keys", cs); !bytes.Contains(keys, []byte("AKIAIOSFODNN7EXAMPLE")) {
+		t.Errorf("keys: %s", keys)
+	}
+	output(t, home, []int{5}, "verify", cs)
+	custody := output(t, home, []int{0}, "custody", cs, "--json")
+	for _, w := range []string{volumeID, "ebs-direct", "111122223333", "linear_sha256"} {
+		if !bytes.Contains(custody, []byte(w)) {
+			t.Errorf("no %s in the ledger", w)
+		}
+	}
+}

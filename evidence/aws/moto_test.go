@@ -1,0 +1,124 @@
+package aws
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ebs"
+	"github.com/aws/aws-sdk-go-v2/service/ebs/types"
+
+	"snapcase/evidence"
+	"snapcase/evidence/acquire"
+	"snapcase/evidence/aws/awstest"
+)
+
+// moto starts the independent emulator where this host has it.
+func moto(t *testing.T) *Account {
+	t.Helper()
+	path, err := exec.LookPath("moto_server")
+	if err != nil {
+		t.Skip("needs moto_server")
+	}
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	must(t, err)
+	port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it listens on TCP
+	must(t, l.Close())
+	c := exec.Command(path, "-H", "127.0.0.1", "-p", fmt.Sprint(port))
+	must(t, c.Start())
+	t.Cleanup(func() {
+		c.Process.Kill() //nolint:errcheck,gosec // it may have ended
+		c.Wait()         //nolint:errcheck,gosec // it was killed
+	})
+	newCloud(t, 1, nil) // for the environment
+	t.Setenv("AWS_ENDPOINT_URL", numbers(t, port))
+	for range 600 {
+		r, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/moto-api/data.json", port)) //nolint:noctx // of this test
+		if err == nil {
+			must(t, r.Body.Close())
+			a, err := Open(t.Context(), Options{Region: testRegion})
+			must(t, err)
+			return a
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Skip("moto_server does not start here")
+	return nil
+}
+
+var (
+	quoted    = regexp.MustCompile(`"BlockIndex": *"(\d+)"`)
+	kibibytes = regexp.MustCompile(`"BlockSize": *512\b`)
+)
+
+// numbers stands before the emulator, which writes the indexes of blocks as
+// strings where the service's model says numbers, which no SDK reads, and the
+// length of a block in KiB.
+func numbers(t *testing.T, port int) string {
+	t.Helper()
+	to, err := url.Parse(fmt.Sprintf("http://127.0.0.1:%d", port))
+	must(t, err)
+	s := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to); r.Out.Host = r.In.Host },
+		ModifyResponse: func(r *http.Response) error {
+			if !strings.HasSuffix(r.Request.URL.Path, "/blocks") {
+				return nil
+			}
+			b, err := io.ReadAll(r.Body)
+			b = kibibytes.ReplaceAll(quoted.ReplaceAll(b, []byte(`"BlockIndex": $1`)), []byte(`"BlockSize": 524288`))
+			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
+			r.Header.Set("Content-Length", fmt.Sprint(len(b)))
+			return err
+		},
+	})
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// TestMoto writes a snapshot with the SDK into an emulator that nobody here
+// wrote, and acquires it.
+func TestMoto(t *testing.T) {
+	a := moto(t)
+	client := ebs.NewFromConfig(a.config)
+	started, err := client.StartSnapshot(t.Context(), &ebs.StartSnapshotInput{VolumeSize: sdk.Int64(1), Description: sdk.String("made by a test")})
+	must(t, err)
+	noise := &awstest.Noise{Seed: 5, Size: 1 << 30, Listed: append(span(0, 25), 300, 2047)}
+	for _, i := range noise.Listed {
+		b := make([]byte, awstest.BlockSize)
+		_, err := noise.ReadAt(b, int64(i)*awstest.BlockSize)
+		must(t, err)
+		sum := sha256.Sum256(b)
+		_, err = client.PutSnapshotBlock(t.Context(), &ebs.PutSnapshotBlockInput{
+			SnapshotId: started.SnapshotId, BlockIndex: sdk.Int32(i), BlockData: bytes.NewReader(b), DataLength: sdk.Int32(awstest.BlockSize),
+			Checksum: sdk.String(base64.StdEncoding.EncodeToString(sum[:])), ChecksumAlgorithm: types.ChecksumAlgorithmChecksumAlgorithmSha256,
+		})
+		must(t, err)
+	}
+	_, err = client.CompleteSnapshot(t.Context(), &ebs.CompleteSnapshotInput{SnapshotId: started.SnapshotId, ChangedBlocksCount: sdk.Int32(int32(len(noise.Listed)))}) //nolint:gosec // a few
+	must(t, err)
+	s, err := a.Snapshot(t.Context(), sdk.ToString(started.SnapshotId))
+	must(t, err)
+	t.Logf("%+v", s.Origin())
+	folder := t.TempDir()
+	got, err := acquire.Run(t.Context(), job(s, folder, &lines{}))
+	must(t, err)
+	(&cloud{noise: noise}).checkImage(t, folder, got)
+	if _, err := a.Snapshot(t.Context(), "snap-00000000000000000"); evidence.Canceled(err) || err == nil {
+		t.Errorf("a snapshot that is not there: %v", err)
+	} else {
+		t.Log(err)
+	}
+}
