@@ -196,7 +196,7 @@ func TestRespondStory(t *testing.T) {
 	}
 	e.until(t, "● idle")
 	keys("3")
-	e.until(t, "Request")
+	e.until(t, "enter plans")
 	keys(victim, "down", "eu-west-1", "enter")
 	e.until(t, "nothing has been changed")
 	e.until(t, "web‹U+202E›") // the name tag is the attacker's
@@ -204,18 +204,30 @@ func TestRespondStory(t *testing.T) {
 		t.Fatalf("planning changed %v", got)
 	}
 
-	keys("R", victim[:12], "enter")
-	e.until(t, "nothing was done")
-	keys("esc", "R")
+	confirms := func(key, verb string, ids ...string) { // the question opens a moment after its key
+		keys(key)
+		e.until(t, "type "+victim+" to "+verb)
+		for _, id := range ids {
+			keys(id, "enter")
+		}
+	}
+	confirms("R", "run", victim[:12])
+	e.until(t, "✗ "+victim[:12]+" is not "+victim+": nothing was done")
 	if got := a.changes(); len(got) != 0 {
 		t.Fatalf("a wrong id changed %v", got)
 	}
 
 	held, free := a.standStill("isolate/eni-1/closed")
 	keys(victim, "enter")
-	<-held
-	e.until(t, "step 5/8 isolate")
-	keys("X", "enter")
+	select {
+	case <-held:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("the run did not come to its call:\n%s", e.text())
+	}
+	e.until(t, " isolate   calling isolate/eni-1/closed")
+	keys("X")
+	e.until(t, "enter stops between two calls")
+	keys("enter")
 	e.until(t, "stopping after this call")
 	close(free)
 	e.until(t, "was stopped between two calls")
@@ -225,7 +237,7 @@ func TestRespondStory(t *testing.T) {
 		t.Errorf("stopped after %s", last)
 	}
 
-	keys("R", victim, "enter")
+	confirms("R", "run", victim)
 	e.until(t, "The run is done")
 	e.until(t, "✓ done      U undoes it")
 	all := a.changes()
@@ -238,9 +250,12 @@ func TestRespondStory(t *testing.T) {
 		t.Errorf("no snapshot among %v", all)
 	}
 
-	keys("U", "i-0", "enter")
-	e.until(t, "nothing was done")
-	keys("esc", "U", victim, "enter")
+	confirms("U", "undo", "i-0")
+	e.until(t, "✗ i-0 is not")
+	if got := a.changes(); len(got) != len(all) {
+		t.Errorf("a wrong id undid %v", got[len(all):])
+	}
+	keys(victim, "enter")
 	e.until(t, "✓ undone")
 	if after := a.state(); after != before {
 		t.Errorf("after undo\n%s\nbefore\n%s", after, before)
