@@ -78,6 +78,8 @@ func (m *model) badge() visible.Text {
 		return visible.Lit("[BUNDLE READ-ONLY]")
 	case m.readOnly:
 		return visible.Lit("[READ-ONLY]")
+	case m.response().running != nil, m.at == secRespond && m.response().act:
+		return visible.Lit("[LIVE AWS]")
 	}
 	return visible.Lit("[EVIDENCE RO]")
 }
@@ -145,6 +147,9 @@ func (m *model) crumbs(c widget.Canvas, s screen, md mode) {
 // navCount is what stands beside a section.
 func (m *model) navCount(s section) visible.Text {
 	f := m.facts
+	if s == secRespond {
+		return m.response().navCount()
+	}
 	switch { // a count is not shown before it is known
 	case s == secKeys && f.keys.err != nil, s == secFindings && f.findings.err != nil, s == secExhibits && f.stats.err != nil:
 		return visible.Lit("!")

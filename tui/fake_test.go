@@ -25,6 +25,8 @@ type fakeCase struct {
 	block    chan struct{} // answers wait for it
 	readOnly bool
 	bundle   bool
+	response string // state of the response that the ledger has
+	aws      fakeAWS
 
 	mu    sync.Mutex
 	wrote []string
@@ -75,11 +77,12 @@ func pageOf[T any](n int64, row func(i int64) T, when func(v T) imaging.Time, r 
 	case r.From != "":
 		var i int64
 		fmt.Sscanf(string(r.From), "%d", &i)
+		i = min(i, n-1) // the rows may have become fewer
 		switch {
 		case r.Backward:
-			from, to = max(i-size, 0), i
+			from, to = max(i-size, 0), max(i, 0)
 		case r.Inclusive:
-			from, to = i, min(i+size, n)
+			from, to = max(i, 0), min(max(i, 0)+size, n)
 		default:
 			from, to = i+1, min(i+1+size, n)
 		}
@@ -170,7 +173,10 @@ func (f *fakeCase) Records(ctx context.Context) ([]custody.Record, error) {
 		}
 		out = append(out, r)
 	}
-	return out, nil
+	if f.aws.begun != "" && f.response != "" {
+		return append(out, responseRecords(victim, f.aws.begun)...), nil
+	}
+	return append(out, responseRecords(victim, f.response)...), nil
 }
 
 // hostile are names that a terminal must not act on.

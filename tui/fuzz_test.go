@@ -9,6 +9,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"snapcase/evidence"
+	"snapcase/evidence/respond"
 )
 
 // allKeys are the keys of the table and some that are in none.
@@ -41,7 +42,10 @@ func TestRandomKeys(t *testing.T) {
 		if seed%6 == 5 {
 			f.fail = errFake
 		}
-		m := newModel(context.Background(), f, Options{ASCII: seed%3 == 1, A11y: seed%4 == 3})
+		f.response = []string{"", "begun", "done", "partial", "undone"}[r.IntN(5)]
+		f.aws = fakeAWS{begun: f.response, refused: seed%3 == 0}
+		f.aws.keep(t)
+		m := newModel(context.Background(), f, Options{ASCII: seed%3 == 1, A11y: seed%4 == 3, Respond: f.aws.open})
 		m.ask.after = func(time.Duration, tea.Msg) tea.Cmd { return nil }
 		g := &rig{t: t, m: m}
 		m.Update(tea.WindowSizeMsg{Width: 120, Height: 36})
@@ -53,7 +57,7 @@ func TestRandomKeys(t *testing.T) {
 			case k == 0:
 				m.Update(tea.WindowSizeMsg{Width: r.IntN(251), Height: r.IntN(81)})
 			case k == 1:
-				_, cmd := m.Update(tea.PasteMsg{Content: "pasted \x1b[31m\ntext"})
+				_, cmd := m.Update(tea.PasteMsg{Content: []string{"pasted \x1b[31m\ntext", victim}[r.IntN(2)]})
 				hold(cmd)
 			case k == 2:
 				_, cmd := m.Update(tea.MouseClickMsg{X: r.IntN(200), Y: r.IntN(60), Button: tea.MouseLeft})
@@ -78,8 +82,8 @@ func TestRandomKeys(t *testing.T) {
 				t.Fatalf("seed %d", seed)
 			}
 		}
-		if f.readOnly && len(f.wrote) > 0 {
-			t.Fatalf("seed %d: a read-only case wrote %v", seed, f.wrote)
+		if f.readOnly && len(f.wrote)+len(f.aws.made) > 0 {
+			t.Fatalf("seed %d: a read-only case wrote %v, %v", seed, f.wrote, f.aws.made)
 		}
 	}
 }
@@ -103,6 +107,48 @@ func collect(cmd tea.Cmd) []tea.Msg {
 		return []tea.Msg{msg}
 	}
 	return nil
+}
+
+// TestRandomResponse presses random keys in Respond alone, with ids pasted now
+// and then: nothing panics, every frame is whole, and AWS is changed only after
+// a plan.
+func TestRandomResponse(t *testing.T) {
+	seeds := uint64(40)
+	if testing.Short() {
+		seeds = 5
+	}
+	keys := []string{"e", "R", "X", "U", "enter", "enter", "esc", "tab", "down", "up", "space", "j", "k", "]", "[", "r", "+", "/", "y", "T", "G"}
+	for seed := range seeds {
+		r := rand.New(rand.NewPCG(seed, 11))
+		f := &fakeCase{readOnly: seed%7 == 6, response: []string{"", "begun", "done", "partial", "undone"}[seed%5]}
+		f.aws = fakeAWS{begun: f.response, refused: seed%2 == 0, events: []respond.Progress{{Step: "protect", What: "begins"}, {Step: "protect", Call: "protect/vol-1", What: "calling"}, {Step: "protect", What: "done"}}}
+		if seed%4 == 3 {
+			f.aws.run = errRunGaps
+		}
+		g := respondRig(t, f, 120, 36)
+		for range 150 {
+			switch k := r.IntN(10); {
+			case k == 0:
+				_, cmd := g.m.Update(tea.PasteMsg{Content: victim})
+				g.run(cmd)
+			case k == 1:
+				_, cmd := g.m.Update(tea.WindowSizeMsg{Width: 60 + r.IntN(150), Height: 15 + r.IntN(60)})
+				g.run(cmd)
+			default:
+				g.press(keys[r.IntN(len(keys))])
+			}
+			if g.m.at != secRespond {
+				g.run(goTo[screen](secRespond, nil))
+			}
+			g.screen()
+			if t.Failed() {
+				t.Fatalf("seed %d", seed)
+			}
+		}
+		if f.readOnly && len(f.aws.made) > 0 {
+			t.Fatalf("seed %d: a read-only case made %v", seed, f.aws.made)
+		}
+	}
 }
 
 // TestEverySize draws every section at every size up to 250×80: nothing

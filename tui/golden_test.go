@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "write the golden frames anew")
 var goldenSizes = [][2]int{{80, 24}, {120, 36}, {200, 60}}
 
 // setUps bring every section to something to see.
-var setUps = map[section]string{secTrace: "5 enter"}
+var setUps = map[section]string{secTrace: "6 enter"}
 
 func goldenState(name string) *fakeCase {
 	f := &fakeCase{n: 4182}

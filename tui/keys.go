@@ -65,6 +65,11 @@ const (
 	actSubmit
 	actSources
 	actBytes
+	actToggle
+	actEditRequest
+	actRun
+	actCancelRun
+	actUndo
 )
 
 // scope is where a key works. Scopes that can be active together share no key.
@@ -85,6 +90,7 @@ const (
 	inFiles
 	inKeys
 	inEvents
+	inRespond
 	withKeys // rows that name an access key or an entity
 )
 
@@ -123,6 +129,11 @@ var table = []binding{
 	{actSuspend, everywhere, []string{"ctrl+z"}, "ctrl-z", "", "suspend", "suspend", false},
 	{actQuit, everywhere, []string{"q"}, "q", "", "quit", "leave", false},
 	{actAbort, everywhere, []string{"ctrl+c"}, "ctrl-c", "", "", "twice: leave now", false},
+
+	{actEditRequest, inRespond, []string{"e"}, "e", "request", "edit-request", "fill in what is asked for; enter plans, which changes nothing", true},
+	{actRun, inRespond, []string{"R"}, "R", "run", "run-response", "run the plan, or go on with it (wants the id typed)", true},
+	{actCancelRun, inRespond, []string{"X"}, "X", "stop", "stop-response", "stop between two calls (asks)", true},
+	{actUndo, inRespond, []string{"U"}, "U", "undo", "undo-response", "bring back what was changed (wants the id typed)", true},
 
 	{actDown, inList, []string{"j", "down"}, "j ↓", "", "", "down", false},
 	{actUp, inList, []string{"k", "up"}, "k ↑", "", "", "up", false},
@@ -176,9 +187,10 @@ var table = []binding{
 	{actAllKeys, inKeys, []string{"a"}, "a", "logs too", "all-keys", "also the keys that only the logs know", false},
 	{actBytes, inKeys, []string{"b"}, "b", "bytes", "bytes", "open the bytes of the first place", false},
 	{actForm, inEvents, []string{"f"}, "f", "query", "query", "fill in the query", false},
-	{actSubmit, inForm, []string{"enter"}, "enter", "run", "", "run the query", false},
+	{actSubmit, inForm, []string{"enter"}, "enter", "run", "", "ask for what the form says", false},
 	{actDown, inForm, []string{"down"}, "↓", "field", "", "next field", false},
 	{actUp, inForm, []string{"up"}, "↑", "", "", "field before", false},
+	{actToggle, inForm, []string{"space"}, "space", "switch", "", "turn the switch, or the next choice", false},
 	{actSources, inZoom, []string{"s"}, "s", "source", "source", "one source after the other, then all", false},
 	{actEvents, withKeys, []string{"c"}, "c", "events", "events", "its events in CloudTrail, as a chip", false},
 }

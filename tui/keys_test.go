@@ -16,7 +16,9 @@ import (
 // that give all of them.
 func everyPane(t *testing.T, readOnly bool, f func(t *testing.T, r *rig, s section, p pane, at int)) {
 	for _, size := range goldenSizes {
-		r := newRig(t, &fakeCase{n: 500, readOnly: readOnly}, size[0], size[1], Options{})
+		c := &fakeCase{n: 500, readOnly: readOnly, response: "begun", aws: fakeAWS{begun: "begun"}}
+		c.aws.keep(t)
+		r := newRig(t, c, size[0], size[1], Options{Respond: c.aws.open})
 		r.run(goTrace("AKIAIOSFODNN7EXAMPLE"))
 		for s := secOverview; s < sections; s++ {
 			r.run(goTo[screen](s, nil))
@@ -32,6 +34,10 @@ func everyPane(t *testing.T, readOnly bool, f func(t *testing.T, r *rig, s secti
 		r.press("f") // the form
 		_, panes, at := r.m.current()
 		f(t, r, secEvents, panes[at], at)
+		r.run(goTo[screen](secRespond, nil))
+		r.press("e")
+		_, panes, at = r.m.current()
+		f(t, r, secRespond, panes[at], at)
 	}
 }
 
@@ -97,7 +103,9 @@ func TestEveryActionAnswers(t *testing.T) {
 			if alive[b.act] || quiet[b.act] {
 				continue
 			}
-			n := newRig(t, &fakeCase{n: 500}, r.m.w, r.m.h, Options{})
+			c := &fakeCase{n: 500, response: "begun", aws: fakeAWS{begun: "begun"}}
+			c.aws.keep(t)
+			n := newRig(t, c, r.m.w, r.m.h, Options{Respond: c.aws.open})
 			n.run(goTrace("AKIAIOSFODNN7EXAMPLE"))
 			n.run(goTo[screen](s, nil))
 			n.m.screens[s].focusOf().pane = at
@@ -131,7 +139,7 @@ func TestReadOnlyWritesNothing(t *testing.T) {
 	}
 	f := &fakeCase{n: 50}
 	r := newRig(t, f, 120, 36, Options{})
-	r.press("6 space space t 1 enter")
+	r.press("7 space space t 1 enter")
 	if len(f.wrote) != 1 || !strings.Contains(f.wrote[0], " bad false") || strings.Count(f.wrote[0], "EX-002") != 2 {
 		t.Errorf("two marked rows tagged with 1 gave %q", f.wrote)
 	}

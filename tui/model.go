@@ -81,7 +81,8 @@ func newModel(ctx context.Context, c caseSource, o Options) *model {
 	m.restyle()
 	m.facts.stats.slot, m.facts.keys.slot, m.facts.findings.slot = "stats", "keys", "findings"
 	m.screens = [sections]screen{
-		newOverview(m.ask, c, m.facts), newExhibits(m.ask, m.facts), newCustody(m.ask, c), newFiles(m.ask, c, m.facts),
+		newOverview(m.ask, c, m.facts), newExhibits(m.ask, m.facts), newRespond(m.ask, c, o.Respond, m.readOnly), newCustody(m.ask, c),
+		newFiles(m.ask, c, m.facts),
 		newKeys(m.ask, c, m.facts), newEvents(m.ask, c, m.facts), newTrace(m.ask, c), newFlows(m.ask, c), newTimeline(m.ask, c),
 		newFindings(m.ask, m.facts),
 	}
@@ -227,6 +228,16 @@ func (m *model) before() tea.Cmd {
 		cmd = p.restore()
 	}
 	return tea.Batch(cmd, m.screens[m.at].enter())
+}
+
+// response is the section that can change an account.
+func (m *model) response() *respondScreen { return m.screens[secRespond].(*respondScreen) }
+
+// halt ends what is under way after the program left, and waits for it.
+func (m *model) halt() {
+	if r := m.response().running; r != nil {
+		r.wait()
+	}
 }
 
 // cut is the layout; with A11y there is no navigation beside the pane.

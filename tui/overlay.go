@@ -101,8 +101,11 @@ func (p *prompt) draw(m *model, c widget.Canvas) {
 
 // box is the frame of an overlay.
 func box(m *model, c widget.Canvas, title visible.Text) widget.Canvas {
-	f := layout(m.w, m.h)
-	o := c.Sub(f.overlay)
+	return boxIn(c.Sub(layout(m.w, m.h).overlay), title)
+}
+
+// boxIn is box on a canvas of its own size.
+func boxIn(o widget.Canvas, title visible.Text) widget.Canvas {
 	o.Fill(widget.Normal)
 	return widget.Pane(o, widget.Line{span(widget.Title, title)}, true)
 }

@@ -6,6 +6,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"snapcase/evidence"
 	"snapcase/evidence/visible"
 	"snapcase/tui/widget"
 )
@@ -44,17 +45,44 @@ func newPalette(keys []binding) *palette {
 			}
 			return goTrace(args)
 		}},
+		entry{"respond", "0 " + secRespond.letter(), "INSTANCE: preserve and contain it; without one, that of this row", func(m *model, args string) tea.Cmd {
+			if args == "" {
+				args = instanceOf(m.screens[m.at].pick())
+			}
+			if args == "" {
+				return m.show(secRespond)
+			}
+			return goRespond(args)
+		}},
 		entry{"command", "", "the verb that says what this screen shows", func(m *model, _ string) tea.Cmd {
+			if m.at == secRespond {
+				return say(widget.Info, m.response().command())
+			}
 			return say(widget.Info, visible.Sprintf("snapcase %s CASE --json", m.at.verb()))
 		}},
 	)
 	for s := secOverview; s < sections; s++ {
-		if s == secTrace {
-			continue // :trace takes an entity
+		if s == secTrace || s == secRespond {
+			continue // :trace takes an entity, :respond an instance
 		}
 		p.all = append(p.all, entry{strings.ToLower(s.title().String()), "0 " + s.letter(), "go to the section", func(m *model, _ string) tea.Cmd { return m.show(s) }})
 	}
 	return p
+}
+
+// instanceOf is the instance that a row is about; "" for none.
+func instanceOf(p pick) string {
+	if strings.HasPrefix(p.entity, "i-") {
+		return p.entity
+	}
+	if e, ok := p.row.(evidence.Event); ok {
+		for _, r := range e.Resources {
+			if strings.HasPrefix(r.Name, "i-") {
+				return r.Name
+			}
+		}
+	}
+	return ""
 }
 
 // goTyped goes to a time that the examiner typed.

@@ -101,6 +101,9 @@ func (m *model) act(a action, s screen, panes []pane, at int) tea.Cmd {
 	case actSuspend:
 		return tea.Suspend
 	case actQuit:
+		if m.response().running != nil {
+			return m.response().askLeave()
+		}
 		return tea.Quit
 	default:
 		return m.onPick(a, s, p)

@@ -135,7 +135,7 @@ func TestProgramNoColor(t *testing.T) {
 func TestProgramCopy(t *testing.T) {
 	e, p, stop := start(t, &fakeCase{n: 100}, 120, 36, colorprofile.TrueColor)
 	e.until(t, "● idle")
-	p.Send(keyMsg("5"))
+	p.Send(keyMsg("6"))
 	e.until(t, "Places of AKIAIOSFODNN7EXAMPLE")
 	p.Send(keyMsg("y"))
 	e.until(t, "✓ copied AKIAIOSFODNN7EXAMPLE")
@@ -158,7 +158,7 @@ func TestProgramReplies(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { _, err := p.Run(); done <- err }()
 	e.until(t, "● idle")
-	for _, s := range []string{"3", "/", "\x1b]11;rgb:1111/1111/1111\x1b\\", "\x1b[?62;22c", "\x1b[?2026;2$y", "\x1bP>|tmux 3.3a\x1b\\", "\x1b[I", "acq"} {
+	for _, s := range []string{"4", "/", "\x1b]11;rgb:1111/1111/1111\x1b\\", "\x1b[?62;22c", "\x1b[?2026;2$y", "\x1bP>|tmux 3.3a\x1b\\", "\x1b[I", "acq"} {
 		if _, err := io.WriteString(keys, s); err != nil {
 			t.Fatal(err)
 		}

@@ -22,6 +22,7 @@ const (
 	shell section = iota - 1
 	secOverview
 	secExhibits
+	secRespond
 	secCustody
 	secFiles
 	secKeys
@@ -37,15 +38,15 @@ const (
 // that says the same.
 func (s section) title() visible.Text {
 	return [...]visible.Text{
-		visible.Lit("Overview"), visible.Lit("Exhibits"), visible.Lit("Custody"), visible.Lit("Files"), visible.Lit("Keys"),
+		visible.Lit("Overview"), visible.Lit("Exhibits"), visible.Lit("Respond"), visible.Lit("Custody"), visible.Lit("Files"), visible.Lit("Keys"),
 		visible.Lit("CloudTrail"), visible.Lit("Trace"), visible.Lit("Flows"), visible.Lit("Timeline"), visible.Lit("Findings"),
 	}[s]
 }
 
-func (s section) letter() string { return "oxcfketlmi"[s : s+1] }
+func (s section) letter() string { return "oxrcfketlmi"[s : s+1] }
 
 func (s section) verb() string {
-	return [...]string{"stats", "stats", "custody", "files", "keys", "events", "trace", "flows", "timeline", "findings"}[s]
+	return [...]string{"stats", "stats", "respond status", "custody", "files", "keys", "events", "trace", "flows", "timeline", "findings"}[s]
 }
 
 // screen is one section: it asks, keeps what was answered, and describes its
@@ -223,6 +224,11 @@ func say(r widget.Role, t visible.Text) tea.Cmd {
 // goTrace traces an entity.
 func goTrace(entity string) tea.Cmd {
 	return goTo(secTrace, func(s *traceScreen) tea.Cmd { return s.of(entity) })
+}
+
+// goRespond takes an instance into the request of a response.
+func goRespond(instance string) tea.Cmd {
+	return goTo(secRespond, func(s *respondScreen) tea.Cmd { return s.begin(instance) })
 }
 
 // goEvents shows the events that q selects.

@@ -15,7 +15,7 @@ import (
 func TestStory(t *testing.T) {
 	r := newRig(t, &fakeCase{n: 4182}, 120, 36, Options{})
 	r.has("[EVIDENCE RO]", "Access key on disk used in CloudTrail", "● idle")
-	r.press("5").has("AKIAIOSFODNN7EXAMPLE", "deleted", "fingerprint 3e91c07a52f0d188")
+	r.press("6").has("AKIAIOSFODNN7EXAMPLE", "deleted", "fingerprint 3e91c07a52f0d188")
 	r.press("enter").has("Trace › access-key AKIAIOSFODNN7EXAMPLE", "ap-southeast-1 ▲", "i-0b20aa11bb22cc33d", "└─ ASIAJEXAMPLEEXAMPLEQ")
 	r.press("]").has("‹instances 1›", "10.0.1.9 203.0.113.99")
 	r.press("] ]").has("▲ tunnel")
@@ -34,7 +34,7 @@ func TestStory(t *testing.T) {
 func TestBytes(t *testing.T) {
 	const secret = "wJalrXUtnFEMI/K7MDENG"
 	r := newRig(t, &fakeCase{n: 10}, 120, 36, Options{})
-	r.press("5 tab enter").has("Files › EX-001 › p2 › /home/ec2-user/.aws", "‹hex›", "•• •• ••")
+	r.press("6 tab enter").has("Files › EX-001 › p2 › /home/ec2-user/.aws", "‹hex›", "•• •• ••")
 	for range viewTabs {
 		r.lacks(secret, "K7MDENG", "4b 37 4d 44") // K7MD
 		r.press("]")
@@ -47,7 +47,7 @@ func TestBytes(t *testing.T) {
 		t.Errorf("found at %d", v.mark[0])
 	}
 	e := newRig(t, &fakeCase{n: 10}, 120, 36, Options{})
-	e.press("6 ]").has("‹JSON›", "secretAccessKey").lacks(secret)
+	e.press("7 ]").has("‹JSON›", "secretAccessKey").lacks(secret)
 }
 
 // TestSecretAcrossChunks: a secret that begins before the window is masked in
@@ -71,7 +71,7 @@ func TestSecretAcrossChunks(t *testing.T) {
 // the last, E all.
 func TestQuery(t *testing.T) {
 	r := newRig(t, &fakeCase{n: 4182}, 120, 36, Options{})
-	r.press("6 f").typed("Marc q").press("tab").typed("RunInstances").press("enter").has("user=Marc q ✕", "name=RunInstances ✕", "of 4,182)")
+	r.press("7 f").typed("Marc q").press("tab").typed("RunInstances").press("enter").has("user=Marc q ✕", "name=RunInstances ✕", "of 4,182)")
 	if q := r.m.screens[secEvents].(*eventScreen).q; q.User != "Marc q" || q.Name != "RunInstances" {
 		t.Errorf("the query is %+v", q)
 	}
@@ -84,7 +84,7 @@ func TestQuery(t *testing.T) {
 // TestFilter filters the ledger as the examiner types; esc brings it back.
 func TestFilter(t *testing.T) {
 	r := newRig(t, &fakeCase{n: 10}, 120, 36, Options{})
-	r.press("3 /").typed("acquire.end").has("(7 of 42)")
+	r.press("4 /").typed("acquire.end").has("(7 of 42)")
 	r.press("esc").has("Ledger (42)")
 }
 
@@ -101,7 +101,7 @@ func TestPalette(t *testing.T) {
 // TestMarks marks a range and takes the marks away.
 func TestMarks(t *testing.T) {
 	r := newRig(t, &fakeCase{n: 100}, 120, 36, Options{})
-	r.press("6 space j j v").has("4 marked", "a.json.gz#4 ")
+	r.press("7 space j j v").has("4 marked", "a.json.gz#4 ")
 	r.press(`ctrl+\`).lacks("marked")
 }
 
@@ -184,7 +184,7 @@ func TestRecordView(t *testing.T) {
 // TestDeleted: D hides the deleted entries, then shows only them, at any depth.
 func TestDeleted(t *testing.T) {
 	r := newRig(t, &fakeCase{n: 10}, 120, 36, Options{})
-	r.press("4 tab").has("$Orphan")
+	r.press("5 tab").has("$Orphan")
 	r.press("D").has("without deleted ✕")
 	r.press("D").has("only deleted ✕", "at any depth", "home/ec2-user/.bash_history", "·D").lacks("without deleted")
 	r.press("D").lacks("✕")
@@ -194,7 +194,7 @@ func TestDeleted(t *testing.T) {
 func TestStop(t *testing.T) {
 	f := &fakeCase{n: 100, block: make(chan struct{})}
 	r := blockedRig(t, f, 120, 36)
-	r.m.Update(keyMsg("6"))
+	r.m.Update(keyMsg("7"))
 	_, cmd := r.m.Update(keyMsg("esc"))
 	r.run(cmd)
 	r.has("✗ stopped before it was answered", "r asks again")

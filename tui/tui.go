@@ -23,8 +23,12 @@
 // visible.Text. Bytes in which credential.Secrets finds a secret are masked in
 // every tab, and so are copies. The program opens no pager, editor or browser.
 //
-// What it does not do: it acquires, reports, bundles and responds nothing
-// (the verbs do), and it keeps no settings.
+// Respond is the one section that can change something outside the case: an
+// account on AWS. It plans first, shows every call, wants the id of the instance
+// typed, and the program does not end before a run that it stopped has ended.
+//
+// What it does not do: it acquires, reports and bundles nothing (the verbs do),
+// and it keeps no settings.
 package tui
 
 import (
@@ -46,11 +50,15 @@ type Options struct {
 	A11y  bool             // for screen readers: no borders, charts as numbers, one pane at a time
 	Now   func() time.Time // the clock of the header; it decides nothing else
 	Color string           // auto, always or never
+	// Respond opens what acts on an account; nil where nothing can, and then the
+	// screen says so. A read-only case asks it for Offline ones only.
+	Respond func(ctx context.Context, r RespondRequest) (Responder, error)
 }
 
 // Run shows the case until the examiner leaves. It needs a terminal on
 // standard input and output; it changes nothing but what the examiner asks to
-// be recorded (tags, notes, and that content of an exhibit was shown).
+// be recorded (tags, notes, and that content of an exhibit was shown), and what
+// Respond was confirmed to change.
 func Run(ctx context.Context, c *store.Case, o Options) error {
 	opts := []tea.ProgramOption{tea.WithContext(ctx)}
 	switch {
@@ -59,7 +67,9 @@ func Run(ctx context.Context, c *store.Case, o Options) error {
 	case o.Color == "always":
 		opts = append(opts, tea.WithColorProfile(colorprofile.TrueColor))
 	}
-	_, err := tea.NewProgram(newModel(ctx, c, o), opts...).Run()
+	m := newModel(ctx, c, o)
+	_, err := tea.NewProgram(m, opts...).Run()
+	m.halt()
 	if err != nil && !errors.Is(err, tea.ErrInterrupted) {
 		return fmt.Errorf("workbench: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"snapcase/evidence"
+	"snapcase/evidence/respond"
 	"snapcase/store"
 	"snapcase/tui"
 )
@@ -49,8 +50,23 @@ func (e *edge) open(ctx context.Context, path string, readOnly bool, o tui.Optio
 	if err != nil {
 		return err
 	}
-	o.Now, o.Color = e.now, e.colorMode()
+	o.Now, o.Color, o.Respond = e.now, e.colorMode(), e.responder(cs)
 	return errors.Join(tui.Run(ctx, cs, o), cs.Close())
+}
+
+// responder opens for the workbench what the verbs of respond work with.
+func (e *edge) responder(cs *store.Case) func(context.Context, tui.RespondRequest) (tui.Responder, error) {
+	return func(ctx context.Context, r tui.RespondRequest) (tui.Responder, error) {
+		if r.Offline {
+			return &respond.Session{Folder: cs.Folder(), CaseID: cs.File().ID, Now: e.now}, nil
+		}
+		s, err := e.session(ctx, cs, &respondFlags{region: r.Region, profile: r.Profile})
+		if err != nil {
+			return nil, err
+		}
+		s.Watch = r.Watch
+		return s, nil
+	}
 }
 
 // colorMode is what the terminal may show: "never", "always" or "auto".
