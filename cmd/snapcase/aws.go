@@ -95,6 +95,9 @@ func (e *edge) volume(ctx context.Context, a *account, r *store.AcquireRequest) 
 		var known aws.Volume
 		if known, err = door.Volume(ctx, id); err == nil {
 			v = known
+			if v.Instance != "" {
+				v.Origin.Notes = append(v.Origin.Notes, fmt.Sprintf("EC2 says: attached to %s as %s", v.Instance, v.Asked))
+			}
 		}
 	}
 	if errors.Is(err, context.Canceled) {

@@ -104,6 +104,11 @@ func TestSnapshot(t *testing.T) {
 		t.Errorf("%d blocks were read to look at the volumes", n)
 	}
 
+	// What cannot be reached is no damage.
+	server.Break(awstest.Fault{Service: "ebs", Action: "GetSnapshotBlock", Kind: awstest.Denied, First: 20, Last: 1 << 30})
+	output(t, home, []int{1}, "image", snapshotID)
+	server.Mend()
+
 	cs := filepath.Join(t.TempDir(), "case")
 	output(t, home, []int{0}, "new", cs, "--title", "T", "--examiner", "jdoe")
 	server.Break(awstest.Fault{Service: "ebs", Action: "GetSnapshotBlock", Kind: awstest.Expired, First: 200, Last: 1 << 30})
@@ -139,6 +144,9 @@ func TestSnapshot(t *testing.T) {
 		t.Errorf("keys: %s", keys)
 	}
 	output(t, home, []int{5}, "verify", cs)
+	bag := filepath.Join(t.TempDir(), "bag")
+	output(t, home, []int{0, 5}, "bundle", cs, "-o", bag)
+	output(t, home, []int{5}, "verify", bag)
 	custody := output(t, home, []int{0}, "custody", cs, "--json")
 	for _, w := range []string{volumeID, "ebs-direct", "111122223333", "linear_sha256"} {
 		if !bytes.Contains(custody, []byte(w)) {
@@ -167,6 +175,12 @@ func TestBucket(t *testing.T) {
 		t.Errorf("events: %s", events)
 	}
 	output(t, home, []int{4, 5}, "verify", cs)
+	bag := filepath.Join(t.TempDir(), "bag")
+	output(t, home, []int{0, 4, 5}, "bundle", cs, "-o", bag)
+	output(t, home, []int{4, 5}, "verify", bag)
+	if _, err := os.Stat(filepath.Join(bag, "data", "exhibits", "EX-001", "objects.jsonl")); err != nil {
+		t.Error(err)
+	}
 	output(t, home, []int{2}, "acquire", cs, "s3://")
 	output(t, home, []int{1}, "acquire", cs, "s3://other/")
 	output(t, home, []int{1}, "acquire", cs, "vol-0123456789abcdef0")

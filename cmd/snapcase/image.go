@@ -86,7 +86,11 @@ func (e *edge) snapshotImage(ctx context.Context, from *account, id string) erro
 	if err != nil {
 		return err
 	}
-	found := evidence.ExhibitStats{Kind: evidence.KindDisk, Source: id, Bytes: s.Size(), Indexed: true, Volumes: store.Volumes(d)}
+	volumes := store.Volumes(d)
+	if err := s.Err(); err != nil {
+		return err
+	}
+	found := evidence.ExhibitStats{Kind: evidence.KindDisk, Source: id, Bytes: s.Size(), Indexed: true, Volumes: volumes}
 	w, o := e.out(), s.Origin()
 	if e.json {
 		err = emit(w, map[string]any{"source": id, "format": "ebs-direct", "segments": []string{}, "bytes": s.Size(), "volumes": found.Volumes, "origin": o})

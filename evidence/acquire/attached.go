@@ -34,6 +34,10 @@ var volumeID = regexp.MustCompile(`^vol-([0-9a-f]{8}|[0-9a-f]{17})$`)
 // IsVolume says whether s is the id of an EBS volume.
 func IsVolume(s string) bool { return volumeID.MatchString(s) }
 
+// nvmeDisk is the first namespace of a controller; paths of a multipath device
+// (nvme0c1n1) have no device node.
+var nvmeDisk = regexp.MustCompile(`^nvme[0-9]+n1$`)
+
 // ebsModel is what an EBS volume says it is; an instance store says otherwise.
 const ebsModel = "Amazon Elastic Block Store"
 
@@ -60,7 +64,7 @@ func (h Host) FindVolume(id, asked string) (Attached, error) {
 	var name string
 	for _, n := range names {
 		n = filepath.Base(n)
-		if h.attribute(n, "device", "serial") != serial {
+		if !nvmeDisk.MatchString(n) || h.attribute(n, "device", "serial") != serial {
 			continue
 		}
 		if m := h.attribute(n, "device", "model"); m != ebsModel {

@@ -35,6 +35,7 @@ func TestFindVolume(t *testing.T) {
 	disk := write(t, "disk.raw", pattern(9000, 1))
 	h := nitro(t, disk, "vol0123456789abcdef0", ebsModel)
 	h.add(t, "nvme2n1", disk, "AWS12AB34CD56EF7890A", "Amazon EC2 NVMe Instance Storage")
+	h.add(t, "nvme1c1n1", disk, "vol0123456789abcdef0", ebsModel) // a path of it
 	must(t, os.MkdirAll(h.sys("nvme1n1", "nvme1n1p1"), 0o755))
 	must(t, os.WriteFile(h.sys("nvme1n1", "nvme1n1p1", "partition"), []byte("1\n"), 0o644))
 	must(t, os.Symlink(disk, h.dev("nvme1n1p1")))

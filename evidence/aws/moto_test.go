@@ -20,6 +20,8 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ebs"
 	"github.com/aws/aws-sdk-go-v2/service/ebs/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"snapcase/evidence"
 	"snapcase/evidence/acquire"
@@ -121,4 +123,38 @@ func TestMoto(t *testing.T) {
 	} else {
 		t.Log(err)
 	}
+}
+
+// TestMotoBucket puts objects into the emulator's S3 and acquires them.
+func TestMotoBucket(t *testing.T) {
+	a := moto(t)
+	client := a.s3(testRegion)
+	name := "trail"
+	_, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &name, CreateBucketConfiguration: &s3types.CreateBucketConfiguration{LocationConstraint: testRegion}})
+	must(t, err)
+	want := map[string][]byte{
+		"AWSLogs/111122223333/CloudTrail/eu-west-1/2026/11/20/a.json": fmt.Appendf(nil, record, 1),
+		"AWSLogs/odd ü +%20&<name>":                                   []byte("odd"),
+		"AWSLogs/large":                                               bytes.Repeat([]byte("0123456789abcdef"), 300_000),
+		"AWSLogs/empty":                                               {},
+	}
+	for key, data := range want {
+		_, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &name, Key: &key, Body: bytes.NewReader(data), Metadata: map[string]string{"signature": "abc"}})
+		must(t, err)
+	}
+	b, err := a.Bucket(t.Context(), name, "AWSLogs/")
+	must(t, err)
+	folder := t.TempDir()
+	got, err := acquire.Run(t.Context(), acquire.Job{Folder: evidence.Folder(folder), Source: "s3://trail/AWSLogs/", Ledger: &lines{}, Now: time.Now, CaseKey: []byte("key"), Objects: &acquire.Objects{Store: b}})
+	must(t, err)
+	k := &awstest.Bucket{Objects: map[string]*awstest.Object{}}
+	for key, data := range want {
+		k.Objects[key] = &awstest.Object{Data: data}
+	}
+	for key, o := range checkObjects(t, folder, k, 0) {
+		if o.Metadata["signature"] != "abc" || o.ETag == "" {
+			t.Errorf("%s: %+v", key, o)
+		}
+	}
+	t.Logf("%+v", got.Origin)
 }

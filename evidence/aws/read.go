@@ -152,11 +152,14 @@ func (s *Snapshot) fetch(p []byte, n int64, sum **evidence.Digest) error {
 		return s.ctx.Err()
 	}
 	if errors.Is(err, imaging.ErrGone) {
+		s.failed.CompareAndSwap(nil, &err)
 		return err
 	}
 	// It is this block's own fault only if others could be had meanwhile.
 	if v == hopeless || v != lost && s.good.Load() == before {
-		return s.stopped(n, err)
+		err = s.stopped(n, err)
+		s.failed.CompareAndSwap(nil, &err)
+		return err
 	}
 	return &imaging.RangeError{Offset: n * s.block, Length: s.length(n), Tries: tried, Err: plain(err)}
 }

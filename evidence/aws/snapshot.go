@@ -55,6 +55,7 @@ type Snapshot struct {
 	retried atomic.Int64
 	listing atomic.Int64
 	good    atomic.Int64 // blocks that were had
+	failed  atomic.Pointer[error]
 }
 
 // Snapshot describes the snapshot and lists its blocks. What keeps it from being
@@ -83,6 +84,15 @@ func (a *Account) Snapshot(ctx context.Context, id string) (*Snapshot, error) {
 // Close ends all reads.
 func (s *Snapshot) Close() error {
 	s.stop()
+	return nil
+}
+
+// Err is why the snapshot could not be read on, where that was so: readers of
+// file systems take it for damage.
+func (s *Snapshot) Err() error {
+	if e := s.failed.Load(); e != nil {
+		return *e
+	}
 	return nil
 }
 
