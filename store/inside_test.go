@@ -169,8 +169,8 @@ func insideCat(t *testing.T, c *Case, key string, p evidence.Place) {
 	}
 }
 
-// TestInsideBomb wants a quick end of 10 GiB of zeros in gzip, said with its
-// address, and the bound on all of an exhibit said once.
+// TestInsideBomb wants a quick end of 10 GiB of zeros in gzip and of a hole of
+// a TiB, said with their addresses, and the bound on all of an exhibit said once.
 func TestInsideBomb(t *testing.T) {
 	tree := t.TempDir()
 	var z bytes.Buffer
@@ -182,10 +182,12 @@ func TestInsideBomb(t *testing.T) {
 	}
 	must(t, w.Close())
 	must(t, os.WriteFile(filepath.Join(tree, "bomb.gz"), bytes.Repeat(z.Bytes(), 40), 0o644))
+	must(t, os.WriteFile(filepath.Join(tree, "hole"), []byte(strings.Repeat("text ", 1000)), 0o644))
+	must(t, os.Truncate(filepath.Join(tree, "hole"), 1<<40))
 	c := indexed(t, diskCase(t, evidence.KindDisk, ext4Of(t, tree, "64M"), nil))
 	st, err := c.Stats(context.Background())
 	must(t, err)
-	if g := st[0].Gaps; len(g) != 1 || !strings.HasSuffix(g[0].Place, "/bomb.gz!") || !strings.Contains(g[0].Reason, "200 times") || g[0].Offset == 0 {
+	if g := st[0].Gaps; len(g) != 2 || !strings.HasSuffix(g[0].Place, "/bomb.gz!") || !strings.Contains(g[0].Reason, "200 times") || g[0].Offset == 0 || !strings.HasSuffix(g[1].Place, "/hole") {
 		t.Errorf("gaps %+v", g)
 	}
 	s := &insideScan{l: &load{c: c}, budget: decode.NewBudget(1000)}

@@ -72,8 +72,9 @@ type insideSource struct {
 	key     ownerKey
 	first   int64 // in the image
 	address string
-	quiet   bool // damage is no gap: the entry is deleted
-	packed  bool // its own bytes do not lie in the image as they are read
+	quiet   bool  // damage is no gap: the entry is deleted
+	packed  bool  // its own bytes do not lie in the image as they are read
+	most    int64 // bytes that it can have, by the size of its volume; 0 for any
 	open    func() (imaging.Source, error)
 }
 
@@ -88,12 +89,16 @@ func (s *insideScan) look(ctx context.Context, d *decode.Decoder, f *insideSourc
 		return ctx.Err()
 	}
 	t := &insideTaker{s: s, f: f}
-	if f.packed {
-		if err := t.content(ctx, src); err != nil {
-			return err
-		}
+	if f.most > 0 && src.Size() > f.most {
+		s.l.gap(f.address, max(0, f.first), fmt.Sprintf("looking inside for access keys: it claims %d bytes, more than its volume can hold: only the first %d are looked at", src.Size(), f.most))
+		src = imaging.Section(src, 0, f.most)
 	}
-	err = d.Walk(ctx, src, t)
+	if f.packed {
+		err = t.content(ctx, src)
+	}
+	if err == nil {
+		err = d.Walk(ctx, src, t)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.keep(t)
@@ -183,15 +188,20 @@ func (t *insideTaker) found(path string, hits []credential.Hit) {
 	}
 }
 
-// content scans the source itself. The error is cancellation.
+// content scans the source itself. The error is cancellation or
+// decode.ErrBudget.
 func (t *insideTaker) content(ctx context.Context, src imaging.Source) error {
 	out := t.Stream("")
+	defer out.Close() //nolint:errcheck // it scans what it has, and cannot fail
 	b := make([]byte, 256<<10)
 	for off := int64(0); off < src.Size(); {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		n, err := src.ReadAt(b[:min(int64(len(b)), src.Size()-off)], off)
+		if err := t.s.budget.Spend(int64(n)); err != nil {
+			return err
+		}
 		if _, err := out.Write(b[:n]); err != nil {
 			return err
 		}
@@ -200,7 +210,7 @@ func (t *insideTaker) content(ctx context.Context, src imaging.Source) error {
 			break
 		}
 	}
-	return out.Close()
+	return nil
 }
 
 // insideStream scans a long stream.
@@ -386,7 +396,18 @@ func (w *insideVolume) submit(e *insideEntry, packed bool) {
 		address: evidence.Address{Exhibit: w.s.l.acq.Exhibit, Volume: w.v.ID, Inode: ref.Inode, Generation: ref.Generation, Path: path}.String(),
 		open:    func() (imaging.Source, error) { return w.v.FS.Open(ref) },
 		packed:  packed,
+		most:    w.most(packed),
 	}
+}
+
+// most is how many bytes a file can have that is no hole for the most part.
+func (w *insideVolume) most(packed bool) int64 {
+	const ratio = 64 // of what file systems compress
+	n := max(w.v.Source.Size(), 64<<20)
+	if packed {
+		n *= ratio
+	}
+	return n
 }
 
 // insideWanted asks for the names of the entries of a volume that hold hits.

@@ -84,9 +84,17 @@ type Taker interface {
 	Damage(path string, offset int64, reason string)
 }
 
-// Budget is how many bytes may still come out of all sources that share it. It
-// is safe for concurrent use.
+// Budget is how many bytes may still be read of all sources that share it, and
+// come out of them beyond that. It is safe for concurrent use.
 type Budget struct{ left atomic.Int64 }
+
+// Spend takes n bytes; it is ErrBudget when there are not so many.
+func (b *Budget) Spend(n int64) error {
+	if b.left.Add(-n) < 0 {
+		return ErrBudget
+	}
+	return nil
+}
 
 // NewBudget makes a Budget of n bytes.
 func NewBudget(n int64) *Budget {
@@ -140,7 +148,7 @@ func (d *Decoder) Walk(ctx context.Context, src imaging.Source, t Taker) error {
 	size := src.Size()
 	d.ctx, d.take, d.src, d.spent, d.end = ctx, t, src, 0, nil
 	d.most = streamMax + maxRatio*min(size, 1<<50)
-	in := &input{ctx: ctx, src: src}
+	in := &input{d: d, src: src}
 	r := d.free.reader(in)
 	defer d.free.keepReader(r)
 	d.guarded("", func() { d.stream(&flow{Reader: r, in: in}, "", 0, false) })
@@ -165,7 +173,7 @@ func (f *flow) at() int64 { return f.in.count() - int64(f.Buffered()) }
 
 // input reads the source from its start.
 type input struct {
-	ctx context.Context
+	d   *Decoder
 	src imaging.Source
 	off int64
 }
@@ -173,7 +181,7 @@ type input struct {
 func (i *input) count() int64 { return i.off }
 
 func (i *input) Read(p []byte) (int, error) {
-	if err := i.ctx.Err(); err != nil {
+	if err := i.d.stopped(); err != nil {
 		return 0, err
 	}
 	rest := i.src.Size() - i.off
@@ -182,6 +190,10 @@ func (i *input) Read(p []byte) (int, error) {
 	}
 	n, err := i.src.ReadAt(p[:min(int64(len(p)), rest)], i.off)
 	i.off += int64(n)
+	if e := i.d.budget.Spend(int64(n)); e != nil {
+		i.d.stop(e)
+		return n, e
+	}
 	if n > 0 && errors.Is(err, io.EOF) {
 		err = nil
 	}
@@ -241,8 +253,13 @@ func (d *Decoder) spend(n int64) error {
 	if d.spent > d.most {
 		return &limitError{fmt.Sprintf("all that it holds is more than %d times its size: not read further", maxRatio)}
 	}
-	if d.budget.left.Add(-n) < 0 && d.end == nil {
-		d.end = ErrBudget
-	}
+	d.stop(d.budget.Spend(n))
 	return d.end
+}
+
+// stop ends the walk with an error, unless it ended before.
+func (d *Decoder) stop(err error) {
+	if d.end == nil {
+		d.end = err
+	}
 }

@@ -162,9 +162,7 @@ func (d *Decoder) also(f *flow, path string) (*flow, func()) {
 	g := &flow{Reader: d.free.reader(in), in: in}
 	return g, func() {
 		_, err := io.Copy(io.Discard, g.Reader)
-		if e := out.Close(); e != nil && d.end == nil {
-			d.end = e
-		}
+		d.stop(out.Close())
 		d.damage(path, g.at(), err)
 		d.free.keepReader(g.Reader)
 	}

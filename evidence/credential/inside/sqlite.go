@@ -63,6 +63,9 @@ func (d *Decoder) database(db *database, path, mark string, depth int) {
 	}
 	b := make([]byte, db.page)
 	for n := int64(1); n <= db.size/db.page && d.stopped() == nil; n++ {
+		if path == "" {
+			d.stop(d.budget.Spend(db.page))
+		}
 		if _, err := db.ReadAt(b, (n-1)*db.page); err != nil && !errors.Is(err, io.EOF) {
 			d.damage(path, (n-1)*db.page, err)
 			continue

@@ -97,9 +97,8 @@ func (d *Decoder) leaf(f *flow, path string, depth int) {
 			if out == nil {
 				out = d.take.Stream(path)
 			}
-			if _, err := out.Write(block[:n]); err != nil && d.end == nil {
-				d.end = err
-			}
+			_, err := out.Write(block[:n])
+			d.stop(err)
 		}
 		if depth < maxDepth {
 			runs.look(block[:n])
@@ -108,9 +107,7 @@ func (d *Decoder) leaf(f *flow, path string, depth int) {
 			continue
 		}
 		if out != nil {
-			if err := out.Close(); err != nil && d.end == nil {
-				d.end = err
-			}
+			d.stop(out.Close())
 		}
 		if !errors.Is(err, io.EOF) {
 			d.damage(path, f.at(), err)
