@@ -100,8 +100,12 @@ func (m *model) step() {
 		delete(m.files, name)
 		m.life(m.files[to]).names["/"+to] = true
 	case op == 8:
+		// A file that is written again is written back at once. If it then went
+		// within the same transaction its data would lie in blocks that were
+		// never seen to be in use.
 		m.n++
 		m.write(name)
+		m.commit()
 	default: // a directory with files comes and goes
 		m.n++
 		d := fmt.Sprintf("%s/dir-%d", m.dirs[m.r.IntN(len(m.dirs))], m.n)
