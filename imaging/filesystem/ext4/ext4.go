@@ -85,9 +85,10 @@
 // not decrypt (names and targets of encrypted directories are given as stored)
 // and does not read an external journal. Blocks
 // that were discarded (mounted with discard, fstrim) read as zeros, and nothing
-// tells that from zeros that were written. Where the volume was in use, blocks
-// that were free may hold data of the transaction that was being made, in place
-// of what a deleted file had there, and nothing in the volume tells. A file
+// tells that from zeros that were written. What was written back and freed again
+// within one transaction (some seconds), or belonged to the transaction that was
+// being made when the image was, lies in blocks that no bitmap shows in use: it
+// can stand in place of what a deleted file had there, and nothing tells. A file
 // that was made and deleted before it was written back has the size of its last
 // commit, often 0. What a journal without checksums says of a time before the
 // file system was made is another one's, and left out.

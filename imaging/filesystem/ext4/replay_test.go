@@ -8,21 +8,25 @@ import (
 	"snapcase/imaging/filesystem"
 )
 
-// kinds are volumes whose journals differ.
-var kinds = []struct{ name, options, mount string }{
-	{"default", "-t ext4", ""},
-	{"no checksums", "-t ext4 -O ^metadata_csum,^64bit", ""},
-	{"gdt checksums 64bit", "-t ext4 -O ^metadata_csum,uninit_bg,64bit", ""},
-	{"csum v1", "-t ext4 -O ^metadata_csum", "journal_checksum"},
-	{"bs1k", "-t ext4 -b 1024 -J size=16", ""},
-	{"ext3", "-t ext3", ""},
-	{"ext3 bs1k", "-t ext3 -b 1024 -I 128 -J size=16", ""},
-	{"data journal", "-t ext4 -J size=64", "data=journal"},
-	{"ext3 data journal", "-t ext3 -J size=64", "data=journal"},
-	{"inline", "-t ext4 -O inline_data", ""},
-	{"bigalloc", "-t ext4 -O bigalloc", ""},
-	{"async", "-t ext4", "journal_async_commit,data=writeback"},
-	{"fast commit", "-t ext4 -O fast_commit", ""},
+// kinds are volumes whose journals differ; those that are thorough are tried in
+// every way.
+var kinds = []struct {
+	name, options, mount string
+	thorough             bool
+}{
+	{"default", "-t ext4", "", true},
+	{"no checksums", "-t ext4 -O ^metadata_csum,^64bit", "", true},
+	{"gdt checksums 64bit", "-t ext4 -O ^metadata_csum,uninit_bg,64bit", "", false},
+	{"csum v1", "-t ext4 -O ^metadata_csum", "journal_checksum", false},
+	{"bs1k", "-t ext4 -b 1024 -J size=16", "", false},
+	{"ext3", "-t ext3", "", true},
+	{"ext3 bs1k", "-t ext3 -b 1024 -I 128 -J size=16", "", false},
+	{"data journal", "-t ext4 -J size=64", "data=journal", true},
+	{"ext3 data journal", "-t ext3 -J size=64", "data=journal", false},
+	{"inline", "-t ext4 -O inline_data", "", false},
+	{"bigalloc", "-t ext4 -O bigalloc", "", false},
+	{"async", "-t ext4", "journal_async_commit,data=writeback", false},
+	{"fast commit", "-t ext4 -O fast_commit", "", true},
 }
 
 // TestReplay stops a volume in the middle of its work and compares what the
@@ -34,6 +38,9 @@ func TestReplay(t *testing.T) {
 			name := k.name
 			if !flush {
 				name += " not flushed"
+			}
+			if !flush && !k.thorough {
+				continue
 			}
 			t.Run(name, func(t *testing.T) {
 				v := newVolume(t, 300<<20, k.options, k.mount)

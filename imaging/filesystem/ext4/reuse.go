@@ -69,7 +69,7 @@ func (u *reuse) taken(block, n uint64, since int32) (uint64, error) {
 
 // of reads the copies of the block bitmap of a group, from the oldest on, and
 // notes where a bit comes up that was not there before. It gives nil when the
-// journal has at most one.
+// journal tells nothing.
 func (u *reuse) of(g uint64) ([]int32, error) {
 	if last, ok := u.kept[g]; ok {
 		return last, nil
@@ -78,7 +78,7 @@ func (u *reuse) of(g uint64) ([]int32, error) {
 		clear(u.kept)
 	}
 	copies := u.h.of(u.fs.groups[g].blockBitmap)
-	if len(copies) < 2 {
+	if len(copies) < 2 && (u.fs.logAhead == 0 || len(copies) == 0) {
 		u.kept[g] = nil
 		return nil, nil
 	}
@@ -96,6 +96,13 @@ func (u *reuse) of(g uint64) ([]int32, error) {
 		for k := 0; i > 0 && k < bs; k += 8 {
 			for up := le.Uint64(now[k:]) &^ le.Uint64(before[k:]); up != 0; up &= up - 1 {
 				last[k*8+bits.TrailingZeros64(up)] = c.when
+			}
+		}
+	}
+	if u.fs.logAhead > 0 { // the newest copy is newer than the bitmap in its place
+		for bit := range last {
+			if now[bit/8]&(1<<(bit%8)) != 0 {
+				last[bit] = math.MaxInt32
 			}
 		}
 	}
