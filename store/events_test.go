@@ -252,6 +252,7 @@ func TestUnknownExhibit(t *testing.T) {
 	bring(t, c, evidence.KindCloudTrail, map[string]string{"a.json": trail(t, map[string]any{"eventID": "1", "eventName": "A"})})
 	for _, err := range []error{
 		firstError(c.Events(t.Context(), EventQuery{Exhibit: "EX-999"})), firstError(c.Files(t.Context(), FileQuery{Exhibit: "EX-999"})), firstError(c.Flows(t.Context(), FlowQuery{Exhibit: "EX-999"})),
+		firstError(c.Files(t.Context(), FileQuery{Volume: "p9"})),
 	} {
 		if !errors.Is(err, evidence.ErrNotFound) {
 			t.Errorf("%v", err)

@@ -185,7 +185,6 @@ func TestFileQueries(t *testing.T) {
 		{},
 		{Exhibit: "EX-001"},
 		{Volume: "p0"},
-		{Volume: "p9"},
 		{Dir: "/"},
 		{Dir: "/a"},
 		{Dir: "/a/"},
