@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"snapcase/evidence"
 	"snapcase/evidence/aws/awstest"
 )
 
@@ -183,6 +184,10 @@ func TestRespondKilled(t *testing.T) {
 			}
 			if made["CreateSecurityGroup"] != 2 || made["CreateSnapshots"] != 1 || made["CreateNetworkAcl"] != 1 || len(e.Snapshots) != 2 || len(e.Groups) != 3 {
 				t.Errorf("made %v", made)
+			}
+			sealed, err := evidence.ReadExhibits(evidence.Folder(cs))
+			if err != nil || len(sealed) != 2 {
+				t.Errorf("%d exhibits, want the configuration and the proof: %v", len(sealed), err)
 			}
 			return
 		case <-time.After(wait):

@@ -24,6 +24,7 @@ type history struct {
 	calls    map[string]*past
 	order    []string // ids of calls in the order of their first intent
 	steps    map[string]*outcome
+	ended    map[string]int // how often each step came to an end
 	undone   map[string]bool // targets that an undo has brought back
 	kept     []*takeBack     // what earlier undos left, since nobody named it
 	files    map[string]string
@@ -89,7 +90,7 @@ func readHistory(folder evidence.Folder, instance string) (*history, error) {
 }
 
 func newHistory(undos int) *history {
-	return &history{calls: map[string]*past{}, steps: map[string]*outcome{}, undone: map[string]bool{}, files: map[string]string{}, exhibits: map[string]string{}, undos: undos}
+	return &history{calls: map[string]*past{}, steps: map[string]*outcome{}, ended: map[string]int{}, undone: map[string]bool{}, files: map[string]string{}, exhibits: map[string]string{}, undos: undos}
 }
 
 // past gives what is known of a call, and remembers it from now on.
@@ -199,6 +200,7 @@ func (h *history) step(r custody.Record) {
 		}
 	}
 	h.steps[id] = o
+	h.ended[id]++
 	if x := r.Exhibit; x != "" {
 		h.exhibits[id] = x
 	}

@@ -140,7 +140,12 @@ func (r *runner) keep(name string, v any) error {
 
 // describe makes the exhibit of raw answers, with before.json among them.
 func (r *runner) describe(ctx context.Context) (why string, err error) {
-	dir := r.s.scratch(r.instance, fmt.Sprintf("describe-%d", r.h.undos+1))
+	dir := r.s.scratch(r.instance, r.times(stepDescribe))
+	if a, err := r.sealed(dir); err != nil {
+		return "", err
+	} else if a.Exhibit != "" { // all but the record of the step was there
+		return r.described(a)
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
@@ -174,9 +179,41 @@ func (r *runner) describe(ctx context.Context) (why string, err error) {
 	return "", nil
 }
 
-// seal makes an exhibit of a folder and takes the folder away.
+// described takes up an exhibit of the configuration that was sealed before the
+// run was broken off; what could not be read is in its gaps.json.
+func (r *runner) described(a evidence.Acquisition) (why string, err error) {
+	r.exhibit = a.Exhibit
+	r.held("exhibit %s, %d files, manifest %s", a.Exhibit, a.Files, a.SHA256)
+	b, err := os.ReadFile(filepath.Join(r.s.Folder.Files(a.Exhibit), "gaps.json"))
+	if err != nil {
+		return "", err
+	}
+	var gaps []string
+	if err := json.Unmarshal(b, &gaps); err != nil {
+		return "", fmt.Errorf("gaps.json of %s: %w", a.Exhibit, err)
+	}
+	if len(gaps) > 0 {
+		why = "could not be read: " + strings.Join(gaps, ", ")
+	}
+	return why, nil
+}
+
+// times names the folder of a step's answers: the same until the step has come to
+// its end.
+func (r *runner) times(step string) string {
+	return fmt.Sprintf("%s-%d-%d-%d", step, r.h.undos+1, len(r.h.plans), r.h.ended[step])
+}
+
+// seal makes an exhibit of a folder and takes the folder away. A folder that was
+// sealed before the run was broken off is not sealed again.
 func (r *runner) seal(ctx context.Context, dir, label string) error {
-	a, err := r.s.Exhibit(ctx, dir, label)
+	a, err := r.sealed(dir)
+	if err != nil {
+		return err
+	}
+	if a.Exhibit == "" {
+		a, err = r.s.Exhibit(ctx, dir, label)
+	}
 	if err != nil && (!errors.Is(err, evidence.ErrGaps) || !a.Ended.Set) {
 		return err
 	}
@@ -185,13 +222,35 @@ func (r *runner) seal(ctx context.Context, dir, label string) error {
 	return os.RemoveAll(dir)
 }
 
+// sealed finds the exhibit that a folder was made into before.
+func (r *runner) sealed(dir string) (evidence.Acquisition, error) {
+	path, err := filepath.Abs(dir)
+	if err != nil {
+		return evidence.Acquisition{}, err
+	}
+	all, err := evidence.ReadExhibits(r.s.Folder)
+	if err != nil {
+		return evidence.Acquisition{}, err
+	}
+	for _, a := range all {
+		if a.Source == path && a.Ended.Set {
+			return a, nil
+		}
+	}
+	return evidence.Acquisition{}, nil
+}
+
 // after writes the state as it is now and what differs from before.
 func (r *runner) after(ctx context.Context) (string, error) {
+	dir := r.s.scratch(r.instance, r.times(stepAfter))
+	if a, err := r.sealed(dir); err != nil || a.Exhibit != "" { // all but the record of the step was there
+		r.exhibit = a.Exhibit
+		return "", err
+	}
 	p, err := r.proof(ctx)
 	if err != nil {
 		return "", err
 	}
-	dir := r.s.scratch(r.instance, fmt.Sprintf("after-%d", r.h.undos+1))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}

@@ -241,6 +241,7 @@ func (r *runner) ended(ctx context.Context, st *Step, why string) error {
 	if err := r.s.Ledger.Append(ctx, rec); err != nil {
 		return err
 	}
+	r.h.ended[st.ID]++
 	r.h.steps[st.ID] = &outcome{result: rec.Result, why: why, checks: r.checks}
 	if r.exhibit != "" {
 		r.h.exhibits[st.ID] = r.exhibit
