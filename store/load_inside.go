@@ -262,10 +262,13 @@ type insideEntry struct {
 }
 
 const (
-	insideBatch  = 8192
-	insideHead   = 4096
-	insideWindow = 1 << 20   // bytes that are read at once
-	insideNear   = 128 << 10 // bytes between two heads that are read rather than passed over
+	insideBatch = 8192
+	insideHead  = 4096
+	// insideSmallest is the shortest content that can hide an access key id: its
+	// 20 characters in base64. No compressed form with its header is shorter.
+	insideSmallest = 28
+	insideWindow   = 1 << 20   // bytes that are read at once
+	insideNear     = 128 << 10 // bytes between two heads that are read rather than passed over
 )
 
 // volume begins the scan of a volume; done must be called.
@@ -308,7 +311,7 @@ func (w *insideVolume) fail(err error) {
 
 // add takes an entry of the walk.
 func (w *insideVolume) add(e *filesystem.Entry) {
-	if e.Type != filesystem.TypeFile || e.Size <= 0 {
+	if e.Type != filesystem.TypeFile || e.Size < insideSmallest {
 		return
 	}
 	w.batch = append(w.batch, insideEntry{ref: e.Ref, first: e.First, size: e.Size, deleted: e.Status == filesystem.Deleted, single: e.Links == 1 && e.Status == filesystem.Allocated, path: e.Path})
