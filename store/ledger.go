@@ -97,7 +97,10 @@ func (c *Case) Acquire(ctx context.Context, r AcquireRequest, p evidence.Progres
 	if !sealed || r.NoIndex {
 		return a, err
 	}
-	return a, errors.Join(err, c.Index(ctx, IndexOptions{Exhibit: a.Exhibit}, p))
+	c.fresh = a.Exhibit // its bytes were hashed a moment ago
+	err = errors.Join(err, c.Index(ctx, IndexOptions{Exhibit: a.Exhibit}, p))
+	c.fresh = ""
+	return a, err
 }
 
 // Tag marks records and addresses with a word; remove takes it away again. It

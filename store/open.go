@@ -33,6 +33,7 @@ type Case struct {
 	tags    tagCache
 	disks   diskCache
 	sealed  sealedFiles
+	fresh   string   // the exhibit that this process sealed last
 	judging *judging // of the index run that goes on
 }
 

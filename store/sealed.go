@@ -248,6 +248,10 @@ func (s *sealedImage) check(i int64) error {
 	return nil
 }
 
+// trust lets blocks be given without a check: they were hashed when they were
+// written, by this process. It must be called before the first read.
+func (s *sealedImage) trust() { s.length = 0 }
+
 // checkLater lets blocks be given before they are hashed. It must be called
 // before the first read.
 func (s *sealedImage) checkLater() {
