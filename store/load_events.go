@@ -36,6 +36,7 @@ func (l *load) events(ctx context.Context) (err error) {
 	e := &eventLoad{load: l, records: make([]int64, len(l.files)), places: make([][]byte, len(l.files)), uses: map[useKey]*use{}}
 	for _, s := range []**sorter{&e.rows, &e.order, &e.prior} {
 		*s = newSorter(l.c.spillDir())
+		(*s).limit = spillBuffer / 2 // two of them are in use at a time
 		defer func(s *sorter) { err = errors.Join(err, s.close()) }(*s)
 	}
 	if err := e.read(ctx); err != nil {
