@@ -2,8 +2,9 @@ package respond
 
 import (
 	"context"
-	"fmt"
 	"slices"
+
+	"snapcase/evidence"
 )
 
 func interfaceState(ctx context.Context, c Cloud, p map[string]any) (map[string]any, error) {
@@ -80,7 +81,8 @@ func aclAssociation(ctx context.Context, c Cloud, subnet string) (association, a
 			}
 		}
 	}
-	return "", "", fmt.Errorf("ec2:DescribeNetworkAcls: no network ACL has %s", subnet)
+	// a network ACL that was just made is not seen at once, nor what it has
+	return "", "", &evidence.CloudError{Call: "ec2:DescribeNetworkAcls", Kind: evidence.CloudNotFound, Message: "no network ACL has " + subnet}
 }
 
 // aclState goes by the association: an id that has been replaced is not found,

@@ -24,7 +24,7 @@ type history struct {
 	calls    map[string]*past
 	order    []string // ids of calls in the order of their first intent
 	steps    map[string]*outcome
-	ended    map[string]int // how often each step came to an end
+	ended    map[string]int  // how often each step came to an end
 	undone   map[string]bool // targets that an undo has brought back
 	kept     []*takeBack     // what earlier undos left, since nobody named it
 	files    map[string]string

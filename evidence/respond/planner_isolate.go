@@ -116,9 +116,6 @@ func (b *builder) acl(ctx context.Context, st Step) (Step, error) {
 		if len(near) > 0 {
 			st.Warnings = append(st.Warnings, fmt.Sprintf("--nacl cuts off the whole subnet %s, with %d other instances: %s", n.Subnet, len(near), strings.Join(near, ", ")))
 		}
-		if _, _, err := aclAssociation(ctx, b.s.Cloud, n.Subnet); err != nil {
-			return st, err
-		}
 		id := "isolate/" + n.Subnet + "/acl"
 		st.Calls = append(st.Calls,
 			b.call(id, "ec2", "CreateNetworkAcl", map[string]any{"VpcId": n.VPC, "TagSpecifications": b.tagged("network-acl", id)}),

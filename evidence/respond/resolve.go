@@ -80,8 +80,11 @@ func (e *engine) lookup(ctx context.Context, name string, this map[string]any) (
 		return id, err
 	}
 	if subnet, ok := strings.CutPrefix(name, "acl-association:"); ok {
-		id, _, err := aclAssociation(ctx, e.s.Cloud, subnet)
-		return id, err
+		state, err := e.state(ctx, e.s.Cloud, deed{state: func(ctx context.Context, c Cloud, _ map[string]any) (map[string]any, error) {
+			id, _, err := aclAssociation(ctx, c, subnet)
+			return map[string]any{"id": id}, err
+		}}, nil)
+		return text(state, "id"), err
 	}
 	if key, ok := strings.CutPrefix(name, "this."); ok {
 		if v := text(this, key); v != "" {
