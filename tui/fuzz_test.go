@@ -127,11 +127,11 @@ func TestRandomResponse(t *testing.T) {
 		}
 		g := respondRig(t, f, 120, 36)
 		for range 150 {
-			switch k := r.IntN(10); {
-			case k == 0:
+			switch r.IntN(10) {
+			case 0:
 				_, cmd := g.m.Update(tea.PasteMsg{Content: victim})
 				g.run(cmd)
-			case k == 1:
+			case 1:
 				_, cmd := g.m.Update(tea.WindowSizeMsg{Width: 60 + r.IntN(150), Height: 15 + r.IntN(60)})
 				g.run(cmd)
 			default:

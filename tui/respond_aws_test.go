@@ -61,7 +61,10 @@ func newAccount(t *testing.T) *account {
 		ID: victim, Type: "m5.large", Zone: "eu-west-1a", VPC: "vpc-1", Subnet: "subnet-1", Shutdown: "terminate", RootDeviceType: "ebs", Nets: []string{"eni-1"},
 		Devices: map[string]*awstest.Device{"/dev/xvda": {Volume: "vol-1", DeleteOnTermination: true}}, Tags: map[string]string{"Name": "web\u202e"},
 	}
-	a.server = awstest.New(1, now, map[string]awstest.Service{"ec2": e, "iam": awstest.NewIAM("111122223333"), "sts": &awstest.STS{Arn: "arn:aws:iam::111122223333:user/responder"}})
+	trails := &awstest.JSON{Calls: map[string]func(map[string]any) (any, error){
+		"DescribeTrails": func(map[string]any) (any, error) { return map[string]any{"trailList": []any{}}, nil },
+	}}
+	a.server = awstest.New(1, now, map[string]awstest.Service{"ec2": e, "iam": awstest.NewIAM("111122223333"), "sts": &awstest.STS{Arn: "arn:aws:iam::111122223333:user/responder"}, "cloudtrail": trails})
 	t.Cleanup(a.server.Close)
 	for k, v := range map[string]string{"AWS_ENDPOINT_URL": a.server.URL, "AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"} {
 		t.Setenv(k, v)

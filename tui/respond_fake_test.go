@@ -2,7 +2,6 @@ package tui
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -266,5 +265,4 @@ func responseRecords(instance, begun string) []custody.Record {
 var (
 	errNoCredentials = fmt.Errorf("plan the response to %s in eu-west-1: %w", victim, &evidence.CloudError{Call: "sts:GetCallerIdentity", Kind: evidence.CloudCredentials, Code: "ExpiredToken", Message: "The security token included in the request is expired", RequestID: "8f0c"})
 	errRunGaps       = fmt.Errorf("respond to %s: snapshot: snapshot/create: quota exceeded: %w", victim, evidence.ErrGaps)
-	errNoRegion      = evidence.WithHint(errors.New("no region is set"), "give --region, or set AWS_REGION")
 )

@@ -204,7 +204,7 @@ func TestRespondStop(t *testing.T) {
 	for _, x := range r.m.ask.slots {
 		x.slow = x.busy
 	}
-	golden(t, "respond-loading-120x36", r.screen())
+	golden(t, "respond-planning-120x36", r.screen())
 	r.press("esc").has("stopped before it was answered")
 	close(f.aws.block)
 	r.press("r").has("nothing has been changed")

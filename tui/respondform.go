@@ -221,11 +221,6 @@ func (f *respondForm) value(c widget.Canvas, y, x, room, row int, on bool) {
 	}
 }
 
-// request is the verb that says the same, as words of a command line.
-func (f *respondForm) request(verb string) visible.Text {
-	return respondLine(verb, f.o, f.region, f.profile)
-}
-
 // respondLine is the command of a verb. Words that a shell would read otherwise
 // are quoted.
 func respondLine(verb string, o respond.Options, region, profile string) visible.Text {

@@ -261,7 +261,8 @@ func (s *respondScreen) askPlan(o respond.Options) tea.Cmd {
 func (s *respondScreen) start(what string, region string, f func(ctx context.Context, r Responder) error) tea.Cmd {
 	run := newRunning(s.a.ctx, what)
 	open, req := s.open, RespondRequest{Region: region, Profile: s.form.profile, Watch: run.watch}
-	s.running, s.ended, s.live, s.now = run, nil, map[string]respond.Progress{}, respond.Progress{}
+	s.running, s.ended, s.live, s.now, s.tab = run, nil, map[string]respond.Progress{}, respond.Progress{}, tabLog
+	s.refill()
 	return tea.Batch(
 		ask(s.a, secRespond, respondTask, func(context.Context) (struct{}, error) {
 			return struct{}{}, run.do(func(ctx context.Context) error {

@@ -26,7 +26,7 @@ var (
 	lookPartial = stateLook{visible.Lit("!"), widget.Warn, visible.Lit("done in part")}
 	lookFailed  = stateLook{visible.Lit("!"), widget.Warn, visible.Lit("not done")}
 	lookCannot  = stateLook{visible.Lit("!"), widget.Warn, visible.Lit("cannot be done as things are")}
-	lookUndone  = stateLook{visible.Lit("✓"), widget.Dim, visible.Lit("was done, and undone since")}
+	lookUndone  = stateLook{visible.Lit("✓"), widget.Dim, visible.Lit("was done before the undo")}
 	lookDenied  = stateLook{visible.Lit("!"), widget.Warn, visible.Lit("not all of it is allowed")}
 )
 
@@ -81,6 +81,9 @@ func (s *respondScreen) callLook(c *respond.Call, state *respond.CallStatus) sta
 	if state != nil {
 		switch state.State {
 		case "done":
+			if s.undone() {
+				return lookUndone
+			}
 			return lookDone
 		case "refused":
 			return stateLook{visible.Lit("✗"), widget.Bad, visible.Lit("refused")}
