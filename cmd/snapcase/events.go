@@ -18,7 +18,7 @@ func eventsCommand(e *edge) *cobra.Command {
 	var raw bool
 	c := &cobra.Command{
 		Use:     "events CASE",
-		Short:   "CloudTrail events by the eight attributes of its own lookup, combined freely",
+		Short:   "Events of CloudTrail by the eight attributes of its own lookup, combined freely",
 		Example: "snapcase events case1 --key AKIA2OGYBAH6QLWVZT7M --event-name RunInstances\nsnapcase events case1 --user Marc_the_Intern --from 2026-10-01 --json",
 		Args:    exactly(1, "one case or bundle"),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -16,7 +16,7 @@ func filesCommand(e *edge) *cobra.Command {
 	var q store.FileQuery
 	c := &cobra.Command{
 		Use:     "files CASE",
-		Short:   "File-system entries, deleted ones too",
+		Short:   "Entries of file systems, deleted ones too",
 		Example: "snapcase files case1 --under /home --deleted\nsnapcase files case1 --path '/**/.aws/credentials' --hash --json",
 		Args:    exactly(1, "one case or bundle"),
 		RunE: func(c *cobra.Command, args []string) error {

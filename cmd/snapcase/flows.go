@@ -17,7 +17,7 @@ func flowsCommand(e *edge) *cobra.Command {
 	var from, to, group, format string
 	c := &cobra.Command{
 		Use:     "flows CASE",
-		Short:   "VPC flow records, or their sums by peer",
+		Short:   "Flow records of a VPC, or their sums by peer",
 		Example: "snapcase flows case1 --instance i-0abc123def4567890 --protocol icmp\nsnapcase flows case1 --group peer --json",
 		Args:    exactly(1, "one case or bundle"),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -14,7 +14,7 @@ func keysCommand(e *edge) *cobra.Command {
 	var all bool
 	c := &cobra.Command{
 		Use:   "keys CASE",
-		Short: "AWS credentials found in the evidence, and where they were used",
+		Short: "Access keys found in the evidence, and where they were used",
 		Long: "keys lists the access keys found in the evidence. Secrets are never shown: a fingerprint under the case's own key lets two finds be compared.\n\n" +
 			"A place inside a compressed file, archive, journal, database or base64 is the address of that file, an exclamation mark and the name inside; inner_offset counts in what was decoded, offset is where the file starts in the image, -1 where that is not known.",
 		Example: "snapcase keys case1\nsnapcase keys case1 --all --json",
