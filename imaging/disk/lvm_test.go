@@ -69,6 +69,7 @@ func TestLogicalVolumes(t *testing.T) {
 	run("lvcreate", "-an", "-Zn", "-Wn", "-L", "8M", "-n", "gone", "cloud-vg")
 	run("lvextend", "-L", "32M", "cloud-vg/root")
 	run("lvremove", "-f", "cloud-vg/gone")
+	run("lvcreate", "-an", "-Zn", "-Wn", "-L", "8M", "-n", "swap", "cloud-vg")
 	detach()
 
 	must(t, os.WriteFile(fs, nil, 0o644))
@@ -95,6 +96,15 @@ func TestLogicalVolumes(t *testing.T) {
 	}
 	if p := d.Volume("p0"); p.Err != nil || p.FSType != "LVM2_member" {
 		t.Errorf("%+v", p)
+	}
+	swap := d.Volume("cloud--vg-swap")
+	if swap == nil {
+		t.Fatal("no swap")
+	}
+	owners, err := d.Owners(t.Context(), []int64{swap.Start + 5000})
+	must(t, err)
+	if o := owners[0]; o.Volume != swap.ID || o.Kind != 0 {
+		t.Errorf("a byte of a volume without a file system belongs to %+v, want the volume and not what it is made of", o)
 	}
 	found := false
 	for _, v := range d.Volumes {

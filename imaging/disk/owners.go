@@ -75,7 +75,8 @@ func (d *Disk) Owners(ctx context.Context, offsets []int64) ([]Owner, error) {
 			if !ok {
 				continue
 			}
-			if answers[i].Volume == "" {
+			// what a volume is made of says less than the volume itself
+			if answers[i].Volume == "" || ranks[i] == rankNone && v.made != nil && v.Type != removed {
 				answers[i].Volume, answers[i].Image = v.ID, v.Image
 				if answers[i].Region == "" && v.FS != nil && at >= v.FS.Info().Size {
 					answers[i].Region = volumeSlack
