@@ -42,6 +42,19 @@ type FileEntry struct {
 	MD5        string       `json:"md5,omitempty"`
 	Known      []string     `json:"known,omitzero"`       // lists that hold its digest: "good:NAME", "bad:NAME"; nil where none was asked
 	Attributes []Attribute  `json:"attributes,omitempty"` // where they were asked for
+	FileNames  []FileName   `json:"file_names,omitempty"` // likewise: the $FILE_NAMEs of NTFS
+}
+
+// FileName is a name of an NTFS file with the times that belong to the name.
+type FileName struct {
+	Name     string       `json:"name"`
+	Parent   uint64       `json:"parent"` // inode of the directory
+	Short    bool         `json:"short,omitempty"`
+	Size     int64        `json:"size"`
+	Modified imaging.Time `json:"modified"`
+	Accessed imaging.Time `json:"accessed"`
+	Changed  imaging.Time `json:"changed"`
+	Born     imaging.Time `json:"born"`
 }
 
 // Attribute is an extended attribute of a file-system entry.

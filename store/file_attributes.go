@@ -9,7 +9,7 @@ import (
 )
 
 // readAttributes sets the extended attributes of the rows whose file system has
-// any. What went wrong is added to an entry's damage.
+// any, and the names that have times of their own. What went wrong is added to an entry's damage.
 func (c *Case) readAttributes(ctx context.Context, rows []entryRow) error {
 	for i := range rows {
 		r := &rows[i]
@@ -21,6 +21,7 @@ func (c *Case) readAttributes(ctx context.Context, rows []entryRow) error {
 			return err
 		}
 		r.Attributes = []evidence.Attribute{}
+		r.readNames(v.FS)
 		a, ok := v.FS.(filesystem.Attributer)
 		if !ok || r.Status == filesystem.Deleted.String() {
 			continue
@@ -49,4 +50,23 @@ func attributeOf(x filesystem.Attribute) evidence.Attribute {
 		a.ValueB64 = x.Value
 	}
 	return a
+}
+
+// readNames sets the names that have times of their own. Of a record that was
+// reused there are none.
+func (r *entryRow) readNames(fs filesystem.FileSystem) {
+	n, ok := fs.(filesystem.FileNamer)
+	if !ok {
+		return
+	}
+	list, err := n.FileNames(r.ref())
+	if err != nil && r.Status == filesystem.Allocated.String() {
+		r.damaged("partial: " + err.Error())
+	}
+	for _, x := range list {
+		r.FileNames = append(r.FileNames, evidence.FileName{
+			Name: x.Name, Parent: x.Parent, Short: x.Short, Size: x.Size,
+			Modified: x.Modified, Accessed: x.Accessed, Changed: x.Changed, Born: x.Born,
+		})
+	}
 }

@@ -45,6 +45,10 @@ func (v *viewer) meta(w int) []widget.Line {
 	if e.SHA256 != "" {
 		l = append(l, field(visible.Lit("SHA-256"), n, visible.Escape(e.SHA256)))
 	}
+	for i := range e.FileNames {
+		f := &e.FileNames[i]
+		l = append(l, fields(w, visible.Lit("$FILE_NAME"), n, visible.Sprintf("%s   modified %s   accessed %s   changed %s   born %s", f.Name, clockFull(f.Modified), clockFull(f.Accessed), clockFull(f.Changed), clockFull(f.Born)))...)
+	}
 	for i := range e.Attributes {
 		l = append(l, fields(w, visible.Lit("attribute"), n, extended(&e.Attributes[i]))...)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -367,6 +368,8 @@ func compareNTFS(t *testing.T, device string, listed map[string]evidence.FileEnt
 			t.Errorf("%q: %+v, ntfs-3g has inode %d, times %v %v %v", rel, e, s.Ino, at(s.Mtim), at(s.Atim), at(s.Ctim))
 		case s.Mode&unix.S_IFMT == unix.S_IFREG && (e.Size != s.Size || e.SHA256 != sum(t, p)):
 			t.Errorf("%q: %d bytes with %s, ntfs-3g has %d with %s", rel, e.Size, e.SHA256, s.Size, sum(t, p))
+		case rel != "/" && !slices.ContainsFunc(e.FileNames, func(n evidence.FileName) bool { return n.Name == filepath.Base(rel) && n.Born.Set }):
+			t.Errorf("%q: names of its own: %+v", rel, e.FileNames)
 		}
 	})
 	own := 0

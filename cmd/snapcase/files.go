@@ -53,7 +53,7 @@ func filesCommand(e *edge) *cobra.Command {
 	f.BoolVar(&q.Deleted, "deleted", false, "only deleted entries and orphans")
 	f.BoolVar(&q.Hash, "hash", false, "read regular files and add the SHA-256 of their content, and the hash sets that know it")
 	f.StringVar(&q.Known, "known", "", "only files that hash sets know as good or bad, or that none knows: good, bad or unknown")
-	f.BoolVar(&q.Attributes, "attributes", false, "add the extended attributes: access control lists, capabilities, labels")
+	f.BoolVar(&q.Attributes, "attributes", false, "add the extended attributes (access control lists, capabilities, labels) and the times of NTFS names")
 	return c
 }
 
@@ -75,6 +75,9 @@ func fileText(w io.Writer, f evidence.FileEntry) {
 	}
 	cells = append(cells, f.Exhibit+"/"+f.Volume+"/"+fmt.Sprintf("%d:%d", f.Inode, f.Generation)+name)
 	row(w, strings.Join(cells[:1], ""), cells[1], cells[2], cells[3], cells[4], cells[5], strings.Join(cells[6:], "  "))
+	for _, n := range f.FileNames {
+		row(w, "        $FILE_NAME "+n.Name, "modified "+stamp(n.Modified), "accessed "+stamp(n.Accessed), "changed "+stamp(n.Changed), "born "+stamp(n.Born))
+	}
 	for _, a := range f.Attributes {
 		row(w, "        "+a.Name, "= "+attributeText(a))
 	}

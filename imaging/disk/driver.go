@@ -156,6 +156,19 @@ func (g *guard) Attributes(ref filesystem.Ref) (list []filesystem.Attribute, dam
 	return nil, "", nil
 }
 
+// FileNames gives none where the reader knows of none.
+func (g *guard) FileNames(ref filesystem.Ref) (list []filesystem.FileName, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			list, err = nil, crashed(g.name, r)
+		}
+	}()
+	if n, ok := g.fs.(filesystem.FileNamer); ok {
+		return n.FileNames(ref)
+	}
+	return nil, nil
+}
+
 // content is the content of a file, guarded.
 type content struct {
 	src  imaging.Source

@@ -37,6 +37,27 @@ type Mapper interface {
 	Extents(ctx context.Context) iter.Seq2[Extent, error]
 }
 
+// FileNamer is the optional view of names that have times of their own, as
+// those of NTFS do.
+type FileNamer interface {
+	// FileNames gives the names of the file that ref names, in the order on disk.
+	FileNames(ref Ref) ([]FileName, error)
+}
+
+// FileName is a name in a directory with its own times and sizes, which Windows
+// sets when the name is made or moved and programs cannot: where they differ
+// from those of the entry, those may have been set by hand.
+type FileName struct {
+	Parent    uint64 // inode of the directory
+	ParentSeq uint16 // its generation
+	Name      string // UTF-8; not a path
+	Short     bool   // 8.3 form beside a long name
+
+	Born, Modified, Changed, Accessed imaging.Time
+
+	Size int64 // bytes, as it was when the times were set
+}
+
 // Extent is a run of bytes of the volume with its owner.
 type Extent struct {
 	Start, Length int64     // bytes from the start of the volume

@@ -3,7 +3,6 @@ package ntfs
 import (
 	"fmt"
 
-	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
 )
 
@@ -135,19 +134,8 @@ func (fs *FS) mftPlace(off int64) int64 {
 	return fs.mft.runs[i].lcn*cs + off - int64(fs.mft.runs[i].vcn)*cs //nolint:gosec // bounded
 }
 
-// FileName is one $FILE_NAME of a file: a name in a directory with its own
-// times and sizes, which Windows sets when the name is made or moved and
-// programs cannot.
-type FileName struct {
-	Parent    uint64 // record of the directory
-	ParentSeq uint16
-	Name      string // UTF-8; not a path
-	Short     bool   // 8.3 form beside a long name
-
-	Born, Modified, Changed, Accessed imaging.Time
-
-	Size int64 // bytes, as it was when the times were set
-}
+// FileName is one $FILE_NAME of a file.
+type FileName = filesystem.FileName
 
 // FileNames gives the $FILE_NAMEs of a record, the short ones too, in the
 // order on disk. ref.Stream is not looked at.

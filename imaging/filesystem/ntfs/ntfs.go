@@ -105,6 +105,7 @@ type FS struct {
 var (
 	_ filesystem.FileSystem = (*FS)(nil)
 	_ filesystem.Mapper     = (*FS)(nil)
+	_ filesystem.FileNamer  = (*FS)(nil)
 )
 
 // Probe says whether src has a boot sector of NTFS that makes sense, at its
