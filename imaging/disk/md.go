@@ -107,7 +107,7 @@ func arrayVolume(a *md.Array, members []*Volume) *Volume {
 		i := slices.IndexFunc(a.Members, func(m md.Member) bool { return m.Source == n })
 		v.made.members = append(v.made.members, members[i])
 	}
-	v.note("%s of %d devices, of which %d superblocks are here", a.Level, a.Devices, len(a.Members))
+	v.note("%s of %d members, %d found here", a.Level, a.Devices, len(a.Members))
 	v.Notes = append(v.Notes, a.State...)
 	for i, g := range a.Gaps {
 		if i == 16 {
