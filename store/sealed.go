@@ -73,6 +73,10 @@ func openFile(f evidence.Folder, exhibit string) (sealedFile, string, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, is := os.Lstat(f.PackedImage(exhibit)); is == nil {
 			packed, err := image.OpenPacked(f.PackedImage(exhibit))
+			var bad *imaging.FormatError
+			if errors.As(err, &bad) { // it was sound when it was sealed
+				err = altered(fmt.Errorf("%w: %w", evidence.ErrBroken, err))
+			}
 			if err != nil {
 				return nil, "", err
 			}

@@ -187,7 +187,7 @@ var table = []binding{
 	{actAllKeys, inKeys, []string{"a"}, "a", "logs too", "all-keys", "also the keys that only the logs know", false},
 	{actBytes, inKeys, []string{"b"}, "b", "bytes", "bytes", "open the bytes of the first place", false},
 	{actForm, inEvents, []string{"f"}, "f", "query", "query", "fill in the query", false},
-	{actSubmit, inForm, []string{"enter"}, "enter", "run", "", "ask for what the form says", false},
+	{actSubmit, inForm, []string{"enter"}, "enter", "ask", "", "ask for what the form says", false},
 	{actDown, inForm, []string{"down"}, "↓", "field", "", "next field", false},
 	{actUp, inForm, []string{"up"}, "↑", "", "", "field before", false},
 	{actToggle, inForm, []string{"space"}, "space", "switch", "", "turn the switch, or the next choice", false},

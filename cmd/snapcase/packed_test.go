@@ -92,4 +92,10 @@ func TestPackedExhibit(t *testing.T) {
 	if !strings.Contains(string(report), "exhibits/EX-001/image.raw.zst") {
 		t.Errorf("the changed file is not named: %s", report)
 	}
+	packed := evidence.Folder(cs).PackedImage("EX-001")
+	st, err := os.Stat(packed)
+	must(t, err)
+	must(t, os.Chmod(packed, 0o644))
+	must(t, os.Truncate(packed, st.Size()-100))
+	output(t, home, []int{3}, "index", cs, "--rebuild") // cut since it was sealed: no answer from it
 }
