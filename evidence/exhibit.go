@@ -63,6 +63,9 @@ type Acquisition struct {
 	Container *Container `json:"container,omitempty"`
 	// Origin says where a source that is not on this host came from; nil else.
 	Origin *Origin `json:"origin,omitempty"`
+	// Again says that a run before this one sealed it and did not come to its end:
+	// this one read nothing of the source.
+	Again bool `json:"-"`
 }
 
 // Origin is a source in a cloud account: a snapshot, a volume, or the objects

@@ -83,6 +83,42 @@ func collect[T any](t testing.TB, seq func(func(T, error) bool)) []T {
 	return all
 }
 
+// TestAcquireAgain fails the index of an exhibit that is sealed: the same
+// request goes on with the index, and one after it is another exhibit.
+func TestAcquireAgain(t *testing.T) {
+	c := newTestCase(t)
+	path := filepath.Join(t.TempDir(), "events.json")
+	must(t, os.WriteFile(path, []byte(trail(t, map[string]any{"eventID": "e1", "eventName": "GetUser", "eventTime": "2026-10-14T01:02:03Z"})), 0o644))
+	r := AcquireRequest{Source: path, Kind: evidence.KindCloudTrail}
+	l, err := takeLock(c.lockPath(), "test")
+	must(t, err)
+	first, err := c.Acquire(t.Context(), r, nil)
+	if err == nil || !first.Ended.Set {
+		t.Fatalf("no failure behind the seal: %+v, %v", first, err)
+	}
+	must(t, l.release())
+	again, err := c.Acquire(t.Context(), r, nil)
+	must(t, err)
+	if again.Exhibit != first.Exhibit || !again.Again {
+		t.Fatalf("acquired anew: %+v", again)
+	}
+	stats, err := c.Stats(t.Context())
+	must(t, err)
+	if len(stats) != 1 || stats[0].Records != 1 {
+		t.Fatalf("%+v", stats)
+	}
+	r.Hold = true
+	for _, want := range []string{"EX-002", "EX-002"} {
+		if a, err := c.Acquire(t.Context(), r, nil); err != nil || a.Exhibit != want {
+			t.Fatalf("held: %+v, %v", a, err)
+		}
+	}
+	must(t, c.Acquired("EX-002"))
+	if a, err := c.Acquire(t.Context(), r, nil); err != nil || a.Exhibit != "EX-003" {
+		t.Fatalf("done with: %+v, %v", a, err)
+	}
+}
+
 func TestCaseReopens(t *testing.T) {
 	dir := t.TempDir()
 	key := filepath.Join(dir, "key")

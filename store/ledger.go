@@ -79,11 +79,16 @@ type AcquireRequest struct {
 	Objects *acquire.Objects
 	// Origin is set for a path that came from a cloud account.
 	Origin *evidence.Origin
+	// Hold is set where the command does more than this: until Acquired is told,
+	// the same request, of a source that did not change, gives the same exhibit.
+	Hold bool
 }
 
 // Acquire brings evidence in and indexes it. The error is evidence.ErrGaps
 // when something could not be read or decoded; then the exhibit is sealed all
-// the same and the Acquisition has an end.
+// the same and the Acquisition has an end. After an interruption, that of the
+// index too, the same request goes on where it was: an exhibit that was sealed
+// is not acquired again.
 func (c *Case) Acquire(ctx context.Context, r AcquireRequest, p evidence.Progress) (a evidence.Acquisition, err error) {
 	if c.ledger == nil {
 		return a, fmt.Errorf("acquire: %w", evidence.ErrReadOnly)
@@ -92,15 +97,31 @@ func (c *Case) Acquire(ctx context.Context, r AcquireRequest, p evidence.Progres
 	if err != nil {
 		return a, fmt.Errorf("acquire: read the case's key: %w", err)
 	}
-	a, err = acquire.Run(ctx, acquire.Job{Folder: c.folder, Source: r.Source, Kind: r.Kind, Label: r.Label, Hashes: r.Hashes, Raw: r.Raw, Format: r.Format, Remote: r.Remote, Objects: r.Objects, Origin: r.Origin, Ledger: c.ledger, CaseKey: key, Progress: p, Now: c.o.Custody.Now})
+	a, err = acquire.Run(ctx, acquire.Job{Hold: true, Folder: c.folder, Source: r.Source, Kind: r.Kind, Label: r.Label, Hashes: r.Hashes, Raw: r.Raw, Format: r.Format, Remote: r.Remote, Objects: r.Objects, Origin: r.Origin, Ledger: c.ledger, CaseKey: key, Progress: p, Now: c.o.Custody.Now})
 	sealed := err == nil || errors.Is(err, evidence.ErrGaps) && a.Ended.Set
-	if !sealed || r.NoIndex {
+	if sealed && !r.NoIndex {
+		if !a.Again {
+			c.fresh = a.Exhibit // its bytes were hashed a moment ago
+		}
+		index := c.Index(ctx, IndexOptions{Exhibit: a.Exhibit}, p)
+		c.fresh = ""
+		sealed = index == nil || errors.Is(index, evidence.ErrGaps)
+		err = errors.Join(err, index)
+	}
+	if !sealed || r.Hold {
 		return a, err
 	}
-	c.fresh = a.Exhibit // its bytes were hashed a moment ago
-	err = errors.Join(err, c.Index(ctx, IndexOptions{Exhibit: a.Exhibit}, p))
-	c.fresh = ""
-	return a, err
+	return a, errors.Join(err, c.Acquired(a.Exhibit))
+}
+
+// Acquired says that what Hold was set for is done with these exhibits.
+func (c *Case) Acquired(exhibits ...string) error {
+	for _, id := range exhibits {
+		if err := acquire.Done(c.folder, id); err != nil {
+			return fmt.Errorf("end the acquisition of %s: %w", id, err)
+		}
+	}
+	return nil
 }
 
 // Tag marks records and addresses with a word; remove takes it away again. It

@@ -67,6 +67,8 @@ func acquireCommand(e *edge) *cobra.Command {
 
 func (e *edge) acquireAll(ctx context.Context, cs *store.Case, from *account, sources []string, r store.AcquireRequest) error {
 	var gap error
+	var done []string
+	r.Hold = true // all of them: what is sealed when a later one is interrupted is not acquired again
 	for _, s := range sources {
 		r.Source, r.Remote, r.Objects, r.Origin = s, nil, nil, nil
 		release, err := e.fromAWS(ctx, from, &r)
@@ -83,6 +85,14 @@ func (e *edge) acquireAll(ctx context.Context, cs *store.Case, from *account, so
 		if err != nil && !errors.Is(err, evidence.ErrGaps) {
 			return err
 		}
+		if slices.Contains(done, a.Exhibit) {
+			e.say("%s is given twice: it is one exhibit, %s", s, a.Exhibit)
+			continue
+		}
+		done = append(done, a.Exhibit)
+		if a.Again {
+			e.say("%s was sealed by a run of this command that was interrupted: the source was not read again", a.Exhibit)
+		}
 		if err := e.acquired(cs, a); err != nil {
 			return err
 		}
@@ -92,7 +102,7 @@ func (e *edge) acquireAll(ctx context.Context, cs *store.Case, from *account, so
 			}
 		}
 	}
-	return gap
+	return errors.Join(gap, cs.Acquired(done...))
 }
 
 // ownDigest is the SHA-256 that sha256sum gives for the source: of one file its

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,30 +23,31 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	source, cs := filepath.Join(dir, "disk.raw"), filepath.Join(dir, "case")
 	r := rand.New(rand.NewPCG(3, 4))
 	bigFile(t, source, 160<<20, r)
+	second := filepath.Join(dir, "second.raw")
+	bigFile(t, second, 20<<20, r)
 	logs := manyEvents(t, dir, 20_000)
 	output(t, home, []int{0}, "new", cs, "--title", "T", "--examiner", "jdoe")
 	signers := filepath.Join(cs, "allowed_signers")
 
-	resumed := killAndResume(t, home, r, 12, []string{"acquire", cs, source, "--as", "disk", "--json"}, signers, cs)
-	var a struct {
-		SHA256 string `json:"sha256"`
+	resumed := json.NewDecoder(bytes.NewReader(killAndResume(t, home, r, 12, []string{"acquire", cs, source, second, "--as", "disk", "--json"}, signers, cs)))
+	var a, b struct {
+		Exhibit string `json:"exhibit"`
+		SHA256  string `json:"sha256"`
 	}
-	must(t, json.Unmarshal(resumed, &a))
-	if a.SHA256 != sum(t, source) {
-		t.Fatalf("the image is %s, the source %s", a.SHA256, sum(t, source))
+	must(t, resumed.Decode(&a))
+	must(t, resumed.Decode(&b))
+	if a.Exhibit != "EX-001" || b.Exhibit != "EX-002" || resumed.More() {
+		t.Fatalf("%+v, %+v: not one exhibit each", a, b)
 	}
+	if a.SHA256 != sum(t, source) || b.SHA256 != sum(t, second) {
+		t.Fatalf("the images are %s and %s, the sources %s and %s", a.SHA256, b.SHA256, sum(t, source), sum(t, second))
+	}
+	output(t, home, []int{0}, "acquire", cs, logs, "--as", "cloudtrail", "--no-index")
 	if got := sum(t, filepath.Join(cs, "exhibits", "EX-001", "image.raw")); got != a.SHA256 {
 		t.Fatalf("image.raw is %s, the ledger says %s", got, a.SHA256)
 	}
-	// A kill between the sealing and the end of the index makes the next run
-	// acquire anew, so the number of this exhibit is not known before.
-	var of struct {
-		Exhibit string `json:"exhibit"`
-	}
-	must(t, json.Unmarshal(output(t, home, []int{0}, "acquire", cs, logs, "--as", "cloudtrail", "--no-index", "--json"), &of))
-	t.Logf("the logs are %s", of.Exhibit)
 	killAndResume(t, home, r, 5, []string{"index", cs, "--rebuild"}, signers, cs)
-	killAndResume(t, home, r, 3, []string{"tag", cs, of.Exhibit + "/events.json#1", "--tag", "bad"}, signers, cs)
+	killAndResume(t, home, r, 3, []string{"tag", cs, "EX-003/events.json#1", "--tag", "bad"}, signers, cs)
 	output(t, home, []int{0}, "verify", cs, "--signers", signers)
 	if n := len(output(t, home, []int{0}, "events", cs, "--json")); n == 0 {
 		t.Fatal("no events after it all")

@@ -40,8 +40,10 @@
 // label finds the journal, reads back what is there (a block that does not have
 // its digest is read from the source again), and goes on; the digests of the
 // whole come out as if nothing had happened. The journal is locked while it is
-// in use. It is removed when the ledger holds the end of the acquisition; Recover
-// writes that record where a crash came between the sealing and it.
+// in use. Recover writes the end of the acquisition into the ledger where a crash
+// came between the sealing and it. The journal goes when the caller is done with
+// the exhibit: until then Run with the same source, unchanged, gives the sealed
+// exhibit again and reads nothing.
 //
 // # Snapshots
 //
@@ -98,6 +100,8 @@ type Job struct {
 	Objects *Objects
 	// Origin is set for a path that is a volume or objects of a cloud account.
 	Origin *evidence.Origin
+	// Hold leaves the journal of the sealed exhibit where it is, until Done.
+	Hold bool
 }
 
 // Run acquires the source of j, or goes on with an acquisition of it that was
@@ -130,8 +134,8 @@ func run(ctx context.Context, j *Job) (evidence.Acquisition, error) {
 		return none, err
 	}
 	defer x.close()
-	if x.sealed != nil { // a crash came between sealing and the ledger
-		return *x.sealed, gaps(x.sealed)
+	if x.sealed != nil { // a crash came behind the sealing
+		return *x.sealed, errors.Join(x.release(), gaps(x.sealed))
 	}
 	if err := ctx.Err(); err != nil {
 		return evidence.Acquisition{Exhibit: x.id}, err

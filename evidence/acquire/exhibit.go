@@ -25,7 +25,8 @@ type exhibit struct {
 	log  *journal
 	// resuming says that the journal was there before.
 	resuming bool
-	// sealed is set when the exhibit needed only its record in the ledger.
+	// sealed is set when the exhibit was sealed by a run before, which did not
+	// come to its end.
 	sealed *evidence.Acquisition
 }
 
@@ -109,7 +110,8 @@ func (x *exhibit) begin() error {
 }
 
 // reclaim opens the unfinished exhibit id if it is of the source that h
-// describes. One without a header was never begun; it is free for anybody.
+// describes. One without a header was never begun; it is free for anybody. One
+// that is sealed is the source's as long as that did not change.
 func (j *Job) reclaim(ctx context.Context, id string, h header) (*exhibit, error) {
 	x := &exhibit{Job: j, id: id, head: h}
 	sealed, err := readAcquisition(j.Folder, id)
@@ -144,9 +146,12 @@ func (j *Job) reclaim(ctx context.Context, id string, h header) (*exhibit, error
 	}
 	x.head, x.resuming = *was, true
 	if sealed != nil {
-		if err = x.settle(ctx, sealed); err == nil {
-			x.sealed = sealed
+		if sameSource(was.Identity, h.Identity) != nil || was.Format != h.Format || !slices.Equal(was.Hashes, h.Hashes) {
+			x.close()
+			return nil, nil
 		}
+		x.sealed, sealed.Again = sealed, true
+		err = x.settle(ctx, sealed)
 	} else if changed := sameSource(was.Identity, h.Identity); changed != nil {
 		err = evidence.WithHint(fmt.Errorf("%s is unfinished, and since then %w", id, changed), "bring the source back as it was to resume, or give another --label to begin a new exhibit")
 	} else if was.Format != h.Format {

@@ -135,6 +135,7 @@ func TestPackedAfterACrash(t *testing.T) {
 	}
 	l.fail = ""
 	must(t, Recover(t.Context(), j.Folder, l))
+	must(t, Done(j.Folder, "EX-001"))
 	all, err := evidence.ReadExhibits(j.Folder)
 	must(t, err)
 	if len(all) != 1 || !strings.HasSuffix(l.types(), "end") {

@@ -276,6 +276,7 @@ func TestBetweenSealAndLedger(t *testing.T) {
 	if ends(t, l.path) != 1 {
 		t.Fatal("a second end")
 	}
+	must(t, Done(j.Folder, a.Exhibit))
 	checkSealed(t, j, a, want)
 	// An image that was changed before the record is not vouched for.
 	j, l = newJob(t, write(t, "disk.raw", want))
@@ -291,6 +292,47 @@ func TestBetweenSealAndLedger(t *testing.T) {
 	must(t, os.WriteFile(image, b, 0o644))
 	if err := Recover(t.Context(), j.Folder, l); !errors.Is(err, evidence.ErrBroken) || ends(t, l.path) != 0 {
 		t.Fatal(err)
+	}
+}
+
+// TestHeld acquires again what its caller was not done with: it is the same
+// exhibit, as long as the source is the same and the same is asked for.
+func TestHeld(t *testing.T) {
+	want := pattern(2*blockSize+5, 18)
+	j, l := newJob(t, write(t, "disk.raw", want))
+	j.Kind, j.Hold = evidence.KindDisk, true
+	first, err := Run(t.Context(), j)
+	must(t, err)
+	must(t, Recover(t.Context(), j.Folder, l))
+	j.Open = func(string) (Input, error) { return nil, errors.New("the source was opened") }
+	again, err := Run(t.Context(), j)
+	must(t, err)
+	if first.Again || !again.Again || again.Exhibit != first.Exhibit || again.SHA256 != first.SHA256 || ends(t, l.path) != 1 {
+		t.Fatalf("%+v", again)
+	}
+	j.Open = nil
+	md5 := j
+	md5.Hashes = []string{"md5"}
+	other, err := Run(t.Context(), md5)
+	must(t, err)
+	if other.Exhibit != "EX-002" || other.Again {
+		t.Fatalf("other hashes: %+v", other)
+	}
+	must(t, Done(j.Folder, "EX-001"))
+	must(t, Done(j.Folder, "EX-001"))
+	if a, err := Run(t.Context(), j); err != nil || a.Exhibit != "EX-003" || a.Again {
+		t.Fatalf("after the end: %+v, %v", a, err)
+	}
+	must(t, os.WriteFile(j.Source, want[1:], 0o644))
+	a, err := Run(t.Context(), j)
+	must(t, err)
+	if a.Exhibit != "EX-004" || a.Again {
+		t.Fatalf("another source: %+v", a)
+	}
+	must(t, Done(j.Folder, a.Exhibit))
+	checkSealed(t, j, a, want[1:])
+	if err := Done(j.Folder, "EX-009"); err == nil {
+		t.Fatal("the end of what never was")
 	}
 }
 

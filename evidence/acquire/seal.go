@@ -55,7 +55,7 @@ func (x *exhibit) acquire(ctx context.Context) (evidence.Acquisition, error) {
 	if err != nil {
 		return a, diskFull(err)
 	}
-	return a, x.finish(ctx, &a)
+	return a, errors.Join(x.finish(ctx, &a), x.release())
 }
 
 func (x *exhibit) acquireImage(ctx context.Context) (evidence.Acquisition, error) {
@@ -186,19 +186,37 @@ func (x *exhibit) writeNew(name string, write func(io.Writer) error) error {
 	return nil
 }
 
-// finish brings the end of a sealed exhibit into the ledger, once, and removes
-// the journal.
+// finish brings the end of a sealed exhibit into the ledger, once.
 func (x *exhibit) finish(ctx context.Context, a *evidence.Acquisition) error {
 	ended, err := ledgerHasEnd(x.Folder, x.id)
+	if err != nil || ended {
+		return err
+	}
+	return x.recordEnd(ctx, a)
+}
+
+// release removes the journal, unless the caller does so with Done.
+func (x *exhibit) release() error {
+	if x.Hold {
+		return nil
+	}
+	return Done(x.Folder, x.id)
+}
+
+// Done removes the journal of a sealed exhibit whose end the ledger has: the
+// same source is a new exhibit from then on. Called again, it does nothing.
+func Done(f evidence.Folder, id string) error {
+	x := &exhibit{Job: &Job{Folder: f}, id: id}
+	ended, err := ledgerHasEnd(f, id)
 	if err != nil {
 		return err
 	}
 	if !ended {
-		if err := x.recordEnd(ctx, a); err != nil {
-			return err
-		}
+		return fmt.Errorf("%s has no end in the ledger yet", id)
 	}
-	if err := os.Remove(x.path(journalName)); err != nil {
+	if err := os.Remove(x.path(journalName)); errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	return syncFolder(x.dir())
@@ -273,8 +291,12 @@ func recoverOne(ctx context.Context, f evidence.Folder, l Ledger, id string) err
 	return x.settle(ctx, a)
 }
 
-// settle checks a sealed exhibit against its digests, then finishes it.
+// settle checks a sealed exhibit whose end the ledger does not have against its
+// digests, then finishes it.
 func (x *exhibit) settle(ctx context.Context, a *evidence.Acquisition) error {
+	if ended, err := ledgerHasEnd(x.Folder, x.id); err != nil || ended {
+		return err
+	}
 	sum, err := x.sealedDigest(a)
 	if err != nil {
 		return err
@@ -282,7 +304,7 @@ func (x *exhibit) settle(ctx context.Context, a *evidence.Acquisition) error {
 	if sum != a.SHA256 {
 		return evidence.WithHint(fmt.Errorf("%s was sealed with SHA-256 %s and now has %s: %w", x.id, a.SHA256, sum, evidence.ErrBroken), "something changed it before the ledger had its end; acquire the source again under another --label")
 	}
-	return x.finish(ctx, a)
+	return x.recordEnd(ctx, a)
 }
 
 func (x *exhibit) sealedDigest(a *evidence.Acquisition) (evidence.Digest, error) {
