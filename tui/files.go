@@ -229,8 +229,11 @@ func (s *fileScreen) preview() tea.Cmd {
 	if s.pane == s.viewPane() || s.view.opened != "" && s.pane != 0 && s.list.Loading() {
 		return nil
 	}
-	if e, ok := s.list.value(); ok {
+	switch e, ok := s.list.value(); {
+	case ok:
 		s.view.preview(&e)
+	case !s.list.Loading(): // an empty folder: what was shown lies in another
+		s.view.preview(nil)
 	}
 	return nil
 }

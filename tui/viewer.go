@@ -80,7 +80,8 @@ type chunkAnswer struct {
 
 const viewSlot = "files.view"
 
-// preview shows the metadata of an entry without reading its content.
+// preview shows the metadata of an entry without reading its content; nil shows
+// nothing.
 func (v *viewer) preview(e *evidence.FileEntry) {
 	if e != nil && v.opened == e.Address {
 		return
@@ -88,6 +89,7 @@ func (v *viewer) preview(e *evidence.FileEntry) {
 	v.entry, v.src, v.opened, v.chunk, v.masks, v.err, v.gap = e, nil, "", nil, nil, nil, nil
 	v.mark, v.top, v.off, v.tab = [2]int64{}, 0, 0, tabMeta
 	v.a.cancel(viewSlot)
+	v.addr = ""
 	if e != nil {
 		v.addr = e.Address
 	}
