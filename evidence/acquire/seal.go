@@ -200,13 +200,15 @@ func (x *exhibit) release() error {
 	if x.Hold {
 		return nil
 	}
-	return Done(x.Folder, x.id)
+	if err := os.Remove(x.path(journalName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return syncFolder(x.dir())
 }
 
 // Done removes the journal of a sealed exhibit whose end the ledger has: the
 // same source is a new exhibit from then on. Called again, it does nothing.
 func Done(f evidence.Folder, id string) error {
-	x := &exhibit{Job: &Job{Folder: f}, id: id}
 	ended, err := ledgerHasEnd(f, id)
 	if err != nil {
 		return err
@@ -214,12 +216,7 @@ func Done(f evidence.Folder, id string) error {
 	if !ended {
 		return fmt.Errorf("%s has no end in the ledger yet", id)
 	}
-	if err := os.Remove(x.path(journalName)); errors.Is(err, os.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	return syncFolder(x.dir())
+	return (&exhibit{Job: &Job{Folder: f}, id: id}).release()
 }
 
 // ledgerHasEnd says whether the ledger tells the end of an exhibit's
