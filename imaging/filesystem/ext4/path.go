@@ -149,15 +149,27 @@ func (x *index) settle(n uint32, lengths, depths []uint16) {
 
 // paths builds the paths of directories and keeps some.
 type paths struct {
-	x     *index
-	cache map[uint32]string
-	size  int
-	way   []uint32
-	buf   []byte
+	x        *index
+	cache    map[uint32]string
+	size     int
+	known    bool // last and lastPath are set: files of a directory follow one another
+	last     uint32
+	lastPath string
+	way      []uint32
+	buf      []byte
 }
 
 // dir is the path of a directory without a slash at its end: "" for the root.
 func (p *paths) dir(n uint32) string {
+	if p.known && p.last == n {
+		return p.lastPath
+	}
+	s := p.build(n)
+	p.known, p.last, p.lastPath = true, n, s
+	return s
+}
+
+func (p *paths) build(n uint32) string {
 	if s, ok := p.cache[n]; ok {
 		return s
 	}

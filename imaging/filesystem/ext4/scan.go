@@ -8,7 +8,7 @@ import (
 )
 
 // stretchBytes is how much of an inode table is read at once.
-const stretchBytes = 2 << 20
+const stretchBytes = 512 << 10
 
 // stretch is a part of one group's inode table.
 type stretch struct {

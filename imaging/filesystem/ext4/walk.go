@@ -107,12 +107,13 @@ func (w *walker) run() error {
 			bits[worker] = make([]byte, (w.x.fs.sb.inodesPerGroup+7)/8)
 			maps[worker] = blockMap{fs: w.x.fs, spend: new(budget)}
 		}
-		b := new(batch)
+		var b *batch
 		select {
 		case b = <-spare:
+			b.records, b.nameless = b.records[:0], b.nameless[:0]
 		default:
+			b = &batch{records: make([]record, 0, w.x.perInodes)}
 		}
-		b.records, b.nameless = b.records[:0], b.nameless[:0]
 		return b, w.fill(b, todo[i], bufs[worker], bits[worker], &maps[worker])
 	}, func(i int, b *batch) error {
 		for _, at := range b.nameless {
@@ -166,12 +167,10 @@ func (w *walker) fill(b *batch, k int, buf, bits []byte, m *blockMap) error {
 			}
 			continue
 		}
-		r, err := fs.record(ino, in, used, m)
-		if err != nil {
+		b.records = append(b.records, record{head: head, missing: i >= have})
+		if err := fs.record(&b.records[len(b.records)-1], ino, in, used, m); err != nil {
 			return err
 		}
-		r.head, r.missing = head, i >= have
-		b.records = append(b.records, r)
 	}
 	return nil
 }
