@@ -76,17 +76,37 @@ func (fs *FS) inodeGood(ino uint32, in inode) bool {
 	if fs.sb.rocompat&roMetaCsum == 0 {
 		return true
 	}
-	c := crc32cUint16(crc32c(fs.owner(ino, in.generation()), in[:124]), 0)
+	c, wide := fs.inodeSum(ino, in)
+	if !wide {
+		return uint16(c) == le.Uint16(in[124:])
+	}
+	return c == uint32(le.Uint16(in[124:]))|uint32(le.Uint16(in[130:]))<<16
+}
+
+// inodeSum is the checksum of an inode; when it is not wide only the lower half
+// of it is stored.
+func (fs *FS) inodeSum(ino uint32, in inode) (c uint32, wide bool) {
+	c = crc32cUint16(crc32c(fs.owner(ino, in.generation()), in[:124]), 0)
 	c = crc32cUint16(c, le.Uint16(in[126:]))
-	want := uint32(le.Uint16(in[124:]))
-	if len(in) == 128 {
-		return c&0xffff == want
+	switch {
+	case len(in) == 128:
+		return c, false
+	case in.extraSize() < 4:
+		return crc32c(c, in[128:]), false
 	}
-	if in.extraSize() < 4 {
-		return crc32c(c, in[128:])&0xffff == want
+	return crc32c(crc32cUint16(crc32cUint16(c, le.Uint16(in[128:])), 0), in[132:]), true
+}
+
+// sealInode sets the checksum of an inode.
+func (fs *FS) sealInode(ino uint32, in inode) {
+	if fs.sb.rocompat&roMetaCsum == 0 {
+		return
 	}
-	c = crc32c(crc32cUint16(crc32cUint16(c, le.Uint16(in[128:])), 0), in[132:])
-	return c == want|uint32(le.Uint16(in[130:]))<<16
+	c, wide := fs.inodeSum(ino, in)
+	le.PutUint16(in[124:], uint16(c))
+	if wide {
+		le.PutUint16(in[130:], uint16(c>>16))
+	}
 }
 
 // dirBlockGood checks the tail of a directory block; blocks of the index have
@@ -112,4 +132,11 @@ func (fs *FS) extentBlockGood(owner uint32, p []byte, room int) bool {
 		return true
 	}
 	return crc32c(owner, p[:tail]) == le.Uint32(p[tail:])
+}
+
+// sealDir sets the checksum of a directory's block, if it has one.
+func (fs *FS) sealDir(owner uint32, p []byte) {
+	if fs.sb.rocompat&roMetaCsum != 0 && hasTail(p) {
+		le.PutUint32(p[len(p)-4:], crc32c(owner, p[:len(p)-12]))
+	}
 }
