@@ -182,8 +182,11 @@ func (e *editor) gap(d *dirEdit, p []byte, need int) (off, used int, ok bool) {
 // grow adds an empty block to a directory.
 func (e *editor) grow(d *dirEdit) (bool, error) {
 	in, err := e.inode(d.ino, true)
-	if in == nil || err != nil || d.m == nil || d.areas >= maxEditedBlocks {
+	if in == nil || err != nil || d.areas >= maxEditedBlocks {
 		return false, err
+	}
+	if d.m == nil {
+		return e.unfold(d, in)
 	}
 	block, err := e.allocate()
 	if err != nil || block == 0 {
@@ -205,6 +208,40 @@ func (e *editor) grow(d *dirEdit) (bool, error) {
 	putRecLen(p, end)
 	e.fs.sealInode(d.ino, in)
 	return true, e.sealArea(d, p)
+}
+
+// unfold gives a directory that lies within its inode a block instead.
+func (e *editor) unfold(d *dirEdit, in inode) (bool, error) {
+	type entry struct {
+		ino  uint32
+		text string
+		kind filesystem.Type
+	}
+	all := []entry{{d.ino, ".", filesystem.TypeDir}, {le.Uint32(in.block()), "..", filesystem.TypeDir}}
+	r := direntReader{maxInode: e.fs.sb.maxInode(), filetype: e.fs.sb.incompat&incompatFiletype != 0, live: true}
+	r.emit = func(f dirent) { all = append(all, entry{f.ino, string(f.text), fileKind(f.ftype)}) }
+	for k := range d.areas {
+		p, err := e.area(d, k, false)
+		if err != nil {
+			return false, err
+		}
+		r.block(p)
+	}
+	le.PutUint32(in[32:], in.flags()&^flagInline|flagExtents)
+	putNode(in.block(), nil, rootExtents, 0)
+	m := new(fileMap)
+	e.maps[d.ino] = m
+	*d = dirEdit{ino: d.ino, m: m, names: make(map[string]entryPlace)}
+	if ok, err := e.grow(d); !ok || err != nil {
+		return false, err
+	}
+	for _, f := range all {
+		if _, err := e.addEntry(d, []byte(f.text), f.ino, f.kind); err != nil {
+			return false, err
+		}
+	}
+	d.next = 0
+	return true, nil
 }
 
 // putEntry writes an entry.

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // fastWork is changes that fast commits can tell, each synced.
@@ -33,10 +35,16 @@ func (v *volume) fastWork(r *rand.Rand) {
 	v.must(os.Mkdir(v.path("d0/sub"), 0o751))
 	v.write("d0/sub/file", []byte("in a new directory"))
 	sync("d0/sub/file")
-	v.must(os.Symlink("target of a link", v.path("d0/sub/link")))
-	v.must(os.Symlink(strings.Repeat("t/", 80), v.path("d0/sub/longlink")))
+	v.must(os.Mkdir(v.path("d0/sub/deep"), 0o751))
+	v.must(unix.Mknod(v.path("d0/sub/deep/fifo"), unix.S_IFIFO|0o620, 0))
 	sync("d0/sub/file")
-	for i, name := range []string{"size4095", "size100000", "special/first", "special/link60"} {
+	v.must(os.Mkdir(v.path("d0/gone"), 0o751))
+	v.write("d0/gone/file", []byte("gone"))
+	sync("d0/gone/file")
+	v.must(os.RemoveAll(v.path("d0/gone")))
+	v.must(os.Remove(v.path("d40/empty")))
+	sync("d0/sub/file")
+	for i, name := range []string{"size4095", "size100000", "special/again0", "special/first"} {
 		v.must(os.Remove(v.path(name)))
 		v.write(fmt.Sprintf("d0/after%d", i), randomBytes(r, 5000))
 		sync(fmt.Sprintf("d0/after%d", i))
@@ -82,6 +90,8 @@ func TestFastCommits(t *testing.T) {
 		t.Run(options, func(t *testing.T) {
 			v := newVolume(t, 300<<20, options, "")
 			v.fill(rand.New(rand.NewPCG(5, 9)))
+			v.must(os.Mkdir(v.path("d40/empty"), 0o755))
+			v.must(os.Link(v.path("special/first"), v.path("special/again0")))
 			v.commit()
 			v.fastWork(rand.New(rand.NewPCG(7, 9)))
 			v.shutdown(false)

@@ -171,15 +171,9 @@ func (e *editor) create(parent, ino uint32, text []byte) error {
 			return err
 		}
 	}
-	links := uint32(1)
-	if in.kind() == filesystem.TypeDir {
-		links = in.links()
-	}
-	if made, err := e.link(parent, ino, text); !made || err != nil {
-		return err
-	}
-	e.setLinks(ino, in, links)
-	return nil
+	_, err = e.link(parent, ino, text)
+	e.setLinks(ino, in, 1) // of a directory too, when its inode does not follow
+	return err
 }
 
 // newDir makes the first block of a directory.
