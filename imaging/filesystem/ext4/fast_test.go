@@ -1,6 +1,7 @@
 package ext4
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -9,6 +10,9 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"snapcase/imaging"
+	"snapcase/imaging/filesystem/fstest"
 )
 
 // fastWork is changes that fast commits can tell, each synced.
@@ -121,4 +125,156 @@ func TestFastCommits(t *testing.T) {
 			}
 		})
 	}
+}
+
+// fastBlock makes a block of fast commits in code.
+type fastBlock struct {
+	p   []byte
+	sum uint32
+}
+
+func (b *fastBlock) tag(kind uint16, value ...[]byte) {
+	v := bytes.Join(value, nil)
+	start := len(b.p)
+	b.p = le.AppendUint16(b.p, kind)
+	b.p = append(le.AppendUint16(b.p, uint16(len(v))), v...)
+	b.sum = crc32c(b.sum, b.p[start:])
+}
+
+func (b *fastBlock) tail(sequence uint32) {
+	start := len(b.p)
+	b.p = le.AppendUint16(b.p, fastTail)
+	b.p = le.AppendUint32(le.AppendUint16(b.p, 8), sequence)
+	b.p = le.AppendUint32(b.p, crc32c(b.sum, b.p[start:]))
+	b.sum = 0
+}
+
+func words(v ...uint32) []byte {
+	var p []byte
+	for _, w := range v {
+		p = le.AppendUint32(p, w)
+	}
+	return p
+}
+
+// TestFastLog reads fast commits that are whole, stale, cut and damaged.
+func TestFastLog(t *testing.T) {
+	series := func(change func(b *fastBlock)) []byte {
+		b := new(fastBlock)
+		b.tag(fastHead, words(0, 7))
+		b.tag(fastLink, words(2, 12), []byte("a"))
+		b.tail(7)
+		b.tag(fastUnlink, words(2, 12), []byte("b"))
+		b.tag(fastPad, make([]byte, 40))
+		change(b)
+		return append(b.p, make([]byte, 64)...)
+	}
+	flip := func(p []byte, at int) []byte {
+		p[at] ^= 1
+		return p
+	}
+	whole := series(func(b *fastBlock) { b.tail(7) })
+	for _, c := range []struct {
+		name          string
+		p             []byte
+		commits, tags int
+		damage        string
+	}{
+		{"whole", whole, 2, 2, ""},
+		{"being written", series(func(*fastBlock) {}), 1, 1, ""},
+		{"older ones behind", series(func(b *fastBlock) { b.tail(6) }), 1, 1, ""},
+		{"a new head", series(func(b *fastBlock) { b.tail(7); b.tag(fastHead, words(0, 6)) }), 2, 2, ""},
+		{"unknown tag", series(func(b *fastBlock) { b.tag(10, words(1)); b.tail(7) }), 1, 1, ""},
+		{"unknown features", series(func(b *fastBlock) { b.tag(fastHead, words(4, 7)) }), 1, 1, "partial"},
+		{"second damaged", flip(bytes.Clone(whole), 49), 1, 1, "csum"},
+		{"first damaged", flip(bytes.Clone(whole), 24), 0, 0, "csum"},
+		{"a length damaged", flip(bytes.Clone(whole), 15), 0, 0, ""},
+	} {
+		l := &fastLog{inodeSize: 256, sequence: 7}
+		l.block(c.p)
+		if l.commits != c.commits || l.whole != c.tags || !strings.HasPrefix(l.damage, c.damage) || c.damage == "" && l.damage != "" {
+			t.Errorf("%s: %d commits, %d tags, damage %q", c.name, l.commits, l.whole, l.damage)
+		}
+	}
+}
+
+// fastSeeds are fast commits that fit the images of testdata.
+func fastSeeds(t testing.TB, x *FS) [][]byte {
+	in, _, err := x.readInode(13)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := []byte("name")
+	extent := func(at uint32, n uint16, block uint32) []byte {
+		return le.AppendUint32(append(le.AppendUint16(words(at), n), 0, 0), block)
+	}
+	var seeds [][]byte
+	for _, fill := range []func(b *fastBlock){
+		func(b *fastBlock) {
+			b.tag(fastInode, words(60), in)
+			b.tag(fastCreate, words(2, 60), name)
+			b.tag(fastAddRange, words(60), extent(0, 3, 900))
+			b.tag(fastDelRange, words(60, 1, 1))
+		},
+		func(b *fastBlock) {
+			dir, _, err := x.readInode(rootInode)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.tag(fastInode, words(61), dir)
+			b.tag(fastCreate, words(2, 61), name)
+			for i := range 30 {
+				b.tag(fastLink, words(61, 13), bytes.Repeat([]byte{byte('a' + i)}, 200))
+			}
+			b.tag(fastUnlink, words(2, 61), name)
+		},
+		func(b *fastBlock) {
+			b.tag(fastUnlink, words(2, 13), []byte("a"))
+			for i := range 20 {
+				b.tag(fastAddRange, words(14), extent(uint32(9*i), 2, uint32(700+5*i)))
+			}
+			b.tag(fastInode, words(13), in[:128])
+		},
+	} {
+		b := new(fastBlock)
+		fill(b)
+		seeds = append(seeds, b.p)
+	}
+	return seeds
+}
+
+// FuzzFastCommits replays fast commits without asking for their checksums.
+func FuzzFastCommits(f *testing.F) {
+	images := map[string]imaging.Source{}
+	for k, name := range []string{"ext2", "ext4", "inline"} {
+		images[name] = fstest.File(f, "testdata/"+name+".img.gz")
+		x, err := Open(images[name])
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, seed := range fastSeeds(f, x) {
+			f.Add(uint8(k), seed)
+		}
+	}
+	f.Fuzz(func(t *testing.T, image uint8, p []byte) {
+		src := images[[]string{"ext2", "ext4", "inline"}[image%3]]
+		fstest.Survive(t, func(src imaging.Source) (*FS, error) {
+			x, err := Open(src)
+			if err != nil {
+				return nil, err
+			}
+			l := &fastLog{inodeSize: x.sb.inodeSize, commits: 1}
+			for off := 0; off+4 <= len(p); {
+				kind, n := le.Uint16(p[off:]), int(le.Uint16(p[off+2:]))
+				if off+4+n > len(p) || !l.sound(kind, n) {
+					break
+				}
+				if kind < fastPad {
+					l.tags = append(l.tags, fastTag{kind, p[off+4 : off+4+n]})
+				}
+				off += 4 + n
+			}
+			return x, x.showFast(t.Context(), l)
+		}, src)
+	})
 }

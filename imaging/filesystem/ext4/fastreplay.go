@@ -24,6 +24,11 @@ func (fs *FS) fastCommits(ctx context.Context, sequence uint32) error {
 	if l.commits == 0 {
 		return nil
 	}
+	return fs.showFast(ctx, l)
+}
+
+// showFast makes what fast commits say the view of the volume.
+func (fs *FS) showFast(ctx context.Context, l *fastLog) error {
 	e := fs.newEditor()
 	for i := range l.tags {
 		if t := &l.tags[i]; t.kind == fastAddRange {
