@@ -118,6 +118,7 @@ const reallocated = "reallocated"
 type FS struct {
 	src    imaging.Source
 	raw    imaging.Source // without what the journal would change
+	away   imaging.Source // the device of an external journal; nil when it is not given
 	sb     superblock
 	groups []group
 	info   filesystem.Info
@@ -146,18 +147,23 @@ var (
 // of a running machine, the volume is shown as the kernel would mount it, and
 // Info.State says so; nothing is written. The error is an *imaging.FormatError
 // when no superblock makes sense.
-func Open(src imaging.Source) (*FS, error) { return open(src, false) }
+func Open(src imaging.Source) (*FS, error) { return open(src, nil, false) }
 
 // OpenRaw is Open without the journal: the volume as it lies there.
-func OpenRaw(src imaging.Source) (*FS, error) { return open(src, true) }
+func OpenRaw(src imaging.Source) (*FS, error) { return open(src, nil, true) }
 
-func open(src imaging.Source, raw bool) (*FS, error) {
+// OpenWithJournal is Open of a file system whose journal lies on a device of
+// its own, which JournalUUID names. Where journal is not that device Info.State
+// says so, and the volume is shown without.
+func OpenWithJournal(src, journal imaging.Source) (*FS, error) { return open(src, journal, false) }
+
+func open(src, journal imaging.Source, raw bool) (*FS, error) {
 	sb, err := findSuperblock(src)
 	if err != nil {
 		return nil, fmt.Errorf("open ext4: %w", err)
 	}
-	fs := &FS{src: src, raw: src, sb: sb, seed: sb.checksumSeed()}
-	fs.info = sb.info(src.Size())
+	fs := &FS{src: src, raw: src, away: journal, sb: sb, seed: sb.checksumSeed()}
+	fs.describe()
 	// The journal is found through the group descriptors, which it may replace.
 	if err := fs.loadGroups(); err != nil {
 		return nil, fmt.Errorf("open ext4: %w", err)
@@ -167,6 +173,18 @@ func open(src imaging.Source, raw bool) (*FS, error) {
 	}
 	fs.noteReserved()
 	return fs, nil
+}
+
+// describe sets what the superblock says.
+func (fs *FS) describe() {
+	fs.info = fs.sb.info(fs.src.Size())
+	switch id := fs.JournalUUID(); {
+	case id == "":
+	case fs.away == nil:
+		fs.note("the journal is on another device, with the UUID %s: it is not read", id)
+	default:
+		fs.note("the journal is on another device, with the UUID %s", id)
+	}
 }
 
 // Info describes the file system. The slices are shared: do not change them.

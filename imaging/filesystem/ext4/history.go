@@ -249,7 +249,7 @@ func (h *history) copyAt(block uint64, when int32) (c blockCopy, ok bool) {
 func (h *history) read(p []byte, at uint32, off int64) error {
 	block, _ := h.j.place(at &^ escapedCopy)
 	fs := h.j.fs
-	if _, err := readZero(fs.raw, p, int64(block)*fs.sb.blockSize+off); err != nil {
+	if _, err := readZero(h.j.src, p, int64(block)*fs.sb.blockSize+off); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	if at&escapedCopy != 0 && off < 4 {

@@ -58,13 +58,13 @@ func (fs *FS) replay(ctx context.Context, raw bool) error {
 // volume.
 func (fs *FS) overlay(ctx context.Context, a *activeLog) error {
 	blocks, outside, inside := a.newest()
-	fs.src = &overlay{Source: fs.raw, size: fs.sb.blockSize, blocks: blocks}
+	fs.src = &overlay{Source: fs.raw, log: fs.log.src, size: fs.sb.blockSize, blocks: blocks}
 	fs.logEnd += a.count
 	wrong, err := fs.superAgain()
 	if err != nil {
 		return err
 	}
-	fs.info = fs.sb.info(fs.src.Size())
+	fs.describe()
 	if err := fs.loadGroups(); err != nil {
 		return err
 	}
