@@ -57,6 +57,23 @@
 //	revoke      c03b3998 00000005 sequence | bytes used | blocks
 //	commit      c03b3998 00000002 sequence | checksum | seconds at byte 48
 //
+// Behind the log fast commits may stand, which change the volume after its last
+// transaction: numbers little-endian, a tag and a length of 16 bits each, then
+//
+//	9 head    features, sequence      1 add     inode, extent
+//	6 inode   inode, its bytes        2 delete  inode, block, count
+//	3 create  directory, inode, name  4 link and 5 unlink the same
+//	7 padding                         8 tail    sequence, crc32c since the last tail
+//
+// Open replays those of the sequence that follows the last transaction in
+// memory: it changes copies of the inodes, directories, extent trees and bitmaps
+// and reads through them. As the kernel does it must choose blocks for new
+// directories and where a name goes, and may choose others. It gives no times of
+// its own: the kernel dates the directories by the moment of its replay.
+//
+// A journal on a device of its own is read by OpenWithJournal; JournalUUID says
+// which device it is.
+//
 // All of the journal's area, not only what is still to be replayed, is read for
 // the past. Each copy of a block of an inode table says what 16 inodes were,
 // each copy of a directory's block which names there were. When an inode is
@@ -81,11 +98,10 @@
 //
 // # What it does not do
 //
-// It does not replay fast commits: Info.State says when some are there. It does
-// not decrypt (names and targets of encrypted directories are given as stored)
-// and does not read an external journal. Blocks
-// that were discarded (mounted with discard, fstrim) read as zeros, and nothing
-// tells that from zeros that were written. What was written back and freed again
+// It does not decrypt (names and targets of encrypted directories are given as
+// stored). Older fast commits, of transactions that were committed since, tell
+// nothing of the past. Blocks that were discarded (mounted with discard, fstrim)
+// read as zeros, and nothing tells that from zeros that were written. What was written back and freed again
 // within one transaction (some seconds), or belonged to the transaction that was
 // being made when the image was, lies in blocks that no bitmap shows in use: it
 // can stand in place of what a deleted file had there, and nothing tells. A file
