@@ -52,17 +52,22 @@ func (fs *FS) walk(ctx context.Context, yield func(filesystem.Entry, error) bool
 }
 
 // load reads all that a walk needs before it gives out the first entry. The
-// journal is read meanwhile.
+// journal is read along with the directories.
 func (x *index) load(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
+	if err := x.scan(ctx); err != nil {
+		return err
+	}
+	now := x.now
+	x.now = nil
 	wg.Go(func() {
 		// what fails here fails again where it is needed
-		_, _ = x.fs.past(ctx)
+		_, _ = x.fs.pastOf(ctx, now)
 	})
-	for _, step := range []func(context.Context) error{x.scan, x.readNames, x.loadPast} {
+	for _, step := range []func(context.Context) error{x.readNames, x.loadPast} {
 		if err := step(ctx); err != nil {
 			return err
 		}
