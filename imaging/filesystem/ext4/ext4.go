@@ -24,7 +24,7 @@
 // The inode tables are read in disk order with large reads to find directories
 // and what is in use; the directory blocks are collected, sorted by their
 // place and read in that order; then the tables are read again and each inode
-// is given out with its names. What is kept in memory is 16 bytes and the name
+// is given out with its names. What is kept in memory is 11 bytes and the name
 // itself for each name, 4 bytes for each inode of a used stretch of a table,
 // about 40 bytes for each directory, and 16 bytes for each older copy of a block
 // in the journal. Walk gives the root, then allocated entries by inode, then

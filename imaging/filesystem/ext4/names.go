@@ -243,24 +243,25 @@ func (x *index) merge(f *found) {
 	}
 }
 
-func (x *index) addName(e foundName, text []byte) {
-	n := name{dir: e.dir, ftype: e.ftype, flags: e.flags}
+// addName gives the number of a name; ok is false when there is no room for it.
+func (x *index) addName(e foundName, text []byte) (at uint32, ok bool) {
+	n := name{dir: e.dir, ftype: e.ftype, flags: e.flags, text: text}
 	k, i, ok := x.place(e.ino)
 	if !ok {
-		if at, ok := x.names.add(n, text); ok {
+		if at, ok = x.names.add(&n); ok {
 			x.lost = append(x.lost, lostName{at, e.ino})
 		}
-		return
+		return at, ok
 	}
 	st := &x.stretches[k]
 	if st.heads == nil {
 		st.heads = make([]uint32, st.n)
 	}
 	n.next = st.heads[i]
-	at, ok := x.names.add(n, text)
-	if !ok {
-		return
+	if at, ok = x.names.add(&n); !ok {
+		return at, ok
 	}
 	st.heads[i] = at + 1
 	st.upTo = max(st.upTo, i+1)
+	return at, true
 }

@@ -228,11 +228,11 @@ func (w *walker) inode(k int, r *record) error {
 	}
 	for _, at := range w.live {
 		n := w.x.names.at(at)
-		if w.status(r, n) != filesystem.Allocated {
+		if w.status(r, &n) != filesystem.Allocated {
 			w.x.later(k, int((ino-1)%w.x.fs.sb.inodesPerGroup%w.x.perInodes))
 			continue
 		}
-		e := w.named(r, n)
+		e := w.named(r, &n)
 		if err := w.give(&e); err != nil {
 			return err
 		}
@@ -301,7 +301,7 @@ func (w *walker) named(r *record, n *name) filesystem.Entry {
 		addDamage(&e, fmt.Sprintf("range: the directory says that it is a %s", kind))
 	}
 	w.x.doubt(&e, n)
-	text := w.x.names.text(n)
+	text := n.text
 	if bytes.IndexByte(text, '/') >= 0 || bytes.IndexByte(text, 0) >= 0 {
 		addDamage(&e, "range: the name contains a slash or a zero byte")
 	}
@@ -315,7 +315,8 @@ func (w *walker) named(r *record, n *name) filesystem.Entry {
 // lost gives out the names that lead to no inode.
 func (w *walker) lost() error {
 	for _, l := range w.x.lost {
-		n := w.x.names.at(l.name)
+		found := w.x.names.at(l.name)
+		n := &found
 		e := bare(l.ino, n)
 		e.Path, e.Parent = w.paths.of(n), uint64(w.x.dirs[n.dir].ino)
 		switch {
