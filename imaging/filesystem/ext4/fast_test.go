@@ -36,18 +36,7 @@ func (v *volume) fastWork(r *rand.Rand) {
 			sync(name)
 		}
 	}
-	v.must(os.Mkdir(v.path("d0/sub"), 0o751))
-	v.write("d0/sub/file", []byte("in a new directory"))
-	sync("d0/sub/file")
-	v.must(os.Mkdir(v.path("d0/sub/deep"), 0o751))
-	v.must(unix.Mknod(v.path("d0/sub/deep/fifo"), unix.S_IFIFO|0o620, 0))
-	sync("d0/sub/file")
-	v.must(os.Mkdir(v.path("d0/gone"), 0o751))
-	v.write("d0/gone/file", []byte("gone"))
-	sync("d0/gone/file")
-	v.must(os.RemoveAll(v.path("d0/gone")))
-	v.must(os.Remove(v.path("d40/empty")))
-	sync("d0/sub/file")
+	v.fastDirs(sync)
 	for i, name := range []string{"size4095", "size100000", "special/again0", "special/first"} {
 		v.must(os.Remove(v.path(name)))
 		v.write(fmt.Sprintf("d0/after%d", i), randomBytes(r, 5000))
@@ -73,7 +62,7 @@ func (v *volume) fastWork(r *rand.Rand) {
 	f.Close()
 	f, err = os.Create(v.path("d0/log"))
 	v.must(err)
-	for range 50 {
+	for range 25 {
 		_, err = f.Write(randomBytes(r, 700))
 		v.must(err)
 		v.must(f.Sync())
@@ -81,13 +70,31 @@ func (v *volume) fastWork(r *rand.Rand) {
 	f.Close()
 }
 
+// fastDirs makes and removes directories.
+func (v *volume) fastDirs(sync func(name string)) {
+	v.t.Helper()
+	v.must(os.Mkdir(v.path("d0/sub"), 0o751))
+	v.write("d0/sub/file", []byte("in a new directory"))
+	sync("d0/sub/file")
+	v.must(os.Mkdir(v.path("d0/sub/deep"), 0o751))
+	v.must(unix.Mknod(v.path("d0/sub/deep/fifo"), unix.S_IFIFO|0o620, 0))
+	sync("d0/sub/file")
+	v.must(os.Mkdir(v.path("d0/gone"), 0o751))
+	v.write("d0/gone/file", []byte("gone"))
+	sync("d0/gone/file")
+	v.must(os.RemoveAll(v.path("d0/gone")))
+	v.must(os.Remove(v.path("d40/empty")))
+	sync("d0/sub/file")
+}
+
 // TestFastCommits compares what fast commits are replayed to with what the
-// kernel makes of a copy.
+// kernel makes of a copy. e2fsck 1.47 is no judge: it gives up at the first
+// directory that is new or full.
 func TestFastCommits(t *testing.T) {
 	needKernel(t)
-	for _, options := range []string{
+	for i, options := range []string{
 		"-t ext4 -O fast_commit",
-		"-t ext4 -O fast_commit -b 4096",
+		"-t ext4 -O fast_commit -b 4096 -J fast_commit_size=1024",
 		"-t ext4 -O fast_commit,inline_data,^metadata_csum -b 4096 -I 512 -J fast_commit_size=1024",
 		"-t ext4 -O fast_commit,bigalloc -b 4096",
 	} {
@@ -98,7 +105,16 @@ func TestFastCommits(t *testing.T) {
 			v.must(os.Link(v.path("special/first"), v.path("special/again0")))
 			v.commit()
 			v.fastWork(rand.New(rand.NewPCG(7, 9)))
-			v.shutdown(false)
+			if i%2 == 0 {
+				v.shutdown(false)
+			} else { // as a snapshot of a running machine
+				image := v.image
+				v.copyImage()
+				v.image += ".later"
+				v.must(os.Rename(image, v.image)) // the kernel goes on with it
+				v.unmount()
+				v.image = image + ".copy"
+			}
 			raw := v.copyImage()
 			x, err := Open(openDisk(t, raw))
 			if err != nil {
