@@ -370,6 +370,9 @@ func (d *Disk) Assembly() string {
 				fmt.Fprintf(&b, " %q", d.set.disks[i].Name)
 			}
 		}
+		if v.journal != nil {
+			fmt.Fprintf(&b, " journal %q %q", v.journal.Image, v.journal.ID)
+		}
 		b.WriteByte('\n')
 	}
 	return b.String()

@@ -53,6 +53,10 @@
 // files that lie there. The file system of a mirror's member is that of the array
 // and is listed there.
 //
+// A journal of ext4 that lies on a volume of its own is found by its UUID among
+// all volumes of all disks, and read with the file system; where several have
+// that UUID none is taken, and Notes say which they are.
+//
 // # Bounds
 //
 // It does not decrypt, does not search a gap for what does not begin at its start,
@@ -111,8 +115,10 @@ type Volume struct {
 	Images []string
 
 	home int       // the number of the disk that it is listed under
-	on   []int     // the numbers of the disks that hold its bytes, of a volume that was made
+	on   []int     // the numbers of the disks that hold its bytes, of a volume that was made or has its journal elsewhere
 	made *assembly // nil for what the table of the disk has
+
+	journal *Volume // nil where the file system has its own
 }
 
 func (v *Volume) note(format string, args ...any) {
@@ -164,6 +170,7 @@ func openAll(images []Image, list []driver) []*Disk {
 		d.hybrid(m.Source, list)
 	}
 	s.assemble()
+	s.journals()
 	for _, d := range s.disks {
 		if len(d.Volumes) > 0 {
 			d.Volumes[0].Notes = append(prefixed("partition table: ", d.State), d.Volumes[0].Notes...)

@@ -2,17 +2,24 @@ package ext4
 
 import "hash/crc32"
 
-// castagnoli gives the table, which the standard library makes once.
-func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
+// castagnoli is the table of crc32c.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // crc32c continues the checksum as the kernel keeps it: without the inversion
 // at the end that the standard library makes.
 func crc32c(state uint32, p []byte) uint32 {
-	return ^crc32.Update(^state, castagnoli(), p)
+	return ^crc32.Update(^state, castagnoli, p)
 }
 
+// crc32cUint32 is crc32c of the four bytes of v, and crc32cUint16 of two: for
+// so few a call costs more than their sum, and what is passed would escape.
 func crc32cUint32(state, v uint32) uint32 {
-	return crc32c(state, []byte{byte(v), byte(v >> 8), byte(v >> 16), byte(v >> 24)})
+	return crc32cUint16(crc32cUint16(state, uint16(v)), uint16(v>>16))
+}
+
+func crc32cUint16(state uint32, v uint16) uint32 {
+	state = castagnoli[byte(state)^byte(v)] ^ state>>8
+	return castagnoli[byte(state)^byte(v>>8)] ^ state>>8
 }
 
 // crc16 is the one of uninit_bg: polynomial 0x8005, reflected.
@@ -47,7 +54,7 @@ func (fs *FS) descGood(g uint64, d []byte) bool {
 	n := []byte{byte(g), byte(g >> 8), byte(g >> 16), byte(g >> 24)}
 	switch {
 	case fs.sb.rocompat&roMetaCsum != 0:
-		c := crc32c(crc32c(crc32c(fs.seed, n), d[:30]), []byte{0, 0})
+		c := crc32cUint16(crc32c(crc32cUint32(fs.seed, uint32(g)), d[:30]), 0)
 		return uint16(crc32c(c, d[32:])) == le.Uint16(d[30:])
 	case fs.sb.rocompat&roGdtCsum != 0:
 		c := crc16(crc16(crc16(^uint16(0), fs.sb.raw[104:120]), n), d[:30])
@@ -69,18 +76,37 @@ func (fs *FS) inodeGood(ino uint32, in inode) bool {
 	if fs.sb.rocompat&roMetaCsum == 0 {
 		return true
 	}
-	zero := []byte{0, 0}
-	c := crc32c(crc32c(fs.owner(ino, in.generation()), in[:124]), zero)
-	c = crc32c(c, in[126:128])
-	want := uint32(le.Uint16(in[124:]))
-	if len(in) == 128 {
-		return c&0xffff == want
+	c, wide := fs.inodeSum(ino, in)
+	if !wide {
+		return uint16(c) == le.Uint16(in[124:])
 	}
-	if in.extraSize() < 4 {
-		return crc32c(c, in[128:])&0xffff == want
+	return c == uint32(le.Uint16(in[124:]))|uint32(le.Uint16(in[130:]))<<16
+}
+
+// inodeSum is the checksum of an inode; when it is not wide only the lower half
+// of it is stored.
+func (fs *FS) inodeSum(ino uint32, in inode) (c uint32, wide bool) {
+	c = crc32cUint16(crc32c(fs.owner(ino, in.generation()), in[:124]), 0)
+	c = crc32cUint16(c, le.Uint16(in[126:]))
+	switch {
+	case len(in) == 128:
+		return c, false
+	case in.extraSize() < 4:
+		return crc32c(c, in[128:]), false
 	}
-	c = crc32c(crc32c(crc32c(c, in[128:130]), zero), in[132:])
-	return c == want|uint32(le.Uint16(in[130:]))<<16
+	return crc32c(crc32cUint16(crc32cUint16(c, le.Uint16(in[128:])), 0), in[132:]), true
+}
+
+// sealInode sets the checksum of an inode.
+func (fs *FS) sealInode(ino uint32, in inode) {
+	if fs.sb.rocompat&roMetaCsum == 0 {
+		return
+	}
+	c, wide := fs.inodeSum(ino, in)
+	le.PutUint16(in[124:], uint16(c))
+	if wide {
+		le.PutUint16(in[130:], uint16(c>>16))
+	}
 }
 
 // dirBlockGood checks the tail of a directory block; blocks of the index have
@@ -106,4 +132,11 @@ func (fs *FS) extentBlockGood(owner uint32, p []byte, room int) bool {
 		return true
 	}
 	return crc32c(owner, p[:tail]) == le.Uint32(p[tail:])
+}
+
+// sealDir sets the checksum of a directory's block, if it has one.
+func (fs *FS) sealDir(owner uint32, p []byte) {
+	if fs.sb.rocompat&roMetaCsum != 0 && hasTail(p) {
+		le.PutUint32(p[len(p)-4:], crc32c(owner, p[:len(p)-12]))
+	}
 }

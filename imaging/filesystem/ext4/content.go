@@ -181,7 +181,7 @@ func (c *Content) ReadAt(p []byte, off int64) (int, error) {
 func (c *Content) readRun(p []byte, r run, off int64) error {
 	src := c.fs.src
 	if r.journaled() {
-		src = c.fs.raw
+		src = c.fs.log.src
 	}
 	if _, err := readZero(src, p, int64(r.block())*c.fs.sb.blockSize+off); err != nil {
 		return err

@@ -13,10 +13,10 @@ import (
 func (w *walker) second(ino uint32, r *record) error {
 	for _, at := range w.live {
 		n := w.x.names.at(at)
-		if w.status(r, n) == filesystem.Allocated {
+		if w.status(r, &n) == filesystem.Allocated {
 			continue
 		}
-		e := w.named(r, n)
+		e := w.named(r, &n)
 		w.deletion(&e, r)
 		if err := w.give(&e); err != nil {
 			return err
@@ -125,7 +125,7 @@ func (w *walker) distinct(gen uint32) []uint32 {
 	t := &w.x.names
 	name := func(a, b uint32) int {
 		x, y := t.at(a), t.at(b)
-		return cmp.Or(cmp.Compare(x.dir, y.dir), bytes.Compare(t.text(x), t.text(y)))
+		return cmp.Or(cmp.Compare(x.dir, y.dir), bytes.Compare(x.text, y.text))
 	}
 	same := func(a, b uint32) int { return cmp.Or(name(a, b), cmp.Compare(w.lifeOf(a, gen), w.lifeOf(b, gen))) }
 	slices.SortStableFunc(all, same) // live names stay before dead ones

@@ -36,15 +36,15 @@ func addDamage(e *filesystem.Entry, damage string) {
 	}
 }
 
-// record makes the record of an inode. m is a map of the worker's own.
-func (fs *FS) record(ino uint32, in inode, used bool, m *blockMap) (record, error) {
-	r := record{used: used, live: in.live(), dtime: in.dtime(), attribute: in.flags()&flagEAInode != 0}
+// record makes r, which is empty, the record of an inode. m is a map of the
+// worker's own.
+func (fs *FS) record(r *record, ino uint32, in inode, used bool, m *blockMap) error {
+	r.used, r.live, r.dtime, r.attribute = used, in.live(), in.dtime(), in.flags()&flagEAInode != 0
 	e := &r.e
 	stored, size := fs.size(in)
-	*e = filesystem.Entry{
-		Ref:  filesystem.Ref{Inode: uint64(ino), Generation: in.generation()},
-		Type: in.kind(), Mode: in.mode(), UID: in.uid(), GID: in.gid(), Links: in.links(), Size: size, First: -1,
-	}
+	e.Ref = filesystem.Ref{Inode: uint64(ino), Generation: in.generation()}
+	e.Type, e.Mode, e.UID, e.GID = in.kind(), in.mode(), in.uid(), in.gid()
+	e.Links, e.Size, e.First = in.links(), size, -1
 	r.blank = !used && in.mode() == 0 && in.dtime() == 0 && in.links() == 0
 	if !r.blank && !in.times(e) {
 		addDamage(e, "range: a time has more than a second of nanoseconds; they are left out")
@@ -70,7 +70,7 @@ func (fs *FS) record(ino uint32, in inode, used bool, m *blockMap) (record, erro
 	if e.Type == filesystem.TypeChar || e.Type == filesystem.TypeBlock {
 		e.Rdev = in.rdev()
 	}
-	return r, fs.place(&r, ino, in, m)
+	return fs.place(r, ino, in, m)
 }
 
 // place sets what depends on where the content lies: First, the target of a

@@ -24,7 +24,7 @@
 // The inode tables are read in disk order with large reads to find directories
 // and what is in use; the directory blocks are collected, sorted by their
 // place and read in that order; then the tables are read again and each inode
-// is given out with its names. What is kept in memory is 16 bytes and the name
+// is given out with its names. What is kept in memory is 11 bytes and the name
 // itself for each name, 4 bytes for each inode of a used stretch of a table,
 // about 40 bytes for each directory, and 16 bytes for each older copy of a block
 // in the journal. Walk gives the root, then allocated entries by inode, then
@@ -57,6 +57,23 @@
 //	revoke      c03b3998 00000005 sequence | bytes used | blocks
 //	commit      c03b3998 00000002 sequence | checksum | seconds at byte 48
 //
+// Behind the log fast commits may stand, which change the volume after its last
+// transaction: numbers little-endian, a tag and a length of 16 bits each, then
+//
+//	9 head    features, sequence      1 add     inode, extent
+//	6 inode   inode, its bytes        2 delete  inode, block, count
+//	3 create  directory, inode, name  4 link and 5 unlink the same
+//	7 padding                         8 tail    sequence, crc32c since the last tail
+//
+// Open replays those of the sequence that follows the last transaction in
+// memory: it changes copies of the inodes, directories, extent trees and bitmaps
+// and reads through them. As the kernel does it must choose blocks for new
+// directories and where a name goes, and may choose others. It gives no times of
+// its own: the kernel dates the directories by the moment of its replay.
+//
+// A journal on a device of its own is read by OpenWithJournal; JournalUUID says
+// which device it is.
+//
 // All of the journal's area, not only what is still to be replayed, is read for
 // the past. Each copy of a block of an inode table says what 16 inodes were,
 // each copy of a directory's block which names there were. When an inode is
@@ -81,11 +98,10 @@
 //
 // # What it does not do
 //
-// It does not replay fast commits: Info.State says when some are there. It does
-// not decrypt (names and targets of encrypted directories are given as stored)
-// and does not read an external journal. Blocks
-// that were discarded (mounted with discard, fstrim) read as zeros, and nothing
-// tells that from zeros that were written. What was written back and freed again
+// It does not decrypt (names and targets of encrypted directories are given as
+// stored). Older fast commits, of transactions that were committed since, tell
+// nothing of the past. Blocks that were discarded (mounted with discard, fstrim)
+// read as zeros, and nothing tells that from zeros that were written. What was written back and freed again
 // within one transaction (some seconds), or belonged to the transaction that was
 // being made when the image was, lies in blocks that no bitmap shows in use: it
 // can stand in place of what a deleted file had there, and nothing tells. A file
@@ -118,6 +134,7 @@ const reallocated = "reallocated"
 type FS struct {
 	src    imaging.Source
 	raw    imaging.Source // without what the journal would change
+	away   imaging.Source // the device of an external journal; nil when it is not given
 	sb     superblock
 	groups []group
 	info   filesystem.Info
@@ -146,18 +163,23 @@ var (
 // of a running machine, the volume is shown as the kernel would mount it, and
 // Info.State says so; nothing is written. The error is an *imaging.FormatError
 // when no superblock makes sense.
-func Open(src imaging.Source) (*FS, error) { return open(src, false) }
+func Open(src imaging.Source) (*FS, error) { return open(src, nil, false) }
 
 // OpenRaw is Open without the journal: the volume as it lies there.
-func OpenRaw(src imaging.Source) (*FS, error) { return open(src, true) }
+func OpenRaw(src imaging.Source) (*FS, error) { return open(src, nil, true) }
 
-func open(src imaging.Source, raw bool) (*FS, error) {
+// OpenWithJournal is Open of a file system whose journal lies on a device of
+// its own, which JournalUUID names. Where journal is not that device Info.State
+// says so, and the volume is shown without.
+func OpenWithJournal(src, journal imaging.Source) (*FS, error) { return open(src, journal, false) }
+
+func open(src, journal imaging.Source, raw bool) (*FS, error) {
 	sb, err := findSuperblock(src)
 	if err != nil {
 		return nil, fmt.Errorf("open ext4: %w", err)
 	}
-	fs := &FS{src: src, raw: src, sb: sb, seed: sb.checksumSeed()}
-	fs.info = sb.info(src.Size())
+	fs := &FS{src: src, raw: src, away: journal, sb: sb, seed: sb.checksumSeed()}
+	fs.describe()
 	// The journal is found through the group descriptors, which it may replace.
 	if err := fs.loadGroups(); err != nil {
 		return nil, fmt.Errorf("open ext4: %w", err)
@@ -167,6 +189,18 @@ func open(src imaging.Source, raw bool) (*FS, error) {
 	}
 	fs.noteReserved()
 	return fs, nil
+}
+
+// describe sets what the superblock says.
+func (fs *FS) describe() {
+	fs.info = fs.sb.info(fs.src.Size())
+	switch id := fs.JournalUUID(); {
+	case id == "":
+	case fs.away == nil:
+		fs.note("the journal is on another device, with the UUID %s: it is not read", id)
+	default:
+		fs.note("the journal is on another device, with the UUID %s", id)
+	}
 }
 
 // Info describes the file system. The slices are shared: do not change them.

@@ -12,7 +12,8 @@ const doubtful = "partial: that the name was this file's, and not that of an ear
 // formerly is the entry of a name that is no longer live. own says that it
 // tells what the inode says.
 func (w *walker) formerly(ino uint32, r *record, at uint32) (e filesystem.Entry, own bool, err error) {
-	n := w.x.names.at(at)
+	found := w.x.names.at(at)
+	n := &found
 	l, ok := w.x.fromLog[at]
 	if !ok {
 		e, own = w.dropped(ino, r, n)

@@ -243,7 +243,7 @@ func (x *index) addOld(e foundName, text []byte) error {
 	if st := &x.stretches[k]; st.heads != nil {
 		for at, tries := st.heads[i], 0; at != 0 && tries < newest; tries++ {
 			n := x.names.at(at - 1)
-			if n.dir == e.dir && bytes.Equal(x.names.text(n), text) {
+			if n.dir == e.dir && bytes.Equal(n.text, text) {
 				o, ok := x.fromLog[at-1]
 				switch {
 				case ok:
@@ -261,10 +261,8 @@ func (x *index) addOld(e foundName, text []byte) error {
 		}
 	}
 	e.flags = nameJournal
-	before := x.names.count
-	x.addName(e, text)
-	if x.names.count > before {
-		x.fromLog[before] = l
+	if at, ok := x.addName(e, text); ok {
+		x.fromLog[at] = l
 		x.later(k, i)
 	}
 	return nil

@@ -34,7 +34,10 @@ type commitStamp struct {
 }
 
 // past gives what the journal tells of the past; it is read once.
-func (fs *FS) past(ctx context.Context) (*history, error) {
+func (fs *FS) past(ctx context.Context) (*history, error) { return fs.pastOf(ctx, nil) }
+
+// pastOf is past for who knows what the inodes are now; nil else.
+func (fs *FS) pastOf(ctx context.Context, now *inodesNow) (*history, error) {
 	fs.pastMutex.Lock()
 	defer fs.pastMutex.Unlock()
 	if fs.pastKept != nil {
@@ -43,10 +46,15 @@ func (fs *FS) past(ctx context.Context) (*history, error) {
 	h := &history{j: fs.log}
 	if fs.log != nil {
 		s := &pastScan{j: fs.log, h: h, end: fs.logEnd, reader: fs.log.reader()}
+		if now != nil && fs.log.sums { // else what is no copy any more shows by those that are newer
+			s.seen = &sightings{now: now, tables: fs.tables()}
+		}
 		if err := s.scan(ctx); err != nil {
 			return nil, err
 		}
-		if err := h.readInodes(ctx); err != nil {
+		if s.seen != nil && !s.seen.full {
+			h.tell(s.seen)
+		} else if err := h.readInodes(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -70,6 +78,8 @@ type pastScan struct {
 	revoked  int
 	left     uint32 // blocks of the area
 	at       uint32
+	seen     *sightings // nil: not asked for
+	sighted  int        // of seen: what comes behind belongs to the open transaction
 }
 
 func (s *pastScan) scan(ctx context.Context) error {
@@ -130,8 +140,14 @@ func (s *pastScan) begin(sequence uint32) {
 func (s *pastScan) close(whole bool) {
 	if !whole {
 		s.h.copies, s.h.revokes = s.h.copies[:s.copied], s.h.revokes[:s.revoked]
+		if s.seen != nil {
+			s.seen.list = s.seen.list[:s.sighted]
+		}
 	}
 	s.open, s.copied, s.revoked = false, len(s.h.copies), len(s.h.revokes)
+	if s.seen != nil {
+		s.sighted = len(s.seen.list)
+	}
 }
 
 // when is the time of the open transaction.
@@ -171,6 +187,9 @@ func (s *pastScan) descriptor(p []byte) error {
 			at |= escapedCopy
 		}
 		h.copies = append(h.copies, blockCopy{t.block, s.when(), at})
+		if s.seen != nil {
+			s.seen.take(j.fs, t, p, h.copies[len(h.copies)-1])
+		}
 	}
 	return nil
 }
@@ -249,7 +268,7 @@ func (h *history) copyAt(block uint64, when int32) (c blockCopy, ok bool) {
 func (h *history) read(p []byte, at uint32, off int64) error {
 	block, _ := h.j.place(at &^ escapedCopy)
 	fs := h.j.fs
-	if _, err := readZero(fs.raw, p, int64(block)*fs.sb.blockSize+off); err != nil {
+	if _, err := readZero(h.j.src, p, int64(block)*fs.sb.blockSize+off); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	if at&escapedCopy != 0 && off < 4 {

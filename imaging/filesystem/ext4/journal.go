@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
 )
 
@@ -48,6 +49,8 @@ const (
 // are counted from its own start.
 type journal struct {
 	fs       *FS
+	src      imaging.Source // the volume as it lies there, or a device of the journal's own
+	superAt  uint32         // the block of the superblock
 	runs     []run
 	own      []blockRange // the same by their place
 	blocks   uint32       // with the superblock and fast commits
@@ -73,10 +76,13 @@ func (j *journal) note(format string, args ...any) {
 // damage says why it cannot be read if there should be one.
 func (fs *FS) journal() (j *journal, damage string, err error) {
 	ino := le.Uint32(fs.sb.raw[224:])
-	if fs.sb.compat&compatJournal == 0 || ino == 0 {
+	switch {
+	case fs.JournalUUID() != "" && fs.away != nil:
+		return fs.external()
+	case fs.sb.compat&compatJournal == 0 || ino == 0:
 		return nil, "", nil
 	}
-	j = &journal{fs: fs}
+	j = &journal{fs: fs, src: fs.raw}
 	in, damage, err := j.inode(ino)
 	if err != nil || damage != "" {
 		return nil, damage, err
@@ -129,7 +135,7 @@ func (j *journal) inode(ino uint32) (in inode, damage string, err error) {
 
 // super reads the superblock of the journal.
 func (j *journal) super() (damage string, err error) {
-	p, err := j.reader().block(0)
+	p, err := j.reader().block(j.superAt)
 	if err != nil || len(p) < superSize {
 		return "range: it has no block", err
 	}
@@ -255,7 +261,7 @@ func (r *logReader) block(k uint32) ([]byte, error) {
 		r.at, r.n = k, min(max(n, 1), uint32(len(r.buf))/bs, max(r.j.blocks-min(k, r.j.blocks), 1))
 		if n == 0 {
 			clear(r.buf[:bs])
-		} else if _, err := readZero(r.j.fs.raw, r.buf[:r.n*bs], int64(at)*int64(bs)); err != nil {
+		} else if _, err := readZero(r.j.src, r.buf[:r.n*bs], int64(at)*int64(bs)); err != nil {
 			r.n = 0
 			return nil, fmt.Errorf("journal: %w", err)
 		}

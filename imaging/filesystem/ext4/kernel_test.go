@@ -49,6 +49,7 @@ type volume struct {
 	mounted    bool
 	open       *os.File // held while the volume stops
 	once       bool     // it was mounted: then it must mount again
+	dated      bool     // directories were changed by a replay that gave them its own time
 }
 
 func needKernel(t testing.TB) {
@@ -297,6 +298,15 @@ func truth(t testing.TB, path string) string {
 		stamp(s.Atime), stamp(s.Mtime), stamp(s.Ctime), born, link)
 }
 
+// undated leaves out the times of modification and change, and the size: where
+// a directory has room for a name is for who adds it to choose.
+func undated(line string) string {
+	head, rest, _ := strings.Cut(line, " m")
+	_, tail, _ := strings.Cut(rest, " b")
+	f := strings.Fields(head)
+	return strings.Join(append(f[:5], f[6:]...), " ") + " b" + tail
+}
+
 func line(e *filesystem.Entry) string {
 	return fmt.Sprintf("%d %o %d %d %d %d a%v m%v c%v b%v %q", e.Ref.Inode, e.Mode, e.UID, e.GID, e.Links, e.Size,
 		e.Accessed, e.Modified, e.Changed, e.Born, e.Link)
@@ -340,7 +350,11 @@ func (v *volume) compare(x *FS) {
 			t.Errorf("%q is missing", name)
 			return nil
 		}
-		if got, want := line(&e), truth(t, path); got != want {
+		got, want := line(&e), truth(t, path)
+		if v.dated && d.IsDir() {
+			got, want = undated(got), undated(want)
+		}
+		if got != want {
 			t.Errorf("%q:\n got %s\nwant %s", name, got, want)
 		}
 		if !d.Type().IsRegular() {

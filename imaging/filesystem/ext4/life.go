@@ -163,17 +163,9 @@ func (h *history) compare(copies []blockCopy, ino uint32, n int, w *room) (*olde
 			generations(known, then, size)
 		}
 		for k := range slots {
-			old := inode(then[k*size:][:size])
-			if old.mode() == 0 {
-				continue
-			}
-			if kind := old.kind(); kind == filesystem.TypeDir && old.links() > 0 {
-				slots[k].dir(old, ino+uint32(k), &copies[i])
-			} else if kind == filesystem.TypeUnknown {
-				continue
-			}
-			if in := inode(now[k*size:][:size]); !in.live() || in.generation() != old.generation() {
-				slots[k].life(fs, old, ino+uint32(k), &copies[i])
+			old, in := inode(then[k*size:][:size]), inode(now[k*size:][:size])
+			if old.mode() != 0 {
+				slots[k].see(fs, old, ino+uint32(k), &copies[i], !in.live() || in.generation() != old.generation())
 			}
 		}
 	}
@@ -187,6 +179,18 @@ func (h *history) compare(copies []blockCopy, ino uint32, n int, w *room) (*olde
 		o.dirs = append(o.dirs, slots[k].dirs...)
 	}
 	return o, nil
+}
+
+// see takes a version of an inode that is older than those before; over says
+// that its life is.
+func (s *slot) see(fs *FS, old inode, ino uint32, c *blockCopy, over bool) {
+	kind := old.kind()
+	if kind == filesystem.TypeDir && old.links() > 0 {
+		s.dir(old, ino, c)
+	}
+	if over && kind != filesystem.TypeUnknown {
+		s.life(fs, old, ino, c)
+	}
 }
 
 // generations takes the generations of a block of inodes.

@@ -49,14 +49,25 @@ func (x *index) readNames(ctx context.Context) error {
 	x.limitClaims()
 	spans := x.spans()
 	bufs := make([][]byte, workers())
+	spare := make(chan *found, 2*workers()+1)
 	err := inOrder(ctx, len(spans), func(w, i int) (*found, error) {
 		n := int(spans[i].end-spans[i].start) * int(x.fs.sb.blockSize)
 		if len(bufs[w]) < n {
 			bufs[w] = make([]byte, max(n, spanBytes))
 		}
-		return x.readSpan(&spans[i], bufs[w][:n])
+		f := new(found)
+		select {
+		case f = <-spare:
+		default:
+		}
+		return f, x.readSpan(f, &spans[i], bufs[w][:n])
 	}, func(_ int, f *found) error {
 		x.merge(f)
+		f.entries, f.text, f.damage = f.entries[:0], f.text[:0], f.damage[:0]
+		select {
+		case spare <- f:
+		default:
+		}
 		return nil
 	})
 	x.dirRuns = slices.DeleteFunc(x.runs, func(r dirRun) bool { return r.past || x.dirs[r.dir].flags&dirDeleted != 0 })
@@ -116,14 +127,13 @@ func (x *index) spans() []span {
 	return all
 }
 
-// readSpan reads a span and the entries of its blocks.
-func (x *index) readSpan(s *span, buf []byte) (*found, error) {
+// readSpan reads a span and the entries of its blocks into f.
+func (x *index) readSpan(f *found, s *span, buf []byte) error {
 	bs := x.fs.sb.blockSize
 	have, err := x.fs.read(buf, int64(s.start)*bs)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	f := new(found)
 	for _, r := range s.runs {
 		for i := range uint64(r.n) {
 			off := (r.phys + i - s.start) * uint64(bs)
@@ -134,7 +144,7 @@ func (x *index) readSpan(s *span, buf []byte) (*found, error) {
 			x.readBlock(f, r, i, buf[off:][:bs])
 		}
 	}
-	return f, nil
+	return nil
 }
 
 func (f *found) note(dir uint32, format string, args ...any) {
@@ -233,24 +243,25 @@ func (x *index) merge(f *found) {
 	}
 }
 
-func (x *index) addName(e foundName, text []byte) {
-	n := name{dir: e.dir, ftype: e.ftype, flags: e.flags}
+// addName gives the number of a name; ok is false when there is no room for it.
+func (x *index) addName(e foundName, text []byte) (at uint32, ok bool) {
+	n := name{dir: e.dir, ftype: e.ftype, flags: e.flags, text: text}
 	k, i, ok := x.place(e.ino)
 	if !ok {
-		if at, ok := x.names.add(n, text); ok {
+		if at, ok = x.names.add(&n); ok {
 			x.lost = append(x.lost, lostName{at, e.ino})
 		}
-		return
+		return at, ok
 	}
 	st := &x.stretches[k]
 	if st.heads == nil {
 		st.heads = make([]uint32, st.n)
 	}
 	n.next = st.heads[i]
-	at, ok := x.names.add(n, text)
-	if !ok {
-		return
+	if at, ok = x.names.add(&n); !ok {
+		return at, ok
 	}
 	st.heads[i] = at + 1
 	st.upTo = max(st.upTo, i+1)
+	return at, true
 }

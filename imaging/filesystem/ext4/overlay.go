@@ -9,18 +9,19 @@ import (
 )
 
 // overlay is a source in which some blocks are replaced by copies of them that
-// lie elsewhere in it. It keeps the places, not the blocks, and may be read
-// concurrently.
+// lie elsewhere in it, or on the device of its journal. It keeps the places, not
+// the blocks, and may be read concurrently.
 type overlay struct {
 	imaging.Source
-	size   int64 // of a block
+	log    imaging.Source // has the copies
+	size   int64          // of a block
 	blocks []replaced
 }
 
 // replaced is one block, sorted by its number.
 type replaced struct {
 	block   uint64
-	from    int64 // bytes from the start of the source
+	from    int64 // bytes from the start of what has the copies
 	escaped bool  // the copy lacks the journal's magic at its start
 }
 
@@ -45,7 +46,7 @@ func (o *overlay) patch(p []byte, off int64, r *replaced) error {
 	start := int64(r.block)*o.size - off
 	skip := max(0, -start)
 	part := p[start+skip : min(start+o.size, int64(len(p)))]
-	if _, err := readZero(o.Source, part, r.from+skip); err != nil {
+	if _, err := readZero(o.log, part, r.from+skip); err != nil {
 		return fmt.Errorf("block %d in the journal: %w", r.block, err)
 	}
 	if r.escaped && skip < 4 {

@@ -138,7 +138,7 @@ func (x *index) settle(n uint32, lengths, depths []uint16) {
 	}
 	own := x.names.at(d.first - 1)
 	d.flags |= x.dirs[own.dir].flags & (dirRooted | dirDoubtful)
-	length, depth := int(lengths[own.dir])+1+int(own.size), int(depths[own.dir])+1
+	length, depth := int(lengths[own.dir])+1+len(own.text), int(depths[own.dir])+1
 	if length > maxPath || depth > maxDepth {
 		d.flags |= dirBroken
 		x.noteDir(n, "range: the path is too long to be shown and starts again at this directory")
@@ -149,15 +149,27 @@ func (x *index) settle(n uint32, lengths, depths []uint16) {
 
 // paths builds the paths of directories and keeps some.
 type paths struct {
-	x     *index
-	cache map[uint32]string
-	size  int
-	way   []uint32
-	buf   []byte
+	x        *index
+	cache    map[uint32]string
+	size     int
+	known    bool // last and lastPath are set: files of a directory follow one another
+	last     uint32
+	lastPath string
+	way      []uint32
+	buf      []byte
 }
 
 // dir is the path of a directory without a slash at its end: "" for the root.
 func (p *paths) dir(n uint32) string {
+	if p.known && p.last == n {
+		return p.lastPath
+	}
+	s := p.build(n)
+	p.known, p.last, p.lastPath = true, n, s
+	return s
+}
+
+func (p *paths) build(n uint32) string {
 	if s, ok := p.cache[n]; ok {
 		return s
 	}
@@ -180,7 +192,7 @@ func (p *paths) dir(n uint32) string {
 	}
 	for k := len(p.way) - 1; k >= 0; k-- {
 		own := p.x.names.at(p.x.dirs[p.way[k]].first - 1)
-		p.buf = append(append(p.buf, '/'), p.x.names.text(own)...)
+		p.buf = append(append(p.buf, '/'), own.text...)
 	}
 	s := string(p.buf)
 	if p.size += len(s) + 48; p.size > pathCache {
@@ -194,7 +206,7 @@ func (p *paths) dir(n uint32) string {
 // of is the path of a name.
 func (p *paths) of(n *name) string {
 	d := p.dir(n.dir)
-	p.buf = append(append(append(p.buf[:0], d...), '/'), p.x.names.text(n)...)
+	p.buf = append(append(append(p.buf[:0], d...), '/'), n.text...)
 	return string(p.buf)
 }
 

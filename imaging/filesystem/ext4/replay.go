@@ -2,7 +2,6 @@ package ext4
 
 import (
 	"context"
-	"fmt"
 )
 
 // replay does what the kernel would do before it mounts the volume, without
@@ -44,24 +43,28 @@ func (fs *FS) replay(ctx context.Context, raw bool) error {
 	case !asked:
 		fs.note("the journal holds %d transactions, but the superblock does not ask for recovery: the kernel would discard them, and they are not shown", a.count)
 	case raw:
-		fs.note("needs journal recovery: the listing shows the volume before the replay of %d transactions", a.count)
+		l, err := j.fast(ctx, a.sequence)
+		if err != nil {
+			return err
+		}
+		fs.note("needs journal recovery: the listing shows the volume before the replay of %d transactions and %d fast commits", a.count, l.commits)
 	default:
-		return fs.overlay(a)
+		return fs.overlay(ctx, a)
 	}
 	return nil
 }
 
 // overlay makes what the active part of the journal says the view of the
 // volume.
-func (fs *FS) overlay(a *activeLog) error {
+func (fs *FS) overlay(ctx context.Context, a *activeLog) error {
 	blocks, outside, inside := a.newest()
-	fs.src = &overlay{Source: fs.raw, size: fs.sb.blockSize, blocks: blocks}
+	fs.src = &overlay{Source: fs.raw, log: fs.log.src, size: fs.sb.blockSize, blocks: blocks}
 	fs.logEnd += a.count
 	wrong, err := fs.superAgain()
 	if err != nil {
 		return err
 	}
-	fs.info = fs.sb.info(fs.src.Size())
+	fs.describe()
 	if err := fs.loadGroups(); err != nil {
 		return err
 	}
@@ -70,8 +73,8 @@ func (fs *FS) overlay(a *activeLog) error {
 		fs.note("range: the superblock in the journal is not used: %s", wrong)
 	}
 	if a.count == 0 && a.damage == "" {
-		fs.note("needs journal recovery, but the journal holds no whole transaction: nothing is to be replayed")
-		return fs.fastCommits(a)
+		fs.note("needs journal recovery, but the journal holds no whole transaction to be replayed")
+		return fs.fastCommits(ctx, a.sequence)
 	}
 	fs.note("needs journal recovery: %d transactions of the journal (%d changed blocks) are not in their place and are shown as the kernel would replay them; free blocks may hold what was being written, in place of what deleted files had", a.count, len(blocks))
 	for _, n := range []struct {
@@ -92,7 +95,7 @@ func (fs *FS) overlay(a *activeLog) error {
 	if a.full {
 		fs.note("partial: the journal holds more than can be replayed: the rest is left out")
 	}
-	return fs.fastCommits(a)
+	return fs.fastCommits(ctx, a.sequence)
 }
 
 // superAgain takes the superblock from the journal, where it is one of the
@@ -110,22 +113,4 @@ func (fs *FS) superAgain() (wrong string, err error) {
 	}
 	fs.sb, fs.seed = sb, sb.checksumSeed()
 	return "", nil
-}
-
-// fastCommits says whether the part of the journal for fast commits holds some
-// that belong behind its last transaction.
-func (fs *FS) fastCommits(a *activeLog) error {
-	j := a.j
-	if j.end+1 >= j.blocks {
-		return nil
-	}
-	p, err := a.reader.block(j.end + 1) // the kernel leaves one out
-	if err != nil {
-		return fmt.Errorf("fast commits: %w", err)
-	}
-	const tagHead = 9
-	if le.Uint16(p) == tagHead && le.Uint16(p[2:]) >= 8 && le.Uint32(p[8:]) == a.sequence {
-		fs.note("partial: fast commits follow the last transaction of the journal: they are not replayed, and the last changes are missing")
-	}
-	return nil
 }

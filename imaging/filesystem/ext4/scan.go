@@ -8,7 +8,7 @@ import (
 )
 
 // stretchBytes is how much of an inode table is read at once.
-const stretchBytes = 2 << 20
+const stretchBytes = 512 << 10
 
 // stretch is a part of one group's inode table.
 type stretch struct {
@@ -39,6 +39,7 @@ type index struct {
 	gone      map[dirKey]uint32 // directories that are known from the journal alone
 	dirRuns   []dirRun          // by block, of directories that are in use
 	past      *pastView
+	now       *inodesNow         // while the tables and the journal are read
 	fromLog   map[uint32]logName // what is known of a name that the journal has
 	full      bool               // there were more of those than are kept
 }
@@ -88,6 +89,8 @@ type rawDir struct {
 type scanned struct {
 	upTo int
 	dirs []rawDir
+	gens []uint32
+	live []bool
 }
 
 func (fs *FS) newIndex() *index {
@@ -137,6 +140,9 @@ func (x *index) scan(ctx context.Context) error {
 		return err
 	}
 	bufs := make([][]byte, workers())
+	if x.fs.log != nil {
+		x.now = x.newNow()
+	}
 	m := &blockMap{fs: x.fs, spend: x.fs.newBudget()}
 	defer func() { x.found = len(x.dirs) }()
 	return inOrder(ctx, len(x.stretches), func(w, k int) (scanned, error) {
@@ -146,6 +152,9 @@ func (x *index) scan(ctx context.Context) error {
 		return x.scanStretch(k, bufs[w])
 	}, func(k int, s scanned) error {
 		x.stretches[k].upTo = s.upTo
+		if x.now != nil {
+			x.now.gens[k], x.now.live[k] = s.gens, s.live
+		}
 		for _, d := range s.dirs {
 			if err := x.addDir(d, m); err != nil {
 				return err
@@ -174,6 +183,13 @@ func (x *index) scanStretch(k int, buf []byte) (scanned, error) {
 		s.upTo = i + 1
 		if in.kind() == filesystem.TypeDir {
 			s.dirs = append(s.dirs, rawDir{st.first + uint32(i), append(inode(nil), in...)})
+		}
+	}
+	if x.now != nil {
+		s.gens, s.live = make([]uint32, s.upTo), make([]bool, s.upTo)
+		for i := range s.upTo {
+			in := inode(p[i*size:][:size])
+			s.gens[i], s.live[i] = in.generation(), in.live()
 		}
 	}
 	return s, nil

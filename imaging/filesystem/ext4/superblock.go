@@ -289,11 +289,10 @@ func foreign(src imaging.Source) bool {
 
 // info is Info as far as the superblock knows it.
 func (s *superblock) info(source int64) filesystem.Info {
-	u := s.raw[104:120]
 	i := filesystem.Info{
 		Type: s.kind(), BlockSize: s.blockSize, Size: int64(s.blocks) * s.blockSize,
 		Label:    string(bytes.TrimRight(s.raw[120:136], "\x00")),
-		UUID:     fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:]),
+		UUID:     uuid(s.raw[104:120]),
 		Features: s.features(), State: append([]string(nil), s.notes...),
 	}
 	note := func(when bool, format string, args ...any) {
@@ -302,8 +301,6 @@ func (s *superblock) info(source int64) filesystem.Info {
 		}
 	}
 	state := le.Uint16(s.raw[58:])
-	j := s.raw[208:224]
-	note(s.compat&compatJournal != 0 && le.Uint32(s.raw[224:]) == 0, "the journal is on another device, with the UUID %x-%x-%x-%x-%x: it is not read", j[:4], j[4:6], j[6:8], j[8:10], j[10:])
 	note(state&1 == 0, "not cleanly unmounted")
 	note(state&2 != 0, "the kernel noted errors: %d, the last in %q", le.Uint32(s.raw[404:]), cString(s.raw[476:508]))
 	note(s.incompat&^knownIncompat != 0, "unknown incompatible features 0x%x: read as far as it goes", s.incompat&^knownIncompat)
@@ -311,6 +308,11 @@ func (s *superblock) info(source int64) filesystem.Info {
 	note(!s.checksumGood(), "csum: the superblock's checksum does not match")
 	note(le.Uint32(s.raw[232:]) != 0, "the orphan list is not empty: it starts with inode %d", le.Uint32(s.raw[232:]))
 	return i
+}
+
+// uuid is the text of 16 bytes.
+func uuid(u []byte) string {
+	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:16])
 }
 
 func cString(p []byte) string {

@@ -52,17 +52,22 @@ func (fs *FS) walk(ctx context.Context, yield func(filesystem.Entry, error) bool
 }
 
 // load reads all that a walk needs before it gives out the first entry. The
-// journal is read meanwhile.
+// journal is read along with the directories.
 func (x *index) load(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
+	if err := x.scan(ctx); err != nil {
+		return err
+	}
+	now := x.now
+	x.now = nil
 	wg.Go(func() {
 		// what fails here fails again where it is needed
-		_, _ = x.fs.past(ctx)
+		_, _ = x.fs.pastOf(ctx, now)
 	})
-	for _, step := range []func(context.Context) error{x.scan, x.readNames, x.loadPast} {
+	for _, step := range []func(context.Context) error{x.readNames, x.loadPast} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -107,12 +112,13 @@ func (w *walker) run() error {
 			bits[worker] = make([]byte, (w.x.fs.sb.inodesPerGroup+7)/8)
 			maps[worker] = blockMap{fs: w.x.fs, spend: new(budget)}
 		}
-		b := new(batch)
+		var b *batch
 		select {
 		case b = <-spare:
+			b.records, b.nameless = b.records[:0], b.nameless[:0]
 		default:
+			b = &batch{records: make([]record, 0, w.x.perInodes)}
 		}
-		b.records, b.nameless = b.records[:0], b.nameless[:0]
 		return b, w.fill(b, todo[i], bufs[worker], bits[worker], &maps[worker])
 	}, func(i int, b *batch) error {
 		for _, at := range b.nameless {
@@ -166,12 +172,10 @@ func (w *walker) fill(b *batch, k int, buf, bits []byte, m *blockMap) error {
 			}
 			continue
 		}
-		r, err := fs.record(ino, in, used, m)
-		if err != nil {
+		b.records = append(b.records, record{head: head, missing: i >= have})
+		if err := fs.record(&b.records[len(b.records)-1], ino, in, used, m); err != nil {
 			return err
 		}
-		r.head, r.missing = head, i >= have
-		b.records = append(b.records, r)
 	}
 	return nil
 }
@@ -224,11 +228,11 @@ func (w *walker) inode(k int, r *record) error {
 	}
 	for _, at := range w.live {
 		n := w.x.names.at(at)
-		if w.status(r, n) != filesystem.Allocated {
+		if w.status(r, &n) != filesystem.Allocated {
 			w.x.later(k, int((ino-1)%w.x.fs.sb.inodesPerGroup%w.x.perInodes))
 			continue
 		}
-		e := w.named(r, n)
+		e := w.named(r, &n)
 		if err := w.give(&e); err != nil {
 			return err
 		}
@@ -297,7 +301,7 @@ func (w *walker) named(r *record, n *name) filesystem.Entry {
 		addDamage(&e, fmt.Sprintf("range: the directory says that it is a %s", kind))
 	}
 	w.x.doubt(&e, n)
-	text := w.x.names.text(n)
+	text := n.text
 	if bytes.IndexByte(text, '/') >= 0 || bytes.IndexByte(text, 0) >= 0 {
 		addDamage(&e, "range: the name contains a slash or a zero byte")
 	}
@@ -311,7 +315,8 @@ func (w *walker) named(r *record, n *name) filesystem.Entry {
 // lost gives out the names that lead to no inode.
 func (w *walker) lost() error {
 	for _, l := range w.x.lost {
-		n := w.x.names.at(l.name)
+		found := w.x.names.at(l.name)
+		n := &found
 		e := bare(l.ino, n)
 		e.Path, e.Parent = w.paths.of(n), uint64(w.x.dirs[n.dir].ino)
 		switch {
