@@ -13,6 +13,7 @@ import (
 // Changes yields the records of the change journal, and of those that were
 // deleted as far as their clusters still hold them. It reads the MFT once and
 // the journal twice: first for the directories that only the journal knows.
+// Where an earlier walk saw that there is none it reads nothing.
 func (fs *FS) Changes(ctx context.Context) iter.Seq2[filesystem.Change, error] {
 	return func(yield func(filesystem.Change, error) bool) {
 		s := fs.newScanner(ctx)
@@ -23,6 +24,9 @@ func (fs *FS) Changes(ctx context.Context) iter.Seq2[filesystem.Change, error] {
 }
 
 func (s *scanner) changes(yield func(filesystem.Change, error) bool) error {
+	if s.fs.noUSN.Load() {
+		return nil
+	}
 	dirs, err := s.directories()
 	if err != nil {
 		return err

@@ -74,6 +74,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
@@ -106,6 +107,7 @@ type FS struct {
 	used    *Content // of records; nil when it cannot be read
 	info    filesystem.Info
 	parts   parts
+	noUSN   atomic.Bool // the MFT was read and has no change journal
 }
 
 var (

@@ -107,5 +107,8 @@ func (s *scanner) directories() (map[uint64]dir, error) {
 		dirs[r.number] = d
 		return nil
 	})
+	if err == nil {
+		s.fs.noUSN.Store(len(s.usn) == 0)
+	}
 	return dirs, err
 }
