@@ -31,6 +31,7 @@ const (
 	colOther   // not of an event
 	colAddress // of a flow record or frame
 	colFlow    // of a flow record, no address
+	colDir     // of a change
 )
 
 // dict numbers strings while exhibits are loaded. Number 0 is no string. It

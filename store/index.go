@@ -225,7 +225,7 @@ func (c *Case) finish(ctx context.Context, t *tx, d *dict) error {
 
 // derivedTables hold rows that carry the number of their exhibit.
 var derivedTables = []string{
-	"ranges", "files", "dirs", "entries", "moments", "hits", "events", "copies", "resources", "name_parts", "issues", "sessions",
+	"ranges", "files", "dirs", "entries", "moments", "changes", "hits", "events", "copies", "resources", "name_parts", "issues", "sessions",
 	"mentions", "created", "instances", "uses", "flows", "flow_sums", "flow_gaps", "packets", "conversations", "icmp", "times_beyond", "digests",
 }
 

@@ -24,7 +24,8 @@ type imageLoad struct {
 	inside  *insideScan
 	rows    *entryRows
 	moments *sorter
-	key     []byte // of the moment that is added
+	changed *sorter // records of change journals
+	key     []byte  // of the moment or change that is added
 }
 
 // image loads an exhibit that is an image: of a disk the entries of every
@@ -33,14 +34,14 @@ func (l *load) image(ctx context.Context) (err error) {
 	if l.acq.Kind == evidence.KindMemory {
 		return l.memoryHits(ctx)
 	}
-	il := &imageLoad{load: l, moments: newSorter(l.c.spillDir())}
+	il := &imageLoad{load: l, moments: newSorter(l.c.spillDir()), changed: newSorter(l.c.spillDir())}
 	il.moments.limit = spillBuffer / 2
 	thrift, err := l.thrift(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, thrift()) }()
-	defer func() { err = errors.Join(err, il.moments.close()) }()
+	defer func() { err = errors.Join(err, il.moments.close(), il.changed.close()) }()
 	if il.disk, err = l.disks.disk(l.acq.Exhibit); il.disk == nil {
 		return err
 	}
@@ -77,6 +78,9 @@ func (l *load) image(ctx context.Context) (err error) {
 		return err
 	}
 	if err := il.insertMoments(ctx); err != nil {
+		return err
+	}
+	if err := il.insertChanges(ctx); err != nil {
 		return err
 	}
 	if err := il.nameForeign(ctx); err != nil {
@@ -163,6 +167,9 @@ func (l *imageLoad) volume(ctx context.Context, v *disk.Volume, n int64, stats *
 	w := volumeWalk{l: l, v: v, stats: stats, sorter: s, inside: l.inside.volume(ctx, v)}
 	if err = w.holes(ctx); err == nil {
 		err = w.walk(ctx)
+	}
+	if err == nil {
+		err = l.changes(ctx, v, n)
 	}
 	if err := errors.Join(err, w.inside.done()); err != nil {
 		return err

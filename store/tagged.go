@@ -37,6 +37,7 @@ func (q *question) taggedRows(ctx context.Context, tag string) (*taggedRows, err
 	}
 	t := &taggedRows{ids: map[string][]int64{}}
 	files := map[int64][]int64{} // record numbers by file
+	changed, inodes := map[string]struct{}{}, []int64(nil)
 	for place, words := range tags {
 		if !slices.Contains(words, tag) {
 			continue
@@ -58,6 +59,11 @@ func (q *question) taggedRows(ctx context.Context, tag string) (*taggedRows, err
 		if err := q.taggedEntries(ctx, t, a); err != nil {
 			return nil, err
 		}
+		changed[fileKey(a)] = struct{}{}
+		inodes = append(inodes, int64(a.Inode)) //nolint:gosec // two's complement
+	}
+	if err := q.taggedChanges(ctx, t, changed, inodes); err != nil {
+		return nil, err
 	}
 	for file, ns := range files {
 		for _, table := range []string{"events", "flows", "packets", "copies"} {

@@ -73,6 +73,9 @@ var timeWords = []struct{ letter, word string }{{"M", "Content Modification Time
 func description(m evidence.Moment) string {
 	switch m.Source {
 	case "fs":
+		if strings.HasPrefix(m.Type, "usn: ") {
+			return "Change Journal Record"
+		}
 		var all []string
 		for _, c := range timeWords {
 			if strings.Contains(m.Type, c.letter) {

@@ -29,11 +29,12 @@ type set struct {
 
 // assembly is how a volume is made of others.
 type assembly struct {
-	uuid    string                                    // of the array or group, "" of a partition within
-	members []*Volume                                 // nil where one is missing
-	locate  func(member int, off int64) (int64, bool) // from a byte of a member to one of the volume
-	within  bool                                      // a partition of a table in its one member
-	serial  int                                       // tells it from every other of the set
+	uuid    string                                          // of the array or group, "" of a partition within
+	members []*Volume                                       // nil where one is missing
+	locate  func(member int, off int64) (int64, bool)       // from a byte of a member to one of the volume
+	place   func(off int64) (member int, at int64, ok bool) // the way back
+	within  bool                                            // a partition of a table in its one member
+	serial  int                                             // tells it from every other of the set
 }
 
 // round is what one pass over the volumes made of them.
@@ -146,6 +147,7 @@ func (s *set) within(r *round, parent *Volume) {
 				locate: func(_ int, off int64) (int64, bool) {
 					return off - start, off >= start && off-start < size
 				},
+				place: func(off int64) (int, int64, bool) { return 0, start + off, off >= 0 && off < size },
 			}}
 			v.Start += parent.Start
 			return v
@@ -314,6 +316,21 @@ func (v *Volume) locate(disk int, off int64) (int64, bool) {
 		}
 	}
 	return 0, false
+}
+
+// place turns an offset of the volume into one of the image of a disk.
+func (v *Volume) place(off int64) (disk int, at int64, ok bool) {
+	if v.made == nil {
+		return v.home, v.Start + off, off >= 0 && off < v.Source.Size()
+	}
+	if off < 0 || off >= v.Source.Size() {
+		return 0, 0, false
+	}
+	i, at, ok := v.made.place(off)
+	if !ok || i < 0 || i >= len(v.made.members) || v.made.members[i] == nil {
+		return 0, 0, false
+	}
+	return v.made.members[i].place(at)
 }
 
 // touches says whether the disk with that number holds bytes of the volume.

@@ -200,14 +200,12 @@ func (d *Disk) Volume(id string) *Volume {
 // Size is the length of the image in bytes.
 func (d *Disk) Size() int64 { return d.size }
 
-// Place turns an offset of the volume into one of the image; ok is false where
-// the volume does not hold that byte, and for volumes that are made of others,
-// whose bytes lie apart. Both are in bytes.
+// Place turns an offset of the volume into one of the image that the volume is
+// listed under; ok is false where that does not hold the byte. Of a mirror it
+// is the copy that is read. Both are in bytes.
 func (v *Volume) Place(volumeOffset int64) (imageOffset int64, ok bool) {
-	if v.made != nil || volumeOffset < 0 || volumeOffset >= v.Source.Size() {
-		return 0, false
-	}
-	return v.Start + volumeOffset, true
+	disk, at, ok := v.place(volumeOffset)
+	return at, ok && disk == v.home
 }
 
 // Locate turns an offset of the image that the volume is listed under into one

@@ -105,6 +105,16 @@ func (g *mapGuard) Extents(ctx context.Context) iter.Seq2[filesystem.Extent, err
 	return guarded(g.name, func() iter.Seq2[filesystem.Extent, error] { return g.m.Extents(ctx) })
 }
 
+// Changes yields nothing where the reader knows of no change journal.
+func (g *guard) Changes(ctx context.Context) iter.Seq2[filesystem.Change, error] {
+	return guarded(g.name, func() iter.Seq2[filesystem.Change, error] {
+		if c, ok := g.fs.(filesystem.Changer); ok {
+			return c.Changes(ctx)
+		}
+		return func(func(filesystem.Change, error) bool) {}
+	})
+}
+
 // guarded yields what seq does and a panic of seq as a last error. A panic of
 // the consumer is the consumer's.
 func guarded[T any](name string, seq func() iter.Seq2[T, error]) iter.Seq2[T, error] {

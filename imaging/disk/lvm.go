@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"snapcase/imaging"
@@ -159,6 +160,9 @@ func (s *set) logical(r *round, g *lvm.Group, lv *lvm.LV, pvs []*Volume, gone bo
 				return 0, false
 			}
 			return lv.Locate(at[i], off)
+		}, place: func(off int64) (int, int64, bool) {
+			pv, off, ok := lv.Place(off)
+			return slices.Index(at, pv), off, ok
 		}}
 		return v
 	})

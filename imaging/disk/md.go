@@ -94,6 +94,9 @@ func arrayVolume(a *md.Array, members []*Volume) *Volume {
 			return 0, false
 		}
 		return a.Locate(at[i], off)
+	}, place: func(off int64) (int, int64, bool) {
+		n, off, ok := a.Place(off)
+		return slices.Index(at, n), off, ok
 	}}
 	for i, m := range a.Members {
 		switch k := slices.Index(at, m.Source); {

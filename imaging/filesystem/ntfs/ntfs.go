@@ -35,6 +35,12 @@
 // Names that no record has any more come last, from the slack of the index
 // blocks of their directory, with the sizes and times that stood beside them.
 //
+// Then come the files whose records were used again and that only the change
+// journal ($Extend/$UsnJrnl) names: under the last name that it has of them, in
+// the directory that this record says, with the times of their making and
+// deletion where it has those. Size and content are not known. Changes gives
+// the journal itself; what a deleted journal leaves in its clusters is read too.
+//
 // A freed record keeps its attributes until it is used again. Its path is
 // rebuilt from the parent that its name has, if that record still is the same
 // directory or was freed once since; else it is /$Orphan/name. Damage says
@@ -56,8 +62,8 @@
 //
 // # What it does not do
 //
-// It does not replay $LogFile (Info.State says when it was in use), reads no USN journal as such,
-// no slack of records, no security descriptors and no extended attributes. Content
+// It does not replay $LogFile (Info.State says when it was in use), reads no
+// slack of records, no security descriptors and no extended attributes. Content
 // that Windows packs by its overlay filter (CompactOS), deduplicates or keeps
 // in the cloud is not in the file's own stream: Damage says so, and the stream
 // that holds the packed bytes is an entry. Encrypted content is as stored.
@@ -68,6 +74,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
@@ -100,12 +107,14 @@ type FS struct {
 	used    *Content // of records; nil when it cannot be read
 	info    filesystem.Info
 	parts   parts
+	noUSN   atomic.Bool // the MFT was read and has no change journal
 }
 
 var (
 	_ filesystem.FileSystem = (*FS)(nil)
 	_ filesystem.Mapper     = (*FS)(nil)
 	_ filesystem.FileNamer  = (*FS)(nil)
+	_ filesystem.Changer    = (*FS)(nil)
 )
 
 // Probe says whether src has a boot sector of NTFS that makes sense, at its

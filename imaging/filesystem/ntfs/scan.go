@@ -2,6 +2,7 @@ package ntfs
 
 import (
 	"context"
+	"slices"
 )
 
 const (
@@ -29,6 +30,7 @@ type scanner struct {
 	ctx    context.Context
 	budget int64 // bytes of attribute lists
 	buf    []byte
+	usn    []uint64 // records that have the name of the change journal
 }
 
 func (fs *FS) newScanner(ctx context.Context) *scanner {
@@ -82,10 +84,15 @@ func (f *file) names() []fileName {
 	return long
 }
 
-// directories collects all directories with the first name of each.
+// directories collects all directories with the first name of each, and notes
+// the change journals.
 func (s *scanner) directories() (map[uint64]dir, error) {
 	dirs := make(map[uint64]dir)
+	s.usn = nil
 	err := s.each(0, s.fs.records, func(r *record) error {
+		if r.file && isJournal(r) && len(s.usn) < maxJournals && !slices.Contains(s.usn, r.base) {
+			s.usn = append(s.usn, r.base)
+		}
 		if !r.file || !r.dir || r.part() {
 			return nil
 		}
@@ -100,5 +107,8 @@ func (s *scanner) directories() (map[uint64]dir, error) {
 		dirs[r.number] = d
 		return nil
 	})
+	if err == nil {
+		s.fs.noUSN.Store(len(s.usn) == 0)
+	}
 	return dirs, err
 }

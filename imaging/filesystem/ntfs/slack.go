@@ -246,6 +246,9 @@ func (s *slack) found(ref uint64, n fileName) error {
 			e.Damage = "reallocated: the record was used again"
 		}
 	}
+	if ref != 0 {
+		s.given[s.key(ref, n.name)] = struct{}{}
+	}
 	if !s.yield(e, nil) {
 		return errEnough
 	}

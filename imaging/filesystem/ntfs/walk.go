@@ -73,7 +73,10 @@ func (w *walker) walk() error {
 			return err
 		}
 	}
-	return w.slack()
+	if err := w.slack(); err != nil {
+		return err
+	}
+	return w.journal()
 }
 
 // give yields an entry in the round that its status belongs to.

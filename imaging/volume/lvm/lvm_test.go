@@ -30,9 +30,19 @@ func checkMaps(t *testing.T, v *LV, pvs ...imaging.Source) (found int) {
 			if n, err := v.Source.ReadAt(b[:], at); n != 4 || err != nil && !errors.Is(err, io.EOF) || a != b {
 				t.Errorf("%s: byte %d of source %d is not byte %d: %x, %x, %v", v.Name, off, pv, at, a, b, err)
 			}
+			placed(t, v, at)
 		}
 	}
 	return found
+}
+
+// placed demands that a byte of the volume lies where Locate finds it again.
+func placed(t *testing.T, v *LV, at int64) {
+	t.Helper()
+	pv, off, ok := v.Place(at)
+	if back, found := v.Locate(pv, off); ok && (!found || back != at) {
+		t.Errorf("%s: byte %d lies at byte %d of source %d, which is byte %d", v.Name, at, off, pv, back)
+	}
 }
 
 func TestSegments(t *testing.T) {

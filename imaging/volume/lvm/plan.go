@@ -222,3 +222,34 @@ func (v *LV) Locate(pv int, off int64) (lvOffset int64, ok bool) {
 	}
 	return v.plan.locate(pv, off)
 }
+
+// Place maps a byte of the volume to the source that it is read from, and to
+// the byte of that: Locate is the way back. ok is false where no source has it.
+func (v *LV) Place(lvOffset int64) (pv int, off int64, ok bool) {
+	if v.plan == nil {
+		return 0, 0, false
+	}
+	return v.plan.place(lvOffset)
+}
+
+func (p *plan) place(off int64) (source int, at int64, ok bool) {
+	i := sort.Search(len(p.parts), func(i int) bool { return p.parts[i].start+p.parts[i].size > off })
+	if i == len(p.parts) || off < p.parts[i].start {
+		return 0, 0, false
+	}
+	s := &p.parts[i]
+	off -= s.start
+	l := &s.legs[0]
+	if s.chunk > 0 {
+		n, c := int64(len(s.legs)), off/s.chunk
+		l, off = &s.legs[c%n], c/n*s.chunk+off%s.chunk
+	}
+	at = l.base + off
+	switch {
+	case l.sub != nil:
+		return l.sub.place(at)
+	case l.src == nil || at >= l.src.Size():
+		return 0, 0, false
+	}
+	return l.source, at, true
+}

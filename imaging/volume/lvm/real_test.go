@@ -189,6 +189,11 @@ func (l *tools) compare(v *LV, pvs []imaging.Source, want []byte) {
 			if _, err := src.ReadAt(b[:], off); err != nil || b[0] != want[at] {
 				l.t.Fatalf("%s: byte %d of source %d is not byte %d", v.Name, off, pv, at)
 			}
+			if to, in, ok := v.Place(at); !ok {
+				l.t.Fatalf("%s: byte %d has no place", v.Name, at)
+			} else if back, ok := v.Locate(to, in); !ok || back != at {
+				l.t.Fatalf("%s: byte %d lies at byte %d of source %d, which is byte %d", v.Name, at, in, to, back)
+			}
 		}
 	}
 	if found < len(want)/4093-8 || found > len(want)/4093+8 {

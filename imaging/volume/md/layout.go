@@ -131,3 +131,26 @@ func (a *Array) Locate(source int, off int64) (at int64, ok bool) {
 	}
 	return 0, false
 }
+
+// Place maps a byte of the array to the source that it is read from, and to the
+// byte of that: Locate is the way back. ok is false where no source has it.
+func (a *Array) Place(at int64) (source int, off int64, ok bool) {
+	if a.layout == nil || at < 0 || at >= a.layout.size {
+		return 0, 0, false
+	}
+	l := a.layout
+	var g *leg
+	if l.turns == nil {
+		g, off, _ = l.find(at)
+	} else {
+		var row int64
+		if g, row = l.turns.whole(at / l.turns.chunk); g == nil {
+			return 0, 0, false
+		}
+		off = row*l.turns.chunk + at%l.turns.chunk
+	}
+	if off += g.start; g.src == nil || off >= g.src.Size() {
+		return 0, 0, false
+	}
+	return g.source, off, true
+}

@@ -145,6 +145,16 @@ func where(t *testing.T, a *Array, off int64) (role int, at int64) {
 	return int(n>>24) - 1, int64(n & 0xffffff)
 }
 
+// placed demands that a byte of the array lies where Locate finds it again.
+func placed(t *testing.T, a *Array, at int64) {
+	t.Helper()
+	if source, off, ok := a.Place(at); ok {
+		if back, found := a.Locate(source, off); !found || back != at {
+			t.Errorf("byte %d lies at byte %d of source %d, which is byte %d", at, off, source, back)
+		}
+	}
+}
+
 // checkMaps demands that Locate is the way back of a read.
 func checkMaps(t *testing.T, a *Array, sources ...imaging.Source) {
 	t.Helper()
@@ -162,6 +172,7 @@ func checkMaps(t *testing.T, a *Array, sources ...imaging.Source) {
 			if x[1] != y[1] || x[2] != y[2] || x[3] != y[3] || x != y && !a.layout.mirror {
 				t.Fatalf("byte %d of source %d is not byte %d: %x %x", off, i, at, x, y)
 			}
+			placed(t, a, at)
 		}
 	}
 	if n < int(a.Size/4096) {

@@ -115,6 +115,7 @@ func TestTurns(t *testing.T) {
 				for off := int64(0); off < src.Size(); off += 4096 {
 					if at, ok := a.Locate(i, off); ok {
 						back[at] = true
+						placed(t, a, at)
 						var x [4096]byte
 						if src.ReadAt(x[:], off); !bytes.Equal(x[:], content[at:at+4096]) {
 							t.Fatalf("%s: byte %d of source %d is not byte %d of the array", name, off, i, at)
