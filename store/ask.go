@@ -139,7 +139,7 @@ func (s *snapshot) known(exhibit string) error {
 	if exhibit == "" || slices.Contains(s.exhibits, exhibit) {
 		return nil
 	}
-	return evidence.WithHint(fmt.Errorf("exhibit %q: %w", exhibit, evidence.ErrNotFound), "snapcase stats CASE lists the exhibits")
+	return evidence.WithHint(fmt.Errorf("exhibit %q is not in the index: %w", exhibit, evidence.ErrNotFound), "snapcase stats CASE lists the exhibits; snapcase index CASE indexes those that are not indexed yet")
 }
 
 // spansOf are the spans of a table, all or of one exhibit.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"path"
 	"regexp"
+	"slices"
 
 	"snapcase/evidence/flowlog"
 )
@@ -112,6 +113,13 @@ type originals struct {
 	more  []uint32
 }
 
+// copied says that one of them holds the original of an equal record of file:
+// never file itself, where equal records are as many records.
+func (o *originals) copied(file uint32, sources []flowSource) bool {
+	of := func(f uint32) bool { return f != file && sources[file].other(sources[f]) }
+	return of(o.first) || slices.ContainsFunc(o.more, of)
+}
+
 func (l *flowLoad) ownCopies(sources []flowSource) {
 	seen := map[flowKey]originals{}
 	for _, rows := range l.starts {
@@ -122,18 +130,12 @@ func (l *flowLoad) ownCopies(sources []flowSource) {
 			switch {
 			case !ok:
 				o.first = r.file
-			case sources[r.file].other(sources[o.first]):
+			case o.copied(r.file, sources):
 				r.flags |= flowCopy
 				continue
+			case sources[o.first].log != "" || o.first == r.file || slices.Contains(o.more, r.file):
+				continue
 			default:
-				for _, f := range o.more {
-					if sources[r.file].other(sources[f]) {
-						r.flags |= flowCopy
-					}
-				}
-				if r.flags&flowCopy != 0 || sources[o.first].log != "" {
-					continue
-				}
 				o.more = append(o.more, r.file)
 			}
 			seen[k] = o

@@ -198,6 +198,8 @@ func TestFlowCopies(t *testing.T) {
 		{"in another log", []map[string]string{{flowFile("fl-0a", "0000"): headV2 + one + near, flowFile("fl-0b", "0000"): headV5 + v5}}, 2, 1},
 		{"in another log of another exhibit", []map[string]string{{flowFile("fl-0a", "0000"): headV2 + near + one}, {flowFile("fl-0b", "0000"): headV5 + v5 + v5}}, 2, 2},
 		{"the same file again", []map[string]string{{flowFile("fl-0a", "0000"): headV2 + one}, {"x/" + flowFile("fl-0a", "0000"): headV2 + one}}, 1, 1},
+		{"twice in one of two logs", []map[string]string{{flowFile("fl-0a", "0000"): headV2 + one + one, flowFile("fl-0b", "0000"): headV2 + near}}, 3, 0},
+		{"twice in each of two logs", []map[string]string{{"a.log": headV2 + one, flowFile("fl-0a", "0000"): headV2 + one + one, flowFile("fl-0b", "0000"): headV2 + one + one}}, 3, 2},
 		{"logs without a name", []map[string]string{{"a.log": headV2 + one, "b.log": headV2 + one}, {flowFile("fl-0b", "0000"): headV2 + one}}, 3, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {

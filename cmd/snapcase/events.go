@@ -29,6 +29,9 @@ func eventsCommand(e *edge) *cobra.Command {
 			if q.To, err = parseTime("--to", to); err != nil {
 				return err
 			}
+			if q.Limit < 0 {
+				return usageError{fmt.Errorf("--limit %d: want a number of events, or 0 for all", q.Limit)}
+			}
 			switch readOnly {
 			case "":
 			case "true", "false":
@@ -58,11 +61,11 @@ func eventsCommand(e *edge) *cobra.Command {
 	f.StringVar(&q.Error, "error", "", "error code")
 	f.StringVar(&q.IP, "ip", "", "source address")
 	f.StringVar(&q.ARN, "arn", "", "ARN of the principal")
-	f.StringVar(&q.Text, "text", "", "words in any field")
+	f.StringVar(&q.Text, "text", "", "words in any of the fields listed, not in request or response bodies (for those: --raw, and search its output)")
 	f.StringVar(&from, "from", "", "first time, RFC 3339 or a date; it belongs")
 	f.StringVar(&to, "to", "", "last time; it belongs")
 	f.StringVar(&q.Exhibit, "exhibit", "", "only this exhibit")
-	f.Int64Var(&q.Limit, "limit", 0, "at most so many")
+	f.Int64Var(&q.Limit, "limit", 0, "at most so many; 0 for all")
 	f.BoolVar(&raw, "raw", false, "the record's own JSON, one a line")
 	return c
 }

@@ -127,6 +127,9 @@ func packetsCommand(e *edge) *cobra.Command {
 		Example: "snapcase packets case1 --protocol icmp --ip 198.51.100.77",
 		Args:    exactly(1, "one case or bundle"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if vni < 0 || vni >= 1<<24 {
+				return usageError{fmt.Errorf("--vni %d: a VXLAN identifier is a number from 0 to %d", vni, 1<<24-1)}
+			}
 			if c.Flags().Changed("vni") {
 				q.VNI = &vni
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"snapcase/evidence"
+	"snapcase/evidence/credential"
 	"snapcase/evidence/custody"
 	"snapcase/evidence/report"
 	"snapcase/store"
@@ -52,6 +53,12 @@ func (e *edge) writeReport(ctx context.Context, cs *store.Case, dir, exports str
 	if err != nil {
 		return err
 	}
+	in.Masked = func(file string, places int) {
+		e.say("warning: %s: text from evidence holds what looks like a secret in %d places; masked with asterisks", file, places)
+	}
+	if n := maskMoments(in.Timeline); n > 0 {
+		in.Masked("timeline", n)
+	}
 	if err := report.Write(ctx, dir, in); err != nil {
 		return err
 	}
@@ -62,22 +69,26 @@ func (e *edge) writeReport(ctx context.Context, cs *store.Case, dir, exports str
 		return fmt.Errorf("report: %w", err)
 	}
 	return errors.Join(
-		toFile(filepath.Join(exports, "timeline.timesketch.jsonl"), func(f *os.File) error {
+		toFile(filepath.Join(exports, "timeline.timesketch.jsonl"), in.Masked, func(f *os.File) error {
 			return report.Timesketch(f, cs.Timeline(ctx, store.TimelineQuery{}))
 		}),
-		toFile(filepath.Join(exports, "timeline.bodyfile"), func(f *os.File) error {
+		toFile(filepath.Join(exports, "timeline.bodyfile"), in.Masked, func(f *os.File) error {
 			return report.Bodyfile(f, cs.Files(ctx, store.FileQuery{}))
 		}),
-		toFile(filepath.Join(exports, "case.jsonld"), func(f *os.File) error { return report.CASE(f, in) }),
+		toFile(filepath.Join(exports, "case.jsonld"), in.Masked, func(f *os.File) error { return report.CASE(f, in) }),
 	)
 }
 
-func toFile(path string, write func(*os.File) error) error {
+func toFile(path string, masked func(file string, places int), write func(*os.File) error) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	return errors.Join(write(f), f.Close())
+	err = write(f)
+	if err == nil {
+		err = report.MaskFile(f, masked)
+	}
+	return errors.Join(err, f.Close())
 }
 
 // reportInput asks the case everything that a report tells.
@@ -109,6 +120,26 @@ func (e *edge) reportInput(ctx context.Context, cs *store.Case) (report.Input, e
 	}
 	in.Timeline, in.Cut, err = aroundFindings(ctx, cs, in.Findings)
 	return in, err
+}
+
+// maskMoments masks secrets in the text of moments before a page breaks it into
+// lines, and says in how many.
+func maskMoments(all []evidence.Moment) (masked int) {
+	for i := range all {
+		m := &all[i]
+		was := *m
+		m.Summary, m.Record = credential.MaskText(m.Summary), credential.MaskText(m.Record)
+		changed := m.Summary != was.Summary || m.Record != was.Record
+		if m.Actor != nil {
+			if actor := credential.MaskText(*m.Actor); actor != *m.Actor {
+				m.Actor, changed = &actor, true
+			}
+		}
+		if changed {
+			masked++
+		}
+	}
+	return masked
 }
 
 // aroundFindings is the part of the timeline that a reader of the report

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -25,6 +26,9 @@ func traceCommand(e *edge) *cobra.Command {
 			}
 			defer cs.Close() //nolint:errcheck // read-only
 			t, err := cs.Trace(c.Context(), args[1])
+			if errors.Is(err, evidence.ErrNotFound) && errors.Is(e.gaps(c.Context(), cs, ""), evidence.ErrGaps) {
+				return evidence.WithHint(fmt.Errorf("%w in what could be read, which is not all the evidence", err), "snapcase stats %s tells what is missing; snapcase index %s indexes what is not indexed yet", args[0], args[0])
+			}
 			if err != nil {
 				return err
 			}

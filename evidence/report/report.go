@@ -27,9 +27,12 @@ import (
 	"fmt"
 	"html/template"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"snapcase/evidence"
+	"snapcase/evidence/credential"
 	"snapcase/evidence/custody"
 )
 
@@ -46,6 +49,7 @@ type Input struct {
 	Cut      bool // the timeline goes on after its last line
 	Records  []custody.Record
 	Form     custody.FormData
+	Masked   func(file string, places int) // if set, told where a name that held a secret was masked
 }
 
 //go:embed page/*.html page/style.css
@@ -53,7 +57,8 @@ var pages embed.FS
 
 // Write renders in to dir, which is made when it is not there: index.html and
 // the CSV tables. Files of an earlier report are replaced, each at once; other
-// files are left alone.
+// files are left alone. Secrets in names and other text from evidence are
+// masked (credential.Mask).
 func Write(ctx context.Context, dir string, in Input) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("write report: %w", err)
@@ -67,14 +72,14 @@ func Write(ctx context.Context, dir string, in Input) error {
 	if err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
-	if err := file(root, "index.html", func(f *os.File) error { return t.Execute(f, newView(in)) }); err != nil {
+	if err := in.file(root, "index.html", func(f *os.File) error { return t.Execute(f, newView(in)) }); err != nil {
 		return err
 	}
 	for _, table := range tables(in) {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("write report: %w", err)
 		}
-		if err := file(root, table.name, func(f *os.File) error { return table.write(f) }); err != nil {
+		if err := in.file(root, table.name, func(f *os.File) error { return table.write(f) }); err != nil {
 			return err
 		}
 	}
@@ -82,17 +87,35 @@ func Write(ctx context.Context, dir string, in Input) error {
 }
 
 // file replaces name by what write gives; half a file never bears the name.
-func file(root *os.Root, name string, write func(*os.File) error) error {
+func (in Input) file(root *os.Root, name string, write func(*os.File) error) error {
 	tmp := name + ".part"
-	f, err := root.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
+	f, err := root.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o644)
 	if err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
-	if err := errors.Join(write(f), f.Close()); err != nil {
+	err = write(f)
+	if err == nil {
+		err = MaskFile(f, in.Masked)
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("write report: %s: %w", name, errors.Join(err, root.Remove(tmp)))
 	}
 	if err := root.Rename(tmp, name); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
 	return nil
+}
+
+// MaskFile masks the secrets in a report or export that was written to f, and
+// tells of them.
+func MaskFile(f *os.File, masked func(file string, places int)) error {
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	n, err := credential.Mask(f, fi.Size())
+	if n > 0 && masked != nil {
+		masked(strings.TrimSuffix(filepath.Base(f.Name()), ".part"), n)
+	}
+	return err
 }
