@@ -4,14 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -160,18 +160,12 @@ func (s *sealedImage) parseList(in io.Reader) error {
 	var end int64
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
-		words := strings.Fields(lines.Text())
-		if len(words) != 3 {
-			return altered(fmt.Errorf("%s: line %d: %w", blocksFile, len(s.sums)+1, evidence.ErrBroken))
-		}
-		sum, err := evidence.ParseDigest(words[0])
-		off, err1 := strconv.ParseInt(words[1], 10, 64)
-		n, err2 := strconv.ParseInt(words[2], 10, 64)
+		sum, off, n, ok := parseBlock(lines.Bytes())
 		if len(s.sums) == 0 {
 			s.length = n
 		}
 		short := end%max(1, s.length) != 0
-		if errors.Join(err, err1, err2) != nil || off != end || n <= 0 || n > s.length || short || n > s.Size()-end {
+		if !ok || off != end || n <= 0 || n > s.length || short || n > s.Size()-end {
 			return altered(fmt.Errorf("%s: line %d does not fit the image of %d bytes: %w", blocksFile, len(s.sums)+1, s.Size(), evidence.ErrBroken))
 		}
 		s.sums, end = append(s.sums, sum), end+n
@@ -187,6 +181,33 @@ func (s *sealedImage) parseList(in io.Reader) error {
 	}
 	s.state = make([]atomic.Uint32, len(s.sums))
 	return nil
+}
+
+// parseBlock reads "<sha256>  <offset> <length>". There are many of them, so it
+// makes nothing that has to be collected.
+func parseBlock(line []byte) (sum evidence.Digest, off, n int64, ok bool) {
+	const text = 2 * sha256.Size
+	if len(line) < text {
+		return sum, 0, 0, false
+	}
+	if _, err := hex.Decode(sum[:], line[:text]); err != nil {
+		return sum, 0, 0, false
+	}
+	first, second, _ := bytes.Cut(bytes.Trim(line[text:], " "), []byte{' '})
+	off, ok1 := parseCount(first)
+	n, ok2 := parseCount(second)
+	return sum, off, n, ok1 && ok2 && line[text] == ' '
+}
+
+// parseCount reads a decimal number.
+func parseCount(b []byte) (n int64, ok bool) {
+	for _, c := range b {
+		if c < '0' || c > '9' || n > (math.MaxInt64-9)/10 {
+			return 0, false
+		}
+		n = 10*n + int64(c-'0')
+	}
+	return n, len(b) > 0
 }
 
 // Size is the length of the image in bytes.

@@ -9,7 +9,10 @@
 //	image.raw            the bytes; runs of zeros of 64 KiB and more are holes
 //	image.raw.zst        in its stead with Job.Format zst: the same bytes in the
 //	                     seekable zstd format, which "zstd -d" unpacks
-//	blocks-sha256.txt    "<sha256>  <offset> <length>" per block of 4 MiB
+//	blocks-sha256.txt    "<sha256>  <offset> <length>" per block of 64 KiB; of
+//	                     an image of more than 8 GiB per block that is twice as
+//	                     long for each doubling, up to 4 MiB; of a packed copy
+//	                     4 MiB
 //	hits.jsonl           access key ids and where they lie (package credential)
 //	read-errors.jsonl    every unreadable range, where there are more than 100
 //	manifest-sha256.txt  of image.raw, in the format of sha256sum, and of

@@ -282,6 +282,7 @@ func FuzzDetect(f *testing.F) {
 func FuzzJournal(f *testing.F) {
 	f.Add([]byte(`{"header":{"v":1,"source":"x","kind":"disk","identity":{"api":"file","size":4194305}}}` + "\n" + `{"block":{"n":0,"length":4194304,"sha256":"` + strings.Repeat("0", 64) + `"}}` + "\n"))
 	f.Add([]byte(`{"header":{"v":1,"source":"x","kind":"disk","identity":{"api":"file","size":8388613}}}` + "\n" + `{"block":{"n":0,"length":8388608,"sha256":"` + strings.Repeat("0", 64) + `","zeros":2}}` + "\n" + `{"drop":1}` + "\n"))
+	f.Add([]byte(`{"header":{"v":1,"source":"x","kind":"disk","part":1048576,"identity":{"api":"file","size":8388613}}}` + "\n" + `{"block":{"n":0,"length":4194304,"parts":"` + strings.Repeat("A", 171) + `="}}` + "\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		path := filepath.Join(t.TempDir(), journalName)
 		must(t, os.WriteFile(path, b, 0o600))
@@ -289,7 +290,11 @@ func FuzzJournal(f *testing.F) {
 		must(t, err)
 		defer l.close() //nolint:errcheck // a test
 		x := &exhibit{log: l}
-		k, err := x.keptBlocks(2*blockSize+5, blockSize)
+		part := int64(0)
+		if bytes.Contains(b, []byte(`"parts"`)) {
+			part = 1 << 20
+		}
+		k, err := x.keptBlocks(2*blockSize+5, blockSize, part)
 		must(t, err)
 		defer k.stop()
 		if k.end < 0 || k.end > 2*blockSize+5 || k.cutAt > int64(len(b)) {

@@ -28,6 +28,25 @@ const (
 	packedName = "image.raw.zst"
 )
 
+// A reader that looks at little of an image has to hash the whole of each block
+// that it touches before it may believe it, so blocks of the list are short; of
+// a large image longer, so that the list stays one that is read in no time.
+const (
+	leastPart = 64 << 10
+	mostParts = 1 << 17
+)
+
+// partLength is the length of a block of the list of an image of size bytes;
+// 0 where it is that of the blocks that are read.
+func partLength(size int64) int64 {
+	for n := int64(leastPart); n < blockSize; n *= 2 {
+		if size <= n*mostParts {
+			return n
+		}
+	}
+	return 0
+}
+
 // block is a part of the image on its way.
 type block struct {
 	n     int64
@@ -38,8 +57,9 @@ type block struct {
 	errs  []errorLine
 	runs  [][2]int // of data that are no holes
 	sum   evidence.Digest
-	kept  bool // it was on disk already, and sum is known
-	over  bool // the copy may have bytes at its place
+	parts []byte // in place of sum, where parts have digests
+	kept  bool   // it was on disk already, and sum is known
+	over  bool   // the copy may have bytes at its place
 	left  atomic.Int32
 	// summed says that sum is known though it was not kept.
 	summed bool
@@ -133,7 +153,7 @@ func (x *exhibit) image(ctx context.Context) (*imaged, error) {
 		return nil, err
 	}
 	p := x.pace()
-	kept, err := x.keptBlocks(size, p.block)
+	kept, err := x.keptBlocks(size, p.block, x.head.Part)
 	if err != nil {
 		return nil, err
 	}
@@ -317,22 +337,39 @@ func (m *imager) digest(b *block) error {
 		m.scanner.Scan(b.data, b.off)
 		b.runs = dataRuns(b.data)
 		if !b.kept {
-			if !b.summed {
-				b.sum = sha256.Sum256(b.data)
-			}
+			m.sum(b)
 			if m.pack != nil {
 				m.pack.pack(b)
 			} else if err := m.write(b); err != nil {
 				return fmt.Errorf("write block %d: %w", b.n, err)
 			}
 		}
-		f.SHA256, f.counts = b.sum, countBlock(b)
+		f.SHA256, f.Parts, f.counts = b.sum, b.parts, countBlock(b)
 	}
 	if m.pack != nil {
 		f.block, f.Frames = b, b.table.Sizes()
 	}
 	m.ready <- f
 	return nil
+}
+
+// sum makes the digest of a block, or those of its parts.
+func (m *imager) sum(b *block) {
+	if m.kept.part > 0 {
+		b.parts = partDigests(b.data, m.kept.part)
+	} else if !b.summed {
+		b.sum = sha256.Sum256(b.data)
+	}
+}
+
+// partDigests are the digests of the parts of p, each n bytes but for the last.
+func partDigests(p []byte, n int64) []byte {
+	out := make([]byte, 0, (int64(len(p))+n-1)/n*sha256.Size)
+	for len(p) > 0 {
+		sum := sha256.Sum256(p[:min(n, int64(len(p)))])
+		out, p = append(out, sum[:]...), p[min(n, int64(len(p))):]
+	}
+	return out
 }
 
 // write writes a block: all of it where the copy may have other bytes, else

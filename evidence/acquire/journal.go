@@ -34,6 +34,9 @@ type header struct {
 	Format    string        `json:"format,omitempty"` // of the copy: "zst", "" for raw
 	Identity  identity      `json:"identity"`
 	Started   imaging.Time  `json:"started"`
+	// Part is the length of the parts of a block that have a digest each; 0
+	// where a block has one.
+	Part int64 `json:"part,omitempty"`
 	// Container is set where the source is one.
 	Container *evidence.Container `json:"container,omitempty"`
 }
@@ -43,7 +46,10 @@ type header struct {
 type blockLine struct {
 	N      int64           `json:"n"`
 	Length int64           `json:"length"`
-	SHA256 evidence.Digest `json:"sha256"`
+	SHA256 evidence.Digest `json:"sha256,omitzero"`
+	// Parts are the digests of the parts of the block, one behind the other,
+	// in place of SHA256 where the header gives their length.
+	Parts []byte `json:"parts,omitempty"`
 	// Zeros, where it is not 0, is how many blocks of zeros the line stands for;
 	// SHA256 is that of one of them, Length that of all.
 	Zeros int64 `json:"zeros,omitempty"`

@@ -1,10 +1,12 @@
 package acquire
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"snapcase/evidence"
 )
@@ -20,6 +22,7 @@ const (
 // journal along with those who ask, in constant memory.
 type keptBlocks struct {
 	size, block int64
+	part        int64 // length of the parts of a block that have digests, 0 where a block has one
 	log         *journal
 	cutAt       int64 // of the journal: what lies behind is not believed
 	drops       []drop
@@ -51,8 +54,11 @@ func (b *blockLine) count() int64 { return max(1, b.Zeros) }
 
 // keptBlocks reads the journal of an image once, to find where it is torn and
 // what was dropped.
-func (x *exhibit) keptBlocks(size, block int64) (*keptBlocks, error) {
-	k := &keptBlocks{size: size, block: block, log: x.log, packed: x.head.Format == formatZst, ahead: map[int64]keptBlock{}}
+func (x *exhibit) keptBlocks(size, block, part int64) (*keptBlocks, error) {
+	if part < 0 || part > 0 && (part < leastPart || block%part != 0) {
+		return nil, fmt.Errorf("the journal has parts of %d bytes in blocks of %d", part, block)
+	}
+	k := &keptBlocks{size: size, block: block, part: part, log: x.log, packed: x.head.Format == formatZst, ahead: map[int64]keptBlock{}}
 	turn := int64(0) // of the lines of a packed copy, which come in order
 	err := x.log.read(func(e entry, end int64) bool {
 		switch {
@@ -90,6 +96,9 @@ func (k *keptBlocks) sane(b *blockLine) bool {
 		return false
 	}
 	if b.N < 0 || b.N > (k.size-1)/k.block || b.Zeros < 0 || b.Zeros > max(1, runBytes/k.block) {
+		return false
+	}
+	if k.part > 0 && (b.Zeros > 0 || int64(len(b.Parts)) != (b.Length+k.part-1)/k.part*sha256.Size) {
 		return false
 	}
 	if b.Zeros > 0 {
@@ -172,10 +181,10 @@ func (k *keptBlocks) load(out *imageFile, b *block) (bool, error) {
 		ok = false
 	default:
 		n, _ := out.plain.ReadAt(b.data, b.off)
-		ok = n == len(b.data) && sha256.Sum256(b.data) == want.SHA256
+		ok = n == len(b.data) && k.holds(b.data, &want)
 	}
 	if ok {
-		b.sum, b.errs = want.SHA256, want.errs
+		b.sum, b.parts, b.errs = want.SHA256, want.Parts, want.errs
 		return true, nil
 	}
 	k.ended, k.end = true, b.off
@@ -195,8 +204,16 @@ func (k *keptBlocks) load(out *imageFile, b *block) (bool, error) {
 	return false, nil
 }
 
-// all yields every block of a finished image in order, zeros one by one; stored
-// says whether the source had bytes for it. Each must be there once.
+// holds says whether p has the digest of the block, or its parts theirs.
+func (k *keptBlocks) holds(p []byte, want *keptBlock) bool {
+	if k.part > 0 {
+		return bytes.Equal(partDigests(p, k.part), want.Parts)
+	}
+	return sha256.Sum256(p) == want.SHA256
+}
+
+// all yields every block of a finished image in order, in parts where those have
+// the digests, zeros one by one; stored says whether the source had bytes for it. Each must be there once.
 func (k *keptBlocks) all(yield func(off, length int64, sum evidence.Digest, stored bool) error) error {
 	var off int64
 	for n := int64(0); off < k.size; {
@@ -205,11 +222,10 @@ func (k *keptBlocks) all(yield func(off, length int64, sum evidence.Digest, stor
 			return errors.Join(k.err, fmt.Errorf("the journal has block %d not at all or twice", n))
 		}
 		for range b.count() {
-			length := min(k.block, k.size-off)
-			if err := yield(off, length, b.SHA256, b.Zeros == 0); err != nil {
+			if err := k.each(&b, off, yield); err != nil {
 				return err
 			}
-			off += length
+			off += min(k.block, k.size-off)
 		}
 		n += b.count()
 	}
@@ -217,4 +233,20 @@ func (k *keptBlocks) all(yield func(off, length int64, sum evidence.Digest, stor
 		return errors.New("the journal has more blocks than the image")
 	}
 	return k.err
+}
+
+// each yields the block at off with its digest, or each of its parts.
+func (k *keptBlocks) each(b *keptBlock, off int64, yield func(off, length int64, sum evidence.Digest, stored bool) error) error {
+	end := off + min(k.block, k.size-off)
+	if k.part == 0 {
+		return yield(off, end-off, b.SHA256, b.Zeros == 0)
+	}
+	for sum := range slices.Chunk(b.Parts, sha256.Size) {
+		n := min(k.part, end-off)
+		if err := yield(off, n, evidence.Digest(sum), true); err != nil {
+			return err
+		}
+		off += n
+	}
+	return nil
 }

@@ -54,6 +54,7 @@ func (m *imager) give(ctx context.Context, todo chan<- *block) error {
 			return err
 		}
 		b.n, b.off, b.zeros, b.data, b.errs, b.summed = n, off, m.zerosAt(off), b.buf[:min(m.block, m.size-off)], nil, false
+		b.sum, b.parts = evidence.Digest{}, nil
 		n, off = n+max(1, b.zeros), off+b.length()
 		if b.kept, err = m.kept.load(m.out, b); err != nil {
 			return err
@@ -93,7 +94,7 @@ func (m *imager) blank(ctx context.Context) (*block, error) {
 // many as one line of the journal may stand for.
 func (m *imager) zerosAt(off int64) int64 {
 	s, ok := m.src.(sparse)
-	if !ok || m.pack != nil { // a packed copy has no holes
+	if !ok || m.pack != nil || m.kept.part > 0 { // a packed copy has no holes, and zeros no parts
 		return 0
 	}
 	start, _ := s.NextData(off)

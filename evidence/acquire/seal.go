@@ -133,7 +133,7 @@ func (x *exhibit) changed() []errorLine {
 // writeBlocks writes the list of blocks from the journal. linear gets the binary
 // digests of those that the source had bytes for.
 func (x *exhibit) writeBlocks(w io.Writer, linear io.Writer) error {
-	k, err := x.keptBlocks(x.head.Identity.Size, x.pace().block)
+	k, err := x.keptBlocks(x.head.Identity.Size, x.pace().block, x.head.Part)
 	if err != nil {
 		return err
 	}

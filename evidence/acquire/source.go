@@ -89,6 +89,9 @@ func (j *Job) look(ctx context.Context) (header, error) {
 	if h.Format = j.Format; h.Format != "" && !h.Kind.Image() {
 		return h, evidence.WithHint(fmt.Errorf("format %s of a %s exhibit: %w", h.Format, h.Kind, evidence.ErrUsage), "only a disk or memory image is packed: leave out --format")
 	}
+	if h.Kind.Image() && h.Format == "" {
+		h.Part = partLength(h.Identity.Size)
+	}
 	return h, room(string(j.Folder), blocks)
 }
 
