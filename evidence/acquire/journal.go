@@ -34,6 +34,9 @@ type header struct {
 	Format    string        `json:"format,omitempty"` // of the copy: "zst", "" for raw
 	Identity  identity      `json:"identity"`
 	Started   imaging.Time  `json:"started"`
+	// Data is how many bytes the source has that are not known to be zeros; 0
+	// where that is not known.
+	Data int64 `json:"data,omitempty"`
 	// Container is set where the source is one.
 	Container *evidence.Container `json:"container,omitempty"`
 }

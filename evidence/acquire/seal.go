@@ -80,6 +80,9 @@ func (x *exhibit) acquireImage(ctx context.Context) (evidence.Acquisition, error
 	a.Container, a.Packed = x.head.Container, m.packed
 	a.Bytes, a.SHA256, a.Hashes, a.Files = x.head.Identity.Size, m.sha256, m.hashes, 1
 	a.DataBytes, a.HoleBytes, a.ResumedFrom = m.data, m.holes, m.resumedFrom
+	if err := dropStock(x); err != nil {
+		return a, err
+	}
 	linear := sha256.New()
 	err = x.writeNew(blocksName, func(w io.Writer) error { return x.writeBlocks(w, linear) })
 	if x.Remote != nil && len(m.errors) == 0 { // else it would be that of no snapshot
