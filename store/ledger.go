@@ -79,6 +79,11 @@ type AcquireRequest struct {
 	Objects *acquire.Objects
 	// Origin is set for a path that came from a cloud account.
 	Origin *evidence.Origin
+	// Lazy lists the files of a Remote first, from the blocks that takes, so that
+	// they can be read while the acquisition goes on. Browse, where it is not nil,
+	// is called when they are listed, or could not be.
+	Lazy   bool
+	Browse func(exhibit string, err error)
 }
 
 // Acquire brings evidence in and indexes it. The error is evidence.ErrGaps
@@ -92,7 +97,13 @@ func (c *Case) Acquire(ctx context.Context, r AcquireRequest, p evidence.Progres
 	if err != nil {
 		return a, fmt.Errorf("acquire: read the case's key: %w", err)
 	}
-	a, err = acquire.Run(ctx, acquire.Job{Folder: c.folder, Source: r.Source, Kind: r.Kind, Label: r.Label, Hashes: r.Hashes, Raw: r.Raw, Format: r.Format, Remote: r.Remote, Objects: r.Objects, Origin: r.Origin, Ledger: c.ledger, CaseKey: key, Progress: p, Now: c.o.Custody.Now})
+	job := acquire.Job{Folder: c.folder, Source: r.Source, Kind: r.Kind, Label: r.Label, Hashes: r.Hashes, Raw: r.Raw, Format: r.Format, Remote: r.Remote, Objects: r.Objects, Origin: r.Origin, Ledger: c.ledger, CaseKey: key, Progress: p, Now: c.o.Custody.Now}
+	listed := func() {}
+	if r.Lazy {
+		job.Early, listed = c.lazily(ctx, &r)
+	}
+	a, err = acquire.Run(ctx, job)
+	listed()
 	sealed := err == nil || errors.Is(err, evidence.ErrGaps) && a.Ended.Set
 	if !sealed || r.NoIndex {
 		return a, err

@@ -103,11 +103,16 @@ func (d *door) answer(c net.Conn, e *Early) {
 	}
 }
 
+// close shuts the door; once is enough.
 func (d *door) close() {
 	if d == nil {
 		return
 	}
 	d.mu.Lock()
+	if d.shut { // the name may be another door's by now
+		d.mu.Unlock()
+		return
+	}
 	d.shut = true
 	for c := range d.conns {
 		c.Close() //nolint:errcheck,gosec // ends its reads

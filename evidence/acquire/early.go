@@ -98,6 +98,7 @@ func (e *Early) end() {
 	close(e.over)
 	last := e.closed
 	e.mu.Unlock()
+	e.door.close()
 	if last {
 		_ = e.stock.close() // nothing is buffered
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"snapcase/evidence"
 	"snapcase/imaging"
@@ -20,6 +21,8 @@ const (
 	journalName    = ".acquiring"
 	journalVersion = 1
 	longestLine    = 1 << 20
+	lookTries      = 5
+	lookTime       = 5 * time.Millisecond
 )
 
 // header is the journal's first line: what is acquired.
@@ -84,7 +87,12 @@ func openJournal(path string) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	for try := 0; errors.Is(err, unix.EWOULDBLOCK) && try < lookTries; try++ {
+		time.Sleep(lookTime) // somebody may only look whether it is locked
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			err = errBusy
 		}

@@ -80,9 +80,6 @@ func (x *exhibit) acquireImage(ctx context.Context) (evidence.Acquisition, error
 	a.Container, a.Packed = x.head.Container, m.packed
 	a.Bytes, a.SHA256, a.Hashes, a.Files = x.head.Identity.Size, m.sha256, m.hashes, 1
 	a.DataBytes, a.HoleBytes, a.ResumedFrom = m.data, m.holes, m.resumedFrom
-	if err := dropStock(x); err != nil {
-		return a, err
-	}
 	linear := sha256.New()
 	err = x.writeNew(blocksName, func(w io.Writer) error { return x.writeBlocks(w, linear) })
 	if x.Remote != nil && len(m.errors) == 0 { // else it would be that of no snapshot
@@ -192,6 +189,9 @@ func (x *exhibit) writeNew(name string, write func(io.Writer) error) error {
 // finish brings the end of a sealed exhibit into the ledger, once, and removes
 // the journal.
 func (x *exhibit) finish(ctx context.Context, a *evidence.Acquisition) error {
+	if err := dropStock(x); err != nil {
+		return err
+	}
 	ended, err := ledgerHasEnd(x.Folder, x.id)
 	if err != nil {
 		return err

@@ -65,7 +65,12 @@ func openStock(x *exhibit, size, block int64, write bool) (*stock, error) {
 		mode = os.O_RDWR | os.O_CREATE
 	}
 	var errs [3]error
-	s.image, errs[0] = os.OpenFile(x.path(partName), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	for _, name := range []string{partName, imageName} { // it has the other name a moment before it is sealed
+		s.image, errs[0] = os.OpenFile(x.path(name), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+		if !errors.Is(errs[0], fs.ErrNotExist) {
+			break
+		}
+	}
 	s.early, errs[1] = os.OpenFile(x.path(earlyName), mode|unix.O_NOFOLLOW, 0o600)
 	s.places, errs[2] = os.OpenFile(x.path(earlyMapName), mode|unix.O_NOFOLLOW, 0o600)
 	err := errors.Join(errs[:]...)
