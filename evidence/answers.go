@@ -473,7 +473,7 @@ type ExhibitStats struct {
 	Kind       Kind          `json:"kind"`
 	Label      string        `json:"label,omitempty"`
 	Source     string        `json:"source"`
-	SHA256     Digest        `json:"sha256"`
+	SHA256     Digest        `json:"sha256,omitzero"` // absent while Incomplete
 	Files      int64         `json:"files"`
 	Records    int64         `json:"records"`
 	Distinct   int64         `json:"distinct"`
@@ -490,6 +490,18 @@ type ExhibitStats struct {
 	Regions    []string      `json:"regions,omitempty"`
 	Volumes    []VolumeStats `json:"volumes"`
 	Gaps       []Gap         `json:"gaps,omitempty"` // the first 1,000 things that could not be read
+	// Incomplete is set while an image is acquired and read already; nil when it
+	// is sealed.
+	Incomplete *Incomplete `json:"incomplete,omitempty"`
+}
+
+// Incomplete says how much of an exhibit is there that is not sealed yet. What
+// the index has of it is preliminary, and its SHA-256 is not known.
+type Incomplete struct {
+	State string `json:"state"` // running; interrupted: the same command resumes
+	// Acquired is how many of its Bytes are dealt with.
+	Acquired int64  `json:"acquired"`
+	Error    string `json:"error,omitempty"` // why it was interrupted, where that is known
 }
 
 // VolumeStats describes one volume of a disk exhibit.

@@ -28,6 +28,9 @@ var (
 	ErrGaps = errors.New("done, with gaps")
 	// ErrNotFound says that what was asked for is not in the case.
 	ErrNotFound = errors.New("not found")
+	// ErrIncomplete says that bytes of an exhibit that is being acquired are not
+	// here yet.
+	ErrIncomplete = errors.New("not acquired yet")
 	// ErrUsage says that what was asked for cannot be meant: a malformed
 	// address, time or option value.
 	ErrUsage = errors.New("wrong usage")

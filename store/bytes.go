@@ -138,7 +138,7 @@ func (c *Case) content(exhibit string, v *disk.Volume, src imaging.Source, runs 
 // unreadIn says which bytes of some runs could not be read of the source; ""
 // for none.
 func (c *Case) unreadIn(exhibit string, v *disk.Volume, runs []disk.Run) (string, error) {
-	all, err := evidence.ReadExhibits(c.folder)
+	all, err := c.exhibits()
 	if err != nil {
 		return "", err
 	}

@@ -25,14 +25,14 @@ type diskSet struct {
 
 // openDisks opens the disks among the exhibits. One whose image cannot be
 // opened is left out: who asks for it gets the error.
-func openDisks(all []evidence.Acquisition, open func(exhibit string) (*sealedImage, error)) *diskSet {
+func openDisks(all []evidence.Acquisition, open func(a *evidence.Acquisition) (*sealedImage, error)) *diskSet {
 	s := &diskSet{exhibits: map[string]evidence.Acquisition{}, disks: map[string]*disk.Disk{}, images: map[string]*sealedImage{}, failed: map[string]error{}}
 	var images []disk.Image
 	for _, a := range all {
 		if a.Kind != evidence.KindDisk {
 			continue
 		}
-		src, err := open(a.Exhibit)
+		src, err := open(&a)
 		if err != nil {
 			s.failed[a.Exhibit] = err
 			continue
@@ -126,9 +126,10 @@ type diskCache struct {
 	mu         sync.Mutex
 	closed     bool
 	images     map[string]*sealedImage
-	set        *diskSet // of some of the images
-	key        string   // the exhibits of the set
-	generation int64    // of the index that the set was opened for
+	old        []*sealedImage // of exhibits that were sealed since, or are read otherwise
+	set        *diskSet       // of some of the images
+	key        string         // the exhibits of the set
+	generation int64          // of the index that the set was opened for
 }
 
 var errClosed = errors.New("the case is closed")
@@ -141,25 +142,55 @@ func (d *diskCache) close() error {
 	for _, i := range d.images {
 		errs = append(errs, i.Close())
 	}
-	d.images, d.set = nil, nil
+	for _, i := range d.old {
+		errs = append(errs, i.Close())
+	}
+	d.images, d.old, d.set = nil, nil, nil
 	return errors.Join(errs...)
 }
 
-// image is the sealed image of an exhibit, opened at most once.
-func (d *diskCache) image(f evidence.Folder, exhibit string) (*sealedImage, error) {
+// forget has an exhibit opened anew; what was given of it stays valid.
+func (d *diskCache) forget(exhibit string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.drop(exhibit)
+}
+
+func (d *diskCache) drop(exhibit string) {
+	if i := d.images[exhibit]; i != nil {
+		d.old = append(d.old, i)
+		delete(d.images, exhibit)
+		d.set, d.key = nil, ""
+	}
+}
+
+// image is the image of an exhibit, opened at most once as long as it stays as
+// it is.
+func (d *diskCache) image(c *Case, a *evidence.Acquisition) (*sealedImage, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
 		return nil, errClosed
 	}
-	return d.open(f, exhibit)
+	return d.open(c, a)
 }
 
-func (d *diskCache) open(f evidence.Folder, exhibit string) (*sealedImage, error) {
+// last is the image of an exhibit that was opened last; nil for none.
+func (d *diskCache) last(exhibit string) *sealedImage {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.images[exhibit]
+}
+
+func (d *diskCache) open(c *Case, a *evidence.Acquisition) (*sealedImage, error) {
+	exhibit := a.Exhibit
 	if i := d.images[exhibit]; i != nil {
-		return i, nil
+		if (i.early != nil) == preliminary(a) {
+			return i, nil
+		}
+		d.drop(exhibit)
 	}
-	src, err := openSealed(f, exhibit)
+	src, err := c.openImage(a)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +212,7 @@ func (d *diskCache) broken(exhibit string) error {
 }
 
 // opened gives the disks of the exhibits that a snapshot of the index has.
-func (d *diskCache) opened(f evidence.Folder, s *snapshot) (*diskSet, error) {
+func (d *diskCache) opened(c *Case, s *snapshot) (*diskSet, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
@@ -190,7 +221,7 @@ func (d *diskCache) opened(f evidence.Folder, s *snapshot) (*diskSet, error) {
 	case d.set != nil && d.generation == s.generation:
 		return d.set, nil
 	}
-	all, err := evidence.ReadExhibits(f)
+	all, err := c.exhibits()
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +234,7 @@ func (d *diskCache) opened(f evidence.Folder, s *snapshot) (*diskSet, error) {
 	if d.set != nil && d.key == key.String() {
 		return d.set, nil
 	}
-	d.set, d.key = openDisks(all, func(exhibit string) (*sealedImage, error) { return d.open(f, exhibit) }), key.String()
+	d.set, d.key = openDisks(all, func(a *evidence.Acquisition) (*sealedImage, error) { return d.open(c, a) }), key.String()
 	return d.set, nil
 }
 
@@ -240,7 +271,7 @@ func (c *Case) openDisk(ctx context.Context, exhibit string) (*disk.Disk, error)
 	if err != nil {
 		return nil, err
 	}
-	set, err := c.disks.opened(c.folder, snap)
+	set, err := c.disks.opened(c, snap)
 	if err != nil {
 		return nil, err
 	}

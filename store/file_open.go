@@ -44,13 +44,13 @@ func (c *Case) OpenEntry(ctx context.Context, a evidence.Address) (imaging.Sourc
 	return src, one[0].FileEntry, nil
 }
 
-// OpenImage gives the sealed image of a disk or memory exhibit. The source is
-// valid until Close.
+// OpenImage gives the sealed image of a disk or memory exhibit, or what of it can
+// be had before it is sealed. The source is valid until Close.
 func (c *Case) OpenImage(ctx context.Context, exhibit string) (imaging.Source, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	all, err := evidence.ReadExhibits(c.folder)
+	all, err := c.exhibits()
 	if err != nil {
 		return nil, fmt.Errorf("open image of %s: %w", exhibit, err)
 	}
@@ -60,7 +60,7 @@ func (c *Case) OpenImage(ctx context.Context, exhibit string) (imaging.Source, e
 		case !x.Kind.Image():
 			return nil, fmt.Errorf("open image of %s: it is a folder of kind %s: %w", exhibit, x.Kind, evidence.ErrUsage)
 		default:
-			return c.disks.image(c.folder, exhibit)
+			return c.disks.image(c, &x)
 		}
 	}
 	return nil, evidence.WithHint(fmt.Errorf("open image of %s: %w", exhibit, evidence.ErrNotFound), "snapcase stats CASE lists the exhibits")
@@ -69,12 +69,10 @@ func (c *Case) OpenImage(ctx context.Context, exhibit string) (imaging.Source, e
 // broken is the breach of an image that was read and that the volumes of the
 // exhibit lie on, as an error; nil for none.
 func (c *Case) broken(exhibit string) error {
-	i, err := c.disks.image(c.folder, exhibit)
-	if err != nil {
-		return err
-	}
-	if err := i.failed(); err != nil {
-		return err
+	if i := c.disks.last(exhibit); i != nil {
+		if err := i.failed(); err != nil {
+			return err
+		}
 	}
 	return c.disks.broken(exhibit)
 }

@@ -232,7 +232,7 @@ func (q *question) knownVolume(ctx context.Context, f FileQuery) error {
 		if f.Exhibit != "" && f.Exhibit != id {
 			continue
 		}
-		s, err := loadStats(ctx, q.conn, id)
+		s, _, err := loadStats(ctx, q.conn, id)
 		if err != nil {
 			return err
 		}

@@ -192,7 +192,7 @@ func (q *question) untimed(ctx context.Context, t TimelineQuery) (n int64, err e
 // lower bounds.
 func (q *question) lower(ctx context.Context) (bool, error) {
 	for _, id := range q.exhibits {
-		s, err := loadStats(ctx, q.conn, id)
+		s, _, err := loadStats(ctx, q.conn, id)
 		if err != nil {
 			return false, err
 		}

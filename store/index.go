@@ -32,7 +32,7 @@ func (c *Case) Index(ctx context.Context, o IndexOptions, p evidence.Progress) (
 
 // index is Index for who has the lock.
 func (c *Case) index(ctx context.Context, o IndexOptions, p evidence.Progress) (err error) {
-	all, err := evidence.ReadExhibits(c.folder)
+	all, err := c.exhibits()
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (c *Case) plan(ctx context.Context, db *sql.DB, all []evidence.Acquisition,
 		was, ok := have[x]
 		delete(have, x)
 		same := was == loadedAs(a)
-		wanted := o.Exhibit == "" || o.Exhibit == a.Exhibit
+		wanted := o.Exhibit == "" && !preliminary(&a) || o.Exhibit == a.Exhibit
 		cascade := ok && changed[a.Kind] && (a.Kind == evidence.KindCloudTrail || a.Kind == evidence.KindFlowLog)
 		if wanted && (!same || o.Rebuild) || cascade {
 			plan = append(plan, a)
@@ -214,7 +214,7 @@ func (c *Case) loadEach(ctx context.Context, db *sql.DB, plan []evidence.Acquisi
 }
 
 func (c *Case) loadOne(ctx context.Context, t *tx, d *dict, a evidence.Acquisition, disks *diskSet, p evidence.Progress) error {
-	l := &load{c: c, t: t, dict: d, acq: a, disks: disks, x: exhibitNumber(a.Exhibit), progress: p}
+	l := &load{c: c, t: t, dict: d, acq: a, disks: disks, x: exhibitNumber(a.Exhibit), progress: p, early: preliminary(&a)}
 	return l.run(ctx)
 }
 
@@ -299,7 +299,7 @@ func makeIndexes(ctx context.Context, t *tx) error {
 // gaps is evidence.ErrGaps when one of the exhibits was not read whole.
 func (c *Case) gaps(ctx context.Context, db *sql.DB, loaded []evidence.Acquisition) error {
 	for _, a := range loaded {
-		s, err := loadStats(ctx, db, a.Exhibit)
+		s, _, err := loadStats(ctx, db, a.Exhibit)
 		if err != nil {
 			return err
 		}

@@ -82,6 +82,11 @@ type AcquireRequest struct {
 	// Hold is set where the command does more than this: until Acquired is told,
 	// the same request, of a source that did not change, gives the same exhibit.
 	Hold bool
+	// Lazy lists the files of a Remote first, from the blocks that takes, so that
+	// they can be read while the acquisition goes on. Browse, where it is not nil,
+	// is called when they are listed, or could not be.
+	Lazy   bool
+	Browse func(exhibit string, err error)
 }
 
 // Acquire brings evidence in and indexes it. The error is evidence.ErrGaps
@@ -97,7 +102,13 @@ func (c *Case) Acquire(ctx context.Context, r AcquireRequest, p evidence.Progres
 	if err != nil {
 		return a, fmt.Errorf("acquire: read the case's key: %w", err)
 	}
-	a, err = acquire.Run(ctx, acquire.Job{Hold: true, Folder: c.folder, Source: r.Source, Kind: r.Kind, Label: r.Label, Hashes: r.Hashes, Raw: r.Raw, Format: r.Format, Remote: r.Remote, Objects: r.Objects, Origin: r.Origin, Ledger: c.ledger, CaseKey: key, Progress: p, Now: c.o.Custody.Now})
+	job := acquire.Job{Hold: true, Folder: c.folder, Source: r.Source, Kind: r.Kind, Label: r.Label, Hashes: r.Hashes, Raw: r.Raw, Format: r.Format, Remote: r.Remote, Objects: r.Objects, Origin: r.Origin, Ledger: c.ledger, CaseKey: key, Progress: p, Now: c.o.Custody.Now}
+	listed := func() {}
+	if r.Lazy {
+		job.Early, listed = c.lazily(ctx, &r)
+	}
+	a, err = acquire.Run(ctx, job)
+	listed()
 	sealed := err == nil || errors.Is(err, evidence.ErrGaps) && a.Ended.Set
 	if sealed && !r.NoIndex {
 		if !a.Again {

@@ -33,6 +33,7 @@ type load struct {
 	stats    tally
 	progress evidence.Progress
 	done     atomic.Int64
+	early    bool // it is not sealed yet
 }
 
 // logFile is one file of an exhibit that is a folder.

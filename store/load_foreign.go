@@ -109,11 +109,11 @@ func (c *Case) planDisks(ctx context.Context, db queryer, all, plan []evidence.A
 			disks = append(disks, a)
 		}
 	}
-	s := openDisks(disks, func(exhibit string) (*sealedImage, error) {
-		i, err := openSealed(c.folder, exhibit)
+	s := openDisks(disks, func(a *evidence.Acquisition) (*sealedImage, error) {
+		i, err := c.openImage(a)
 		switch {
 		case err != nil:
-		case exhibit == c.fresh:
+		case a.Exhibit == c.fresh:
 			i.trust()
 		default:
 			i.checkLater()
@@ -121,7 +121,7 @@ func (c *Case) planDisks(ctx context.Context, db queryer, all, plan []evidence.A
 		return i, err
 	})
 	for _, a := range disks {
-		if !planned[a.Exhibit] && s.disks[a.Exhibit] != nil && s.shape(a.Exhibit) != was[a.Exhibit] {
+		if !planned[a.Exhibit] && !preliminary(&a) && s.disks[a.Exhibit] != nil && s.shape(a.Exhibit) != was[a.Exhibit] {
 			plan = append(plan, a)
 		}
 	}

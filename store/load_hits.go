@@ -67,6 +67,9 @@ func (l *load) eachHit(f func(n int, h *credential.Hit) error) error {
 func (l *load) hitGaps() error {
 	place := l.acq.Exhibit + "/" + hitsFile
 	in, err := os.Open(filepath.Join(l.c.folder.Exhibit(l.acq.Exhibit), hitsFile))
+	if errors.Is(err, fs.ErrNotExist) && l.early {
+		return nil // it is made when all is acquired
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		l.gap(place, 0, "the list of access key ids is missing: none is shown for this exhibit")
 		return nil

@@ -314,6 +314,12 @@ func (w *insideVolume) add(e *filesystem.Entry) {
 	if e.Type != filesystem.TypeFile || e.Size < insideSmallest {
 		return
 	}
+	if w.s.l.early {
+		if ofInterest(e.Path) && e.Size <= earlyMost {
+			w.submit(&insideEntry{ref: e.Ref, first: e.First, deleted: e.Status == filesystem.Deleted, single: e.Links == 1 && e.Status == filesystem.Allocated, path: e.Path}, true)
+		}
+		return
+	}
 	w.batch = append(w.batch, insideEntry{ref: e.Ref, first: e.First, size: e.Size, deleted: e.Status == filesystem.Deleted, single: e.Links == 1 && e.Status == filesystem.Allocated, path: e.Path})
 	if len(w.batch) == insideBatch {
 		w.batches <- w.batch

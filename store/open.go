@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"snapcase/evidence"
+	"snapcase/evidence/acquire"
 	"snapcase/evidence/custody"
 	"snapcase/imaging"
 )
@@ -35,6 +36,8 @@ type Case struct {
 	sealed  sealedFiles
 	fresh   string   // the exhibit that this process sealed last
 	judging *judging // of the index run that goes on
+	early   early
+	watch   acquire.Watch
 }
 
 // Create makes a case folder with its ledger, and opens it. The folder may
@@ -134,7 +137,7 @@ func (c *Case) Close() error {
 		err = errors.Join(err, c.db.Close())
 		c.db = nil
 	}
-	return errors.Join(err, c.disks.close())
+	return errors.Join(err, c.disks.close(), c.early.close())
 }
 
 // File is case.json.

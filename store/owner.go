@@ -128,7 +128,7 @@ func (c *Case) nameOwner(ctx context.Context, d *disk.Disk, o *disk.Owner, answe
 
 // acquisition is acquisition.json of one exhibit.
 func (c *Case) acquisition(exhibit string) (evidence.Acquisition, error) {
-	all, err := evidence.ReadExhibits(c.folder)
+	all, err := c.exhibits()
 	if err != nil {
 		return evidence.Acquisition{}, err
 	}

@@ -49,6 +49,7 @@ type sealedImage struct {
 	buffers sync.Pool
 	zeros   evidence.Digest // of a whole block of zeros
 	broken  atomic.Pointer[error]
+	early   *earlyImage // the file, where it is not sealed yet; then there is no list
 }
 
 // The states of a block.
@@ -215,6 +216,9 @@ func (s *sealedImage) Size() int64 { return s.file.Size() }
 
 // ReadAt reads as io.ReaderAt, what has its digest.
 func (s *sealedImage) ReadAt(p []byte, off int64) (int, error) {
+	if s.early != nil {
+		return s.file.ReadAt(p, off)
+	}
 	if err := s.failed(); err != nil {
 		return 0, err
 	}
@@ -325,6 +329,9 @@ func (s *sealedImage) Close() error {
 // of a format may have taken the failure of a read for damage: who used one
 // asks here afterwards.
 func (s *sealedImage) failed() error {
+	if s.early != nil {
+		return s.early.take()
+	}
 	if err := s.broken.Load(); err != nil {
 		return *err
 	}

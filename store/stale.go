@@ -17,7 +17,7 @@ func Stale(ctx context.Context, f evidence.Folder) (why string, err error) {
 	if _, err := os.Stat(f.Index()); errors.Is(err, os.ErrNotExist) {
 		return "", nil
 	}
-	all, err := evidence.ReadExhibits(f)
+	all, err := (&Case{folder: f}).exhibits()
 	if err != nil {
 		return "", fmt.Errorf("compare index.db with the exhibits: %w", err)
 	}
@@ -61,6 +61,7 @@ func stale(ctx context.Context, db *sql.DB, all []evidence.Acquisition) (string,
 		was, ok := loaded[a.Exhibit]
 		delete(loaded, a.Exhibit)
 		switch {
+		case !ok && preliminary(&a):
 		case !ok:
 			return fmt.Sprintf("%s is not in it: run snapcase index CASE", a.Exhibit), nil
 		case was != loadedAs(a):

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"snapcase/evidence"
+	"snapcase/evidence/aws"
 	"snapcase/evidence/custody"
 	"snapcase/store"
 )
@@ -22,7 +23,7 @@ func acquireCommand(e *edge) *cobra.Command {
 	var as, label, hash, format string
 	var raw bool
 	var from account
-	var noIndex bool
+	var noIndex, lazy bool
 	c := &cobra.Command{
 		Use:   "acquire CASE SOURCE...",
 		Short: "Bring evidence in, once: hash, scan, copy, seal, index",
@@ -31,9 +32,12 @@ func acquireCommand(e *edge) *cobra.Command {
 			"EBS volume that is attached to this host (vol-…), or the objects under a prefix of a bucket\n" +
 			"(s3://bucket/prefix). The same read feeds the SHA-256, the credential scanner and the sealed copy.\n" +
 			"Unreadable ranges are recorded and filled with zeros. Run again after an interruption, it resumes.\n" +
+			"With --lazy the files of a snapshot are listed first, from the blocks that takes, and files that mostly\n" +
+			"hold access keys are searched; the image follows behind. Meanwhile files, cat, keys and open work\n" +
+			"from another terminal: what they read is fetched first, and they say that EX-… is not complete.\n" +
 			"--format zst seals an image compressed: the digest is that of the bytes of the disk all the same, and\n" +
 			"that of the file stands beside it in the manifest.",
-		Example: "snapcase acquire case1 /evidence/disk.raw\nsnapcase acquire case1 /dev/nvme1n1 --as disk --label \"web-1 root\" --format zst\nsnapcase acquire case1 logs/ --as cloudtrail\nsnapcase acquire case1 snap-0123456789abcdef0 --region eu-west-1\nsnapcase acquire case1 s3://trail-bucket/AWSLogs/ --profile audit",
+		Example: "snapcase acquire case1 /evidence/disk.raw\nsnapcase acquire case1 /dev/nvme1n1 --as disk --label \"web-1 root\" --format zst\nsnapcase acquire case1 logs/ --as cloudtrail\nsnapcase acquire case1 snap-0123456789abcdef0 --region eu-west-1\nsnapcase acquire case1 snap-0123456789abcdef0 --lazy\nsnapcase acquire case1 s3://trail-bucket/AWSLogs/ --profile audit",
 		Args:    atLeast(2, "a case and at least one source"),
 		RunE: func(c *cobra.Command, args []string) error {
 			kind := evidence.Kind(as)
@@ -43,6 +47,9 @@ func acquireCommand(e *edge) *cobra.Command {
 			if as != "" && !slices.Contains(kinds, kind) {
 				return usageError{fmt.Errorf("--as %q: want disk, memory, cloudtrail, flowlog, pcap, findings or file", as)}
 			}
+			if err := lazySources(lazy, noIndex, args[1:]); err != nil {
+				return err
+			}
 			cs, err := e.write(c.Context(), args[0])
 			if err != nil {
 				return err
@@ -51,7 +58,7 @@ func acquireCommand(e *edge) *cobra.Command {
 			if hash != "" {
 				hashes = strings.Split(hash, ",")
 			}
-			err = e.acquireAll(c.Context(), cs, &from, args[1:], store.AcquireRequest{Kind: kind, Label: label, Hashes: hashes, NoIndex: noIndex, Raw: raw, Format: format})
+			err = e.acquireAll(c.Context(), cs, &from, args[1:], store.AcquireRequest{Kind: kind, Label: label, Hashes: hashes, NoIndex: noIndex, Raw: raw, Format: format, Lazy: lazy})
 			return errors.Join(err, cs.Close())
 		},
 	}
@@ -61,6 +68,7 @@ func acquireCommand(e *edge) *cobra.Command {
 	c.Flags().BoolVar(&raw, "raw", false, "take the bytes of an image container (E01, qcow2, VMDK, VHD, LiME, AVML) as they are, not the disk or memory in it")
 	c.Flags().StringVar(&format, "format", "raw", "the sealed copy of an image: raw, or zst (seekable zstd, image.raw.zst: zstd -d gives image.raw)")
 	from.flags(c)
+	c.Flags().BoolVar(&lazy, "lazy", false, "list the files of a snapshot first, to be read while its image is acquired")
 	c.Flags().BoolVar(&noIndex, "no-index", false, "do not index yet")
 	return c
 }
@@ -76,6 +84,9 @@ func (e *edge) acquireAll(ctx context.Context, cs *store.Case, from *account, so
 			return err
 		}
 		p, end := e.progress()
+		if r.Lazy {
+			r.Browse = func(exhibit string, err error) { e.browse(cs, exhibit, err) }
+		}
 		a, err := cs.Acquire(ctx, r, p)
 		end()
 		release()
@@ -103,6 +114,31 @@ func (e *edge) acquireAll(ctx context.Context, cs *store.Case, from *account, so
 		}
 	}
 	return errors.Join(gap, cs.Acquired(done...))
+}
+
+// lazySources refuses --lazy for what is not read in place.
+func lazySources(lazy, noIndex bool, sources []string) error {
+	if !lazy {
+		return nil
+	}
+	if noIndex {
+		return usageError{errors.New("--lazy lists the files and --no-index does not: leave one out")}
+	}
+	for _, s := range sources {
+		if !aws.IsSnapshot(s) {
+			return evidence.WithHint(usageError{fmt.Errorf("--lazy: %s is no snapshot", s)}, "only snap-… is read in place: leave out --lazy")
+		}
+	}
+	return nil
+}
+
+// browse says that the files of an exhibit can be read before it is acquired.
+func (e *edge) browse(cs *store.Case, exhibit string, err error) {
+	if err != nil && !errors.Is(err, evidence.ErrGaps) {
+		e.say("warning: %s: its files cannot be listed before it is acquired: %v", exhibit, err)
+		return
+	}
+	e.say("%s: its files are listed and can be read; it is not complete and has no digest yet: snapcase open %s, or snapcase files %s --exhibit %s", exhibit, cs.Folder(), cs.Folder(), exhibit)
 }
 
 // ownDigest is the SHA-256 that sha256sum gives for the source: of one file its

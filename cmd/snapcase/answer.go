@@ -205,7 +205,11 @@ func (e *edge) answerCustody(ctx context.Context, w io.Writer, cs *store.Case) e
 	row(w, "")
 	row(w, "EXHIBITS")
 	for _, s := range stats {
-		row(w, fmt.Sprintf("  %s  %-10s", s.Exhibit, s.Kind), "sha256 "+s.SHA256.String(), s.Label)
+		sum := "sha256 " + s.SHA256.String()
+		if s.Incomplete != nil {
+			sum = "no sha256 yet"
+		}
+		row(w, fmt.Sprintf("  %s  %-10s", s.Exhibit, s.Kind), sum, s.Label)
 		if g := gapsOf(s); g != "" {
 			row(w, "          incomplete: "+g)
 		}

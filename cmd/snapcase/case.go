@@ -164,9 +164,24 @@ func has[T comparable](all []T, v T) bool {
 	return false
 }
 
+// incompleteText says how much of an exhibit is there that is not sealed.
+func incompleteText(s evidence.ExhibitStats) string {
+	i, share := s.Incomplete, int64(0)
+	if s.Bytes > 0 {
+		share = i.Acquired * 100 / s.Bytes
+	}
+	text := fmt.Sprintf("not complete: %d %% acquired, %s, no digest yet; what is told of it is preliminary", share, i.State)
+	if i.Error != "" {
+		text += " (" + i.Error + ")"
+	}
+	return text
+}
+
 // gapsOf says in words what of an exhibit could not be read; "" for nothing.
 func gapsOf(s evidence.ExhibitStats) string {
 	switch {
+	case s.Incomplete != nil:
+		return incompleteText(s)
 	case !s.Indexed && s.Kind != evidence.KindFile && s.Kind != evidence.KindHashset:
 		return "not indexed yet"
 	case s.BadRecords > 0:

@@ -32,13 +32,41 @@ func catCommand(e *edge) *cobra.Command {
 				return err
 			}
 			if slack {
-				return errors.Join(e.catSlack(c, cs, args[1]), cs.Close())
+				err = e.catSlack(c, cs, args[1])
+			} else {
+				err = e.cat(c, cs, args[1])
 			}
-			return errors.Join(e.cat(c, cs, args[1]), cs.Close())
+			return errors.Join(err, e.unsealed(c.Context(), cs, args[1]), cs.Close())
 		},
 	}
 	c.Flags().BoolVar(&slack, "slack", false, "the bytes behind the content of the entry, up to the end of its last block")
 	return c
+}
+
+// unsealed says of which exhibits, named by addresses in them, nothing is final, and
+// is evidence.ErrGaps where there are some.
+func (e *edge) unsealed(ctx context.Context, cs *store.Case, addresses ...string) error {
+	under, err := cs.Acquisitions(ctx)
+	if err != nil || len(under) == 0 {
+		return err
+	}
+	all, err := cs.Stats(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		for _, a := range addresses {
+			exhibit, _, _ := strings.Cut(a, "/")
+			exhibit, _, _ = strings.Cut(exhibit, "@")
+			if s.Exhibit != exhibit || s.Incomplete == nil {
+				continue
+			}
+			e.say("warning: %s: %s", s.Exhibit, incompleteText(s))
+			err = evidence.ErrGaps
+			break
+		}
+	}
+	return err
 }
 
 // access opens a case so that looking at content is recorded in its ledger;
@@ -204,7 +232,7 @@ func extractCommand(e *edge) *cobra.Command {
 					row(w, x.File, x.SHA256, fmt.Sprint(x.Bytes), x.Address)
 				}
 			}
-			return errors.Join(err, w.Flush(), cs.Close())
+			return errors.Join(err, w.Flush(), e.unsealed(c.Context(), cs, places...), cs.Close())
 		},
 	}
 	c.Flags().BoolVar(&unallocated, "unallocated", false, "what is unallocated in volumes or exhibits, with a map")

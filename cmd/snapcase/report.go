@@ -98,6 +98,11 @@ func (e *edge) reportInput(ctx context.Context, cs *store.Case) (report.Input, e
 	if in.Exhibits, err = cs.Stats(ctx); err != nil {
 		return in, err
 	}
+	for _, s := range in.Exhibits {
+		if s.Incomplete != nil {
+			return in, evidence.WithHint(fmt.Errorf("report: %s is %s: %w", s.Exhibit, incompleteText(s), evidence.ErrIncomplete), "run the command that acquires it to its end; snapcase index CASE --rebuild leaves out what is not sealed")
+		}
+	}
 	if in.Findings, err = cs.Findings(ctx); err != nil {
 		return in, err
 	}

@@ -59,6 +59,9 @@ func statsCommand(e *edge) *cobra.Command {
 
 func statsText(w io.Writer, s evidence.ExhibitStats) {
 	row(w, s.Exhibit, string(s.Kind), size(s.Bytes), s.Label, s.Source)
+	if s.Incomplete != nil {
+		row(w, "   ", incompleteText(s))
+	}
 	if s.Kind.Image() {
 		for _, v := range s.Volumes {
 			volumeText(w, v)

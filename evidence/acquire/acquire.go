@@ -56,6 +56,24 @@
 // only the hash of the whole takes them in order. What the service says was never
 // written is hashed as zeros, and left out of the copy, without being asked for.
 //
+// # Reading before the end
+//
+// A Job with Early gives the image to be read while it is acquired. A block that
+// is asked for is fetched before what comes next in order, and kept in the stock:
+// .early.tmp has the blocks that came before their turn, .early-map.tmp where each
+// block of the image is and its digest, .early-list.tmp which blocks the source has
+// at all. The acquisition takes what lies there instead of asking again, and when
+// it is interrupted the stock stays for the same call. Other processes read the
+// stock with OpenPartial, and ask at the socket .early-door.tmp for what is not
+// there. A block counts only if it has its digest. The exhibit is sealed, and said to
+// be acquired, as ever: when all of it is there; then the stock goes.
+//
+// Worked example: of a volume of 1 TiB somebody lists a directory at once; that
+// takes the blocks 0, 1 and 4096. They are fetched, and noted as "early, at 0",
+// "early, at 524288" and "early, at 1048576". When the acquisition comes to block
+// 4096 it reads it from .early.tmp, writes it to image.part, and the map says "in
+// the image".
+//
 // What it does not do: speak to AWS (package aws), split images into segments,
 // read the image again after writing it (reread is "skipped"), or unpack.
 package acquire
@@ -105,6 +123,10 @@ type Job struct {
 	Origin *evidence.Origin
 	// Hold leaves the journal of the sealed exhibit where it is, until Done.
 	Hold bool
+	// Early, where it is set, is called once with the image of a Remote that is
+	// about to be acquired, to be read while Run goes on. It must return at once;
+	// whoever takes the image closes it. The copy must be raw.
+	Early func(*Early)
 }
 
 // Run acquires the source of j, or goes on with an acquisition of it that was
@@ -169,6 +191,9 @@ func (j *Job) check() error {
 	slices.Sort(j.Hashes)
 	j.Hashes = slices.Compact(j.Hashes)
 	if err := j.checkFormat(); err != nil {
+		return err
+	}
+	if err := j.checkEarly(); err != nil {
 		return err
 	}
 	if j.Ledger == nil || j.Now == nil {

@@ -113,6 +113,7 @@ type imager struct {
 	// in the journal yet, so that a kill loses no more; nil for what is on this host.
 	unsaid chan struct{}
 	result imaged // of the goroutine that keeps the journal
+	lazy   *Early // nil where nobody reads it early
 
 	turn  sync.Mutex
 	early map[int64]*block // read before their turn at the hashes
@@ -181,6 +182,13 @@ func (x *exhibit) image(ctx context.Context) (*imaged, error) {
 	}
 	for _, b := range buffers {
 		m.free <- &block{buf: b}
+	}
+	if m.lazy, err = x.openEarly(src, p.block); err != nil {
+		return nil, errors.Join(err, out.close())
+	}
+	if m.lazy != nil {
+		m.src = m.lazy
+		defer x.handEarly(m.lazy)()
 	}
 	err = m.run(ctx)
 	if err == nil && pack != nil {
@@ -345,6 +353,11 @@ func (m *imager) digest(b *block) error {
 			}
 		}
 		f.SHA256, f.Parts, f.counts = b.sum, b.parts, countBlock(b)
+		if m.lazy != nil {
+			if err := m.lazy.written(b); err != nil {
+				return err
+			}
+		}
 	}
 	if m.pack != nil {
 		f.block, f.Frames = b, b.table.Sizes()

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"snapcase/evidence"
 	"snapcase/imaging"
@@ -20,6 +21,8 @@ const (
 	journalName    = ".acquiring"
 	journalVersion = 1
 	longestLine    = 1 << 20
+	lookTries      = 5
+	lookTime       = 5 * time.Millisecond
 )
 
 // header is the journal's first line: what is acquired.
@@ -37,6 +40,9 @@ type header struct {
 	// Part is the length of the parts of a block that have a digest each; 0
 	// where a block has one.
 	Part int64 `json:"part,omitempty"`
+	// Data is how many bytes the source has that are not known to be zeros; 0
+	// where that is not known.
+	Data int64 `json:"data,omitempty"`
 	// Container is set where the source is one.
 	Container *evidence.Container `json:"container,omitempty"`
 }
@@ -87,7 +93,12 @@ func openJournal(path string) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	for try := 0; errors.Is(err, unix.EWOULDBLOCK) && try < lookTries; try++ {
+		time.Sleep(lookTime) // somebody may only look whether it is locked
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			err = errBusy
 		}

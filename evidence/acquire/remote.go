@@ -2,6 +2,7 @@ package acquire
 
 import (
 	"fmt"
+	"os"
 
 	"snapcase/evidence"
 )
@@ -46,8 +47,47 @@ func (j *Job) lookRemote(h *header) error {
 	if r.Block < page || r.Block%page != 0 || runBytes%r.Block != 0 {
 		return fmt.Errorf("blocks of %d bytes are none that are known", r.Block)
 	}
+	h.Data = r.Data
 	h.Identity = identity{API: apiEBS, ID: r.ID, Size: r.Input.Size(), Block: int64(r.Block)}
 	return room(string(j.Folder), r.Data)
+}
+
+// checkEarly refuses to read early what cannot be.
+func (j *Job) checkEarly() error {
+	switch {
+	case j.Early == nil:
+		return nil
+	case j.Remote == nil:
+		return evidence.WithHint(fmt.Errorf("reading it before it is acquired: %w", evidence.ErrUsage), "only a snapshot is read in place: leave out --lazy")
+	case j.Format == formatZst:
+		return evidence.WithHint(fmt.Errorf("reading a packed copy before it is whole: %w", evidence.ErrUsage), "leave out --format zst, or --lazy")
+	}
+	return nil
+}
+
+// openEarly opens the image to be read early, where somebody wants that or did
+// before an interruption; nil else.
+func (x *exhibit) openEarly(src Input, block int64) (*Early, error) {
+	if x.Remote == nil || x.head.Format == formatZst {
+		return nil, nil
+	}
+	if _, err := os.Lstat(x.path(earlyMapName)); x.Early == nil && err != nil {
+		return nil, nil //nolint:nilerr // there is none
+	}
+	return newEarly(x, src, block)
+}
+
+// handEarly gives the image to who wants to read it early. The function that it
+// gives is called when the acquisition does not go on.
+func (x *exhibit) handEarly(e *Early) (over func()) {
+	if x.Early != nil {
+		x.Early(e)
+		return e.end
+	}
+	return func() {
+		_ = e.Close() // nothing is buffered
+		e.end()
+	}
 }
 
 // method is how a remote source was read, for acquisition.json.

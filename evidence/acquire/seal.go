@@ -188,6 +188,9 @@ func (x *exhibit) writeNew(name string, write func(io.Writer) error) error {
 
 // finish brings the end of a sealed exhibit into the ledger, once.
 func (x *exhibit) finish(ctx context.Context, a *evidence.Acquisition) error {
+	if err := dropStock(x); err != nil {
+		return err
+	}
 	ended, err := ledgerHasEnd(x.Folder, x.id)
 	if err != nil || ended {
 		return err

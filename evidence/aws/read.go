@@ -25,7 +25,8 @@ const (
 
 // ReadAt reads the volume. The blocks of a long read are fetched at once, whole
 // ones straight into p, the others through a cache. Where a block is lost the
-// error is an *imaging.RangeError of it, and n counts what lies before.
+// error is an *imaging.RangeError of it, and n counts what lies before. Somebody
+// waits for what it reads: its requests go before those of ReadBlock.
 func (s *Snapshot) ReadAt(p []byte, off int64) (n int, err error) {
 	if off < 0 {
 		return 0, fmt.Errorf("read %s: negative offset %d", s.ID, off)
@@ -67,6 +68,7 @@ type piece struct {
 	from  int64 // in the block
 	err   error
 	sum   *evidence.Digest // of p, where it was made
+	bulk  bool             // nobody waits for it
 }
 
 func (s *Snapshot) cut(p []byte, off int64) []*piece {
@@ -90,7 +92,7 @@ func (s *Snapshot) readPiece(c *piece) error {
 			copy(c.p, b)
 			return nil
 		}
-		return s.fetch(c.p, c.block, &c.sum)
+		return s.fetch(c.p, c.block, &c.sum, !c.bulk)
 	}
 	b, missed, err := s.cache.get(c.block, s.fetched)
 	if err != nil {
@@ -115,17 +117,18 @@ func (s *Snapshot) length(n int64) int64 { return min(s.block, s.size-n*s.block)
 
 func (s *Snapshot) fetched(n int64) ([]byte, error) {
 	b := make([]byte, s.length(n))
-	return b, s.fetch(b, n, nil)
+	return b, s.fetch(b, n, nil, true)
 }
 
 // ReadBlock is ReadAt, with the SHA-256 of p where p is one block and its digest
-// was just compared with the service's; else sum is nil.
+// was just compared with the service's; else sum is nil. It is for who reads the
+// whole volume: its requests let those of ReadAt go first.
 func (s *Snapshot) ReadBlock(p []byte, off int64) (n int, sum *evidence.Digest, err error) {
 	if off < 0 || off%s.block != 0 || off >= s.size || int64(len(p)) != s.length(off/s.block) {
 		n, err = s.ReadAt(p, off)
 		return n, nil, err
 	}
-	c := &piece{p: p, block: off / s.block}
+	c := &piece{p: p, block: off / s.block, bulk: true}
 	if err := s.readPiece(c); err != nil {
 		return 0, nil, err
 	}
@@ -134,15 +137,19 @@ func (s *Snapshot) ReadBlock(p []byte, off int64) (n int, sum *evidence.Digest, 
 
 // fetch reads block n into p, which has its length; sum, where it is not nil,
 // is set to its digest.
-func (s *Snapshot) fetch(p []byte, n int64, sum **evidence.Digest) error {
+func (s *Snapshot) fetch(p []byte, n int64, sum **evidence.Digest, urgent bool) error {
+	slots := s.slots
+	if urgent {
+		slots = s.urgent
+	}
 	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
 	case <-s.ctx.Done():
 		return s.ctx.Err()
 	}
 	before := s.good.Load()
-	t := attempt{Account: s.account, bucket: s.bucket, retried: &s.retried, stale: func() { s.tokens.forget(n) }}
+	t := attempt{Account: s.account, bucket: s.bucket, urgent: urgent, retried: &s.retried, stale: func() { s.tokens.forget(n) }}
 	tried, v, err := t.do(s.ctx, func(ctx context.Context) error { return s.once(ctx, p, n, sum) })
 	if err == nil {
 		s.good.Add(1)

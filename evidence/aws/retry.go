@@ -57,6 +57,8 @@ func judge(err error) verdict {
 type attempt struct {
 	*Account
 	bucket *bucket
+	// urgent calls go before the others of the bucket.
+	urgent bool
 	// stale is called when the token of the call has become stale.
 	stale func()
 	// retried counts the attempts after the first; it may be nil.
@@ -67,7 +69,7 @@ type attempt struct {
 // that of the last attempt.
 func (t attempt) do(ctx context.Context, f func(context.Context) error) (n int, v verdict, err error) {
 	for n = 1; ; n++ {
-		at, err := t.bucket.wait(ctx)
+		at, err := t.bucket.wait(ctx, t.urgent)
 		if err != nil {
 			return n, hopeless, err
 		}

@@ -48,6 +48,7 @@ type Snapshot struct {
 	lists   *bucket
 	cache   *cache
 	slots   chan struct{} // as many requests at once
+	urgent  chan struct{} // and as many that somebody waits for
 
 	origin  evidence.Origin
 	mu      sync.Mutex // of origin.Requests
@@ -65,7 +66,7 @@ func (a *Account) Snapshot(ctx context.Context, id string) (*Snapshot, error) {
 		return nil, evidence.WithHint(fmt.Errorf("snapshot %q: %w", id, evidence.ErrUsage), "a snapshot's id is snap- and 17 hexadecimal digits")
 	}
 	s := &Snapshot{
-		ID: id, account: a, bucket: newBucket(a, rateStart), lists: newBucket(a, rateLists), slots: make(chan struct{}, workers),
+		ID: id, account: a, bucket: newBucket(a, rateStart), lists: newBucket(a, rateLists), slots: make(chan struct{}, workers), urgent: make(chan struct{}, workers),
 		client: ebs.NewFromConfig(a.config, func(o *ebs.Options) { o.Retryer = sdk.NopRetryer{} }),
 		origin: evidence.Origin{Service: "ebs", Region: a.Region, Snapshot: id},
 	}

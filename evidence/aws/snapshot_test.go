@@ -310,7 +310,7 @@ func TestRate(t *testing.T) {
 	var second int64
 	in := 0
 	for done < 60_000 {
-		at, err := b.wait(t.Context())
+		at, err := b.wait(t.Context(), false)
 		must(t, err)
 		if s := c.now().Unix(); s != second {
 			second, in = s, 0
