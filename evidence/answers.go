@@ -42,7 +42,23 @@ type FileEntry struct {
 	MD5        string       `json:"md5,omitempty"`
 	Known      []string     `json:"known,omitzero"`       // lists that hold its digest: "good:NAME", "bad:NAME"; nil where none was asked
 	Attributes []Attribute  `json:"attributes,omitempty"` // where they were asked for
-	FileNames  []FileName   `json:"file_names,omitempty"` // likewise: the $FILE_NAMEs of NTFS
+	// Since says how the entry changed since an older snapshot, where what changed
+	// was asked for.
+	Since     *ChangedSince `json:"changed_since,omitempty"`
+	FileNames []FileName    `json:"file_names,omitempty"` // likewise: the $FILE_NAMEs of NTFS
+}
+
+// ChangedSince says why an entry may have changed since an older snapshot.
+type ChangedSince struct {
+	Snapshot string `json:"snapshot"`
+	// Block says that some of its content, extended attributes or, of a
+	// directory, entries lie in a block that changed; Offset is the first such
+	// byte, in bytes of the volume. A block holds more than one file.
+	Block  bool  `json:"block"`
+	Offset int64 `json:"offset"`
+	// Time says that it was modified, changed, made or deleted, by its own times,
+	// after that snapshot was taken. False where it is not known when that was.
+	Time bool `json:"time"`
 }
 
 // FileName is a name of an NTFS file with the times that belong to the name.
@@ -469,27 +485,31 @@ type Finding struct {
 
 // ExhibitStats says what was read of an exhibit and what was not.
 type ExhibitStats struct {
-	Exhibit    string        `json:"exhibit"`
-	Kind       Kind          `json:"kind"`
-	Label      string        `json:"label,omitempty"`
-	Source     string        `json:"source"`
-	SHA256     Digest        `json:"sha256,omitzero"` // absent while Incomplete
-	Files      int64         `json:"files"`
-	Records    int64         `json:"records"`
-	Distinct   int64         `json:"distinct"`
-	Duplicates int64         `json:"duplicates"`
-	BadRecords int64         `json:"bad_records"`
-	SkipData   int64         `json:"skipdata"`
-	NoData     int64         `json:"nodata"`
-	Bytes      int64         `json:"bytes"`
-	Packed     *Packed       `json:"packed,omitempty"` // of an image that is stored packed
-	ReadErrors int64         `json:"read_errors"`
-	Indexed    bool          `json:"indexed"`
-	First      imaging.Time  `json:"first"`
-	Last       imaging.Time  `json:"last"`
-	Regions    []string      `json:"regions,omitempty"`
-	Volumes    []VolumeStats `json:"volumes"`
-	Gaps       []Gap         `json:"gaps,omitempty"` // the first 1,000 things that could not be read
+	Exhibit    string  `json:"exhibit"`
+	Kind       Kind    `json:"kind"`
+	Label      string  `json:"label,omitempty"`
+	Source     string  `json:"source"`
+	SHA256     Digest  `json:"sha256,omitzero"` // absent while Incomplete
+	Files      int64   `json:"files"`
+	Records    int64   `json:"records"`
+	Distinct   int64   `json:"distinct"`
+	Duplicates int64   `json:"duplicates"`
+	BadRecords int64   `json:"bad_records"`
+	SkipData   int64   `json:"skipdata"`
+	NoData     int64   `json:"nodata"`
+	Bytes      int64   `json:"bytes"`
+	Packed     *Packed `json:"packed,omitempty"` // of an image that is stored packed
+	ReadErrors int64   `json:"read_errors"`
+	// NotAcquired is how many bytes of the source were left out on purpose, since
+	// only what changed since the snapshot Since was asked for.
+	NotAcquired int64         `json:"not_acquired_bytes,omitempty"`
+	Since       string        `json:"since,omitempty"`
+	Indexed     bool          `json:"indexed"`
+	First       imaging.Time  `json:"first"`
+	Last        imaging.Time  `json:"last"`
+	Regions     []string      `json:"regions,omitempty"`
+	Volumes     []VolumeStats `json:"volumes"`
+	Gaps        []Gap         `json:"gaps,omitempty"` // the first 1,000 things that could not be read
 	// Incomplete is set while an image is acquired and read already; nil when it
 	// is sealed.
 	Incomplete *Incomplete `json:"incomplete,omitempty"`
@@ -519,8 +539,10 @@ type VolumeStats struct {
 	Entries  int64    `json:"entries"`
 	Deleted  int64    `json:"deleted"`
 	Damaged  int64    `json:"damaged"`
-	State    []string `json:"state,omitempty"`
-	Error    *string  `json:"error"`
+	// NotAcquired is how many entries have content that was left out on purpose.
+	NotAcquired int64    `json:"not_acquired,omitempty"`
+	State       []string `json:"state,omitempty"`
+	Error       *string  `json:"error"`
 }
 
 // Gap is one thing that could not be read or decoded, with its place.

@@ -41,22 +41,25 @@ type ReadError struct {
 // Acquisition is acquisition.json: how an exhibit was made. It is written
 // when the exhibit is sealed; an exhibit without it is unfinished.
 type Acquisition struct {
-	Exhibit     string            `json:"exhibit"`
-	Kind        Kind              `json:"kind"`
-	Label       string            `json:"label,omitempty"`
-	Source      string            `json:"source"` // absolute path, or the id it was asked for by
-	Bytes       int64             `json:"bytes"`
-	SHA256      Digest            `json:"sha256"`           // of image.raw, or of manifest-sha256.txt for a folder
-	Hashes      map[string]string `json:"hashes,omitempty"` // md5, sha1, blake3 when asked for
-	Files       int64             `json:"files"`
-	DataBytes   int64             `json:"data_bytes"`
-	HoleBytes   int64             `json:"hole_bytes"`
-	ReadErrors  []ReadError       `json:"read_errors"`
-	ResumedFrom int64             `json:"resumed_from"`
-	Started     imaging.Time      `json:"started"`
-	Ended       imaging.Time      `json:"ended"`
-	API         string            `json:"api"` // file, container, block-device, folder
-	Method      string            `json:"method"`
+	Exhibit   string            `json:"exhibit"`
+	Kind      Kind              `json:"kind"`
+	Label     string            `json:"label,omitempty"`
+	Source    string            `json:"source"` // absolute path, or the id it was asked for by
+	Bytes     int64             `json:"bytes"`
+	SHA256    Digest            `json:"sha256"`           // of image.raw, or of manifest-sha256.txt for a folder
+	Hashes    map[string]string `json:"hashes,omitempty"` // md5, sha1, blake3 when asked for
+	Files     int64             `json:"files"`
+	DataBytes int64             `json:"data_bytes"`
+	HoleBytes int64             `json:"hole_bytes"`
+	// NotAcquired is how many bytes the source has and the exhibit, on purpose,
+	// has not; map.jsonl says which.
+	NotAcquired int64        `json:"not_acquired_bytes,omitempty"`
+	ReadErrors  []ReadError  `json:"read_errors"`
+	ResumedFrom int64        `json:"resumed_from"`
+	Started     imaging.Time `json:"started"`
+	Ended       imaging.Time `json:"ended"`
+	API         string       `json:"api"` // file, container, block-device, folder
+	Method      string       `json:"method"`
 	// Packed says how the sealed copy is stored; nil where it is image.raw.
 	Packed *Packed `json:"packed,omitempty"`
 	// Container says in what the source's disk lay; nil where it lay bare.
@@ -89,6 +92,12 @@ type Origin struct {
 	// LinearSHA256 is SHA-256 over the binary digests of the listed blocks in
 	// the order of their indexes: the service's own LINEAR aggregate.
 	LinearSHA256 string `json:"linear_sha256,omitempty"`
+	// Since is the older snapshot where only what changed since it was acquired,
+	// SinceTaken when that one was begun, Changed how many blocks changed, those
+	// too that hold nothing any more.
+	Since      string       `json:"since,omitempty"`
+	SinceTaken imaging.Time `json:"since_taken,omitzero"`
+	Changed    int64        `json:"changed_blocks,omitempty"`
 
 	Bucket     string `json:"bucket,omitempty"`
 	Prefix     string `json:"prefix,omitempty"`

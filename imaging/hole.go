@@ -1,10 +1,20 @@
 package imaging
 
-// Hole is a run of a source whose bytes nobody has: they read as zeros and are
-// not what stood there.
+import "fmt"
+
+// Hole is a run of a source whose bytes nobody has. Where Refused is set a read
+// of them is a *HoleError; else they read as zeros. Neither is what stood there.
 type Hole struct {
 	Offset, Length int64  // bytes
 	Reason         string // lower case, no full stop
+	Refused        bool
+}
+
+// HoleError says that a read came to bytes that the source refuses to make up.
+type HoleError struct{ Hole }
+
+func (e *HoleError) Error() string {
+	return fmt.Sprintf("the %d bytes from offset %d are not here: %s", e.Length, e.Offset, e.Reason)
 }
 
 // FirstHole gives the first hole within n bytes from off, cut to them. ok is

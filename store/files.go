@@ -58,13 +58,13 @@ func (c *Case) FileCount(ctx context.Context, q FileQuery, limit int64) (int64, 
 // and their extended attributes where they are asked for.
 func (l *fileListing) loader(a *question) func(context.Context, []position) ([]evidence.FileEntry, error) {
 	return func(ctx context.Context, at []position) ([]evidence.FileEntry, error) {
-		rows, err := a.entryRows(ctx, idsOf(at))
+		rows, err := l.rows(ctx, at)
 		if err != nil {
 			return nil, err
 		}
-		if l.hasher != nil {
-			if err := l.hasher.entries(ctx, rows); err != nil {
-				return nil, err
+		if l.changes != nil {
+			for i := range rows {
+				rows[i].Since = l.changes.of(&rows[i])
 			}
 		}
 		if l.attributes {
@@ -78,6 +78,15 @@ func (l *fileListing) loader(a *question) func(context.Context, []position) ([]e
 		}
 		return out, nil
 	}
+}
+
+// rows are the entries at some positions, with digests where they are asked for.
+func (l *fileListing) rows(ctx context.Context, at []position) ([]entryRow, error) {
+	rows, err := l.q.entryRows(ctx, idsOf(at))
+	if err == nil && l.hasher != nil {
+		err = l.hasher.entries(ctx, rows)
+	}
+	return rows, err
 }
 
 func idsOf(at []position) []int64 {
@@ -97,6 +106,8 @@ type fileListing struct {
 	hasher *hasher // nil where no digests are asked for
 	// attributes says that extended attributes are asked for
 	attributes bool
+	// changes is set where only what changed is asked for
+	changes *changes
 }
 
 // end ends the question, and keeps the digests that it read.
@@ -117,6 +128,12 @@ func (c *Case) fileListing(ctx context.Context, q FileQuery) (*question, *fileLi
 	l, err := a.files(ctx, q)
 	if err == nil {
 		l.attributes = q.Attributes
+	}
+	if err == nil && q.Changed {
+		var m *changes
+		if m, err = c.newChanges(ctx, q.Exhibit); err == nil {
+			l.changedOnly(m)
+		}
 	}
 	if err == nil && (q.Hash || q.Known != "") {
 		if l.hasher, err = c.newHasher(a); err == nil {
@@ -143,35 +160,7 @@ func (l *fileListing) knownOnly(role string) error {
 	case len(l.hasher.sets.all) == 0:
 		return evidence.WithHint(fmt.Errorf("known %s: no list of known files: %w", role, evidence.ErrNotFound), "bring one in with snapcase hashset CASE FILE --name NAME")
 	}
-	before := l.keep
-	l.inDir = false
-	l.keep = func(ctx context.Context, s *stream, at []position) ([]bool, error) {
-		yes := make([]bool, len(at))
-		for i := range yes {
-			yes[i] = true
-		}
-		if before != nil {
-			var err error
-			if yes, err = before(ctx, s, at); err != nil {
-				return nil, err
-			}
-		}
-		var some []position
-		var place []int
-		for i, p := range at {
-			if yes[i] {
-				some, place = append(some, p), append(place, i)
-			}
-		}
-		rows, err := l.loader(l.q)(ctx, some)
-		if err != nil {
-			return nil, err
-		}
-		for k := range rows {
-			yes[place[k]] = knownAs(&rows[k], role)
-		}
-		return yes, nil
-	}
+	l.also(func(e *entryRow) bool { return knownAs(&e.FileEntry, role) })
 	return nil
 }
 

@@ -210,10 +210,14 @@ func (w *volumeWalk) walk(ctx context.Context) error {
 			w.l.markUnread(w.v.ID, &e)
 		}
 		if h, ok := w.missing[e.Ref]; ok {
-			e.Damage = alsoDamaged(e.Damage, fmt.Sprintf("partial: byte %d of the volume is not here: %s: zeros stand there", h.Offset, h.Reason))
+			e.Damage = alsoDamaged(e.Damage, missingText(h))
 		}
-		w.count(&e, err != nil)
-		w.inside.add(&e)
+		if h, ok := w.missing[e.Ref]; ok && h.Refused {
+			w.leftOut(&e, err != nil)
+		} else {
+			w.count(&e, err != nil)
+			w.inside.add(&e)
+		}
 		if !strings.HasPrefix(e.Path, "/") {
 			e.Path = "/" + e.Path
 		}
@@ -262,6 +266,24 @@ func (w *volumeWalk) count(e *filesystem.Entry, told bool) {
 		return
 	}
 	w.l.gap(w.address(e), w.v.Start+max(0, e.First), e.Damage)
+}
+
+// leftOut counts an entry whose content was not acquired on purpose: that is no
+// gap of the reading, and nothing is looked for in it.
+func (w *volumeWalk) leftOut(e *filesystem.Entry, told bool) {
+	before := e.Damage
+	e.Damage = strings.TrimSuffix(strings.TrimSuffix(e.Damage, missingText(w.missing[e.Ref])), "; ")
+	w.count(e, told)
+	e.Damage = before
+	w.stats.NotAcquired++
+}
+
+// missingText is the damage of an entry that has bytes in a hole.
+func missingText(h imaging.Hole) string {
+	if h.Refused {
+		return fmt.Sprintf("partial: byte %d of the volume is %s", h.Offset, h.Reason)
+	}
+	return fmt.Sprintf("partial: byte %d of the volume is not here: %s: zeros stand there", h.Offset, h.Reason)
 }
 
 func (w *volumeWalk) address(e *filesystem.Entry) string {

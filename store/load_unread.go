@@ -88,7 +88,11 @@ func (w *volumeWalk) holes(ctx context.Context) error {
 		return err
 	}
 	place := w.l.acq.Exhibit + "/" + w.v.ID
-	w.l.gap(place, w.v.Start, fmt.Sprintf("%d bytes of the volume from its byte %d are not in the case: %s. Zeros are read there: files may be missing from the list, or be shown as deleted", hole.Length, hole.Offset, hole.Reason))
+	if hole.Refused {
+		w.stats.State = append(w.stats.State, fmt.Sprintf("from byte %d on, parts of the volume are %s: reading them is an error", hole.Offset, hole.Reason))
+	} else {
+		w.l.gap(place, w.v.Start, fmt.Sprintf("%d bytes of the volume from its byte %d are not in the case: %s. Zeros are read there: files may be missing from the list, or be shown as deleted", hole.Length, hole.Offset, hole.Reason))
+	}
 	switch {
 	case evidence.Canceled(err):
 		return err

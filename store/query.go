@@ -40,6 +40,7 @@ type FileQuery struct {
 	Hash            bool   // read the content of regular files and add its SHA-256, and the lists that know it
 	Known           string // only files that a list knows as "good" or "bad", or that none knows: "unknown"
 	Attributes      bool   // add the extended attributes
+	Changed         bool   // only what changed since the older snapshot that the exhibit was compared with
 }
 
 // EventQuery selects CloudTrail events; conditions combine, exactly and with

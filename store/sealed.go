@@ -50,6 +50,9 @@ type sealedImage struct {
 	zeros   evidence.Digest // of a whole block of zeros
 	broken  atomic.Pointer[error]
 	early   *earlyImage // the file, where it is not sealed yet; then there is no list
+	// coverage is set where only a part of the source was acquired: a read of
+	// the rest is an error.
+	coverage *coverage
 }
 
 // The states of a block.
@@ -98,6 +101,9 @@ func openSealed(f evidence.Folder, exhibit string) (*sealedImage, error) {
 	}
 	s := &sealedImage{file: src, name: name, exhibit: exhibit}
 	if err := s.readList(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("open image of %s: %w", exhibit, err), src.Close())
+	}
+	if s.coverage, err = readCoverage(f, exhibit, src.Size()); err != nil {
 		return nil, errors.Join(fmt.Errorf("open image of %s: %w", exhibit, err), src.Close())
 	}
 	return s, nil
@@ -237,7 +243,7 @@ func (s *sealedImage) ReadAt(p []byte, off int64) (int, error) {
 			}
 		}
 	}
-	return s.file.ReadAt(p, off)
+	return s.readPart(p, off)
 }
 
 // check hashes block i, unless another goroutine did.

@@ -45,7 +45,10 @@ func (c *Case) Stats(ctx context.Context) ([]evidence.ExhibitStats, error) {
 		}
 		s.Exhibit, s.Kind, s.Label, s.Source, s.SHA256 = a.Exhibit, a.Kind, a.Label, a.Source, a.SHA256
 		s.Packed = a.Packed
-		s.Bytes, s.ReadErrors = a.Bytes, int64(len(a.ReadErrors))
+		s.Bytes, s.ReadErrors, s.NotAcquired = a.Bytes, int64(len(a.ReadErrors)), a.NotAcquired
+		if a.Origin != nil {
+			s.Since = a.Origin.Since
+		}
 		if !a.Kind.Image() {
 			s.Files = a.Files
 		}

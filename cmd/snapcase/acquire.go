@@ -37,7 +37,7 @@ func acquireCommand(e *edge) *cobra.Command {
 			"from another terminal: what they read is fetched first, and they say that EX-… is not complete.\n" +
 			"--format zst seals an image compressed: the digest is that of the bytes of the disk all the same, and\n" +
 			"that of the file stands beside it in the manifest.",
-		Example: "snapcase acquire case1 /evidence/disk.raw\nsnapcase acquire case1 /dev/nvme1n1 --as disk --label \"web-1 root\" --format zst\nsnapcase acquire case1 logs/ --as cloudtrail\nsnapcase acquire case1 snap-0123456789abcdef0 --region eu-west-1\nsnapcase acquire case1 snap-0123456789abcdef0 --lazy\nsnapcase acquire case1 s3://trail-bucket/AWSLogs/ --profile audit",
+		Example: "snapcase acquire case1 /evidence/disk.raw\nsnapcase acquire case1 /dev/nvme1n1 --as disk --label \"web-1 root\" --format zst\nsnapcase acquire case1 logs/ --as cloudtrail\nsnapcase acquire case1 snap-0123456789abcdef0 --region eu-west-1\nsnapcase acquire case1 snap-0123456789abcdef0 --lazy\nsnapcase acquire case1 snap-0fedcba9876543210 --changed-since snap-0123456789abcdef0 && snapcase files case1 --changed\nsnapcase acquire case1 s3://trail-bucket/AWSLogs/ --profile audit",
 		Args:    atLeast(2, "a case and at least one source"),
 		RunE: func(c *cobra.Command, args []string) error {
 			kind := evidence.Kind(as)
@@ -69,6 +69,7 @@ func acquireCommand(e *edge) *cobra.Command {
 	c.Flags().StringVar(&format, "format", "raw", "the sealed copy of an image: raw, or zst (seekable zstd, image.raw.zst: zstd -d gives image.raw)")
 	from.flags(c)
 	c.Flags().BoolVar(&lazy, "lazy", false, "list the files of a snapshot first, to be read while its image is acquired")
+	c.Flags().StringVar(&from.since, "changed-since", "", "of a snapshot: acquire only the blocks that changed since this older snapshot of the same volume, and those that the file tree needs; the rest is not-acquired in map.jsonl, and the exhibit partial (exit 4)")
 	c.Flags().BoolVar(&noIndex, "no-index", false, "do not index yet")
 	return c
 }
@@ -175,12 +176,16 @@ func (e *edge) acquired(cs *store.Case, a evidence.Acquisition) error {
 			ResumedFrom int64                `json:"resumed_from"`
 			Files       int64                `json:"files"`
 			Packed      *evidence.Packed     `json:"packed,omitempty"`
-		}{a.Exhibit, a.Kind, a.Source, a.Bytes, sum, a.Hashes, a.ReadErrors, a.ResumedFrom, a.Files, a.Packed})
+			NotAcquired int64                `json:"not_acquired_bytes,omitempty"`
+		}{a.Exhibit, a.Kind, a.Source, a.Bytes, sum, a.Hashes, a.ReadErrors, a.ResumedFrom, a.Files, a.Packed, a.NotAcquired})
 	}
 	w := e.out()
 	row(w, a.Exhibit, string(a.Kind), size(a.Bytes), "sha256 "+sum.String(), a.Source)
 	if p := a.Packed; p != nil {
 		row(w, "", "packed", size(p.Bytes), "sha256 "+p.SHA256.String(), p.File)
+	}
+	if a.NotAcquired > 0 {
+		row(w, "", "not acquired", fmt.Sprintf("%d of %d bytes: map.jsonl says which", a.NotAcquired, a.Bytes))
 	}
 	for _, r := range a.ReadErrors {
 		row(w, "", "unreadable", fmt.Sprintf("offset %d", r.Offset), fmt.Sprintf("%d bytes", r.Length), r.Error)

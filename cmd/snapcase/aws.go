@@ -19,6 +19,8 @@ import (
 // account is how the verbs that read from AWS reach it.
 type account struct {
 	region, profile string
+	// since is the older snapshot, where only what changed is acquired.
+	since string
 }
 
 func (a *account) flags(c *cobra.Command) {
@@ -34,6 +36,9 @@ func (e *edge) account(ctx context.Context, a *account, p evidence.Progress) (*a
 // other source stays as it is. release ends what was opened.
 func (e *edge) fromAWS(ctx context.Context, a *account, r *store.AcquireRequest) (release func(), err error) {
 	none := func() {}
+	if a.since != "" && !aws.IsSnapshot(r.Source) {
+		return none, usageError{fmt.Errorf("--changed-since is for a snapshot, and %q is none", r.Source)}
+	}
 	switch {
 	case aws.IsSnapshot(r.Source):
 		return e.snapshot(ctx, a, r)
@@ -62,9 +67,24 @@ func (e *edge) snapshot(ctx context.Context, a *account, r *store.AcquireRequest
 	if dollars < 0.01 {
 		price = "less than $0.01"
 	}
-	e.say("%s: %s of data in a volume of %s; it costs %s and takes %s at least", s.ID, size(s.DataBytes()), size(s.Size()), price, time.Duration(math.Ceil(seconds))*time.Second)
+	it := "it"
+	if a.since != "" {
+		it = "all of it"
+	}
+	e.say("%s: %s of data in a volume of %s; %s costs %s and takes %s at least", s.ID, size(s.DataBytes()), size(s.Size()), it, price, time.Duration(math.Ceil(seconds))*time.Second)
+	release = func() { s.Close() } //nolint:errcheck,gosec // it only ends reads
 	r.Remote = &acquire.Remote{ID: s.ID, Input: s, Block: s.BlockSize(), Readers: s.Workers(), Data: s.DataBytes(), Origin: s.Origin}
-	return func() { s.Close() }, nil //nolint:errcheck,gosec // it only ends reads
+	if a.since == "" {
+		return release, nil
+	}
+	c, err := s.ChangedSince(ctx, a.since)
+	if err != nil {
+		release()
+		return func() {}, err
+	}
+	e.say("%s: %d blocks of %s changed since %s; of the others only what it takes to list the files is read", s.ID, c.Count(), size(int64(s.BlockSize())), a.since)
+	r.Remote.Changed = &acquire.Changed{Since: a.since, Next: c.Next}
+	return release, nil
 }
 
 // bucket looks at a prefix of a bucket.

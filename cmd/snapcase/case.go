@@ -188,6 +188,8 @@ func gapsOf(s evidence.ExhibitStats) string {
 		return fmt.Sprintf("%d records could not be decoded", s.BadRecords)
 	case s.ReadErrors > 0:
 		return fmt.Sprintf("%d ranges could not be read", s.ReadErrors)
+	case s.NotAcquired > 0:
+		return fmt.Sprintf("%d of %d bytes were not acquired: only what changed since %s was", s.NotAcquired, s.Bytes, s.Since)
 	}
 	for _, v := range s.Volumes {
 		if v.Error != nil {

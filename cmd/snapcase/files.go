@@ -15,9 +15,13 @@ import (
 func filesCommand(e *edge) *cobra.Command {
 	var q store.FileQuery
 	c := &cobra.Command{
-		Use:     "files CASE",
-		Short:   "Entries of file systems, deleted ones too",
-		Example: "snapcase files case1 --under /home --deleted\nsnapcase files case1 --path '/**/.aws/credentials' --hash --json",
+		Use:   "files CASE",
+		Short: "Entries of file systems, deleted ones too",
+		Long: "files lists the entries of every file system that was read. --changed keeps those that changed since the\n" +
+			"older snapshot of acquire --changed-since: by their blocks (some of the content lies in a block that is not\n" +
+			"what it was; a block of 512 KiB holds more than one file, so its neighbours are listed too), or by their own\n" +
+			"times (modified, changed, made or deleted after that snapshot was taken; an intruder can set them).",
+		Example: "snapcase files case1 --under /home --deleted\nsnapcase files case1 --exhibit EX-002 --changed\nsnapcase files case1 --path '/**/.aws/credentials' --hash --json",
 		Args:    exactly(1, "one case or bundle"),
 		RunE: func(c *cobra.Command, args []string) error {
 			cs, err := e.read(c.Context(), args[0])
@@ -53,6 +57,7 @@ func filesCommand(e *edge) *cobra.Command {
 	f.BoolVar(&q.Deleted, "deleted", false, "only deleted entries and orphans")
 	f.BoolVar(&q.Hash, "hash", false, "read regular files and add the SHA-256 of their content, and the hash sets that know it")
 	f.StringVar(&q.Known, "known", "", "only files that hash sets know as good or bad, or that none knows: good, bad or unknown")
+	f.BoolVar(&q.Changed, "changed", false, "only what changed since the older snapshot of acquire --changed-since, and how that is known")
 	f.BoolVar(&q.Attributes, "attributes", false, "add the extended attributes (access control lists, capabilities, labels) and the times of NTFS names")
 	return c
 }
@@ -70,6 +75,9 @@ func fileText(w io.Writer, f evidence.FileEntry) {
 	if len(f.Known) > 0 {
 		cells = append(cells, strings.Join(f.Known, ","))
 	}
+	if s := f.Since; s != nil {
+		cells = append(cells, changedText(s))
+	}
 	if f.Damage != nil {
 		cells = append(cells, "!"+*f.Damage)
 	}
@@ -81,6 +89,17 @@ func fileText(w io.Writer, f evidence.FileEntry) {
 	for _, a := range f.Attributes {
 		row(w, "        "+a.Name, "= "+attributeText(a))
 	}
+}
+
+// changedText says in words how it is known that an entry changed.
+func changedText(s *evidence.ChangedSince) string {
+	switch {
+	case s.Block && s.Time:
+		return "changed: blocks and times"
+	case s.Block:
+		return "changed: blocks"
+	}
+	return "changed: times"
 }
 
 // attributeText is the value of an attribute, or what it means.

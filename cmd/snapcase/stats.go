@@ -62,6 +62,9 @@ func statsText(w io.Writer, s evidence.ExhibitStats) {
 	if s.Incomplete != nil {
 		row(w, "   ", incompleteText(s))
 	}
+	if s.NotAcquired > 0 {
+		row(w, "   ", fmt.Sprintf("partial: %s were not acquired, only what changed since", size(s.NotAcquired)), s.Since)
+	}
 	if s.Kind.Image() {
 		for _, v := range s.Volumes {
 			volumeText(w, v)
@@ -80,6 +83,9 @@ func volumeText(w io.Writer, v evidence.VolumeStats) {
 		note = "! " + *v.Error
 	}
 	row(w, "   ", fmt.Sprintf("%-3s %-12s %-8s %-14s start %-12d %10s  %d entries, %d deleted", v.ID, v.Type, v.FS, v.Label, v.Start, size(v.Size), v.Entries, v.Deleted), note)
+	if v.NotAcquired > 0 {
+		row(w, "       ", fmt.Sprintf("content of %d entries was not acquired", v.NotAcquired))
+	}
 	for _, st := range v.State {
 		row(w, "       ", st)
 	}

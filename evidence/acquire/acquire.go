@@ -174,10 +174,13 @@ func run(ctx context.Context, j *Job) (evidence.Acquisition, error) {
 }
 
 func gaps(a *evidence.Acquisition) error {
-	if len(a.ReadErrors) == 0 {
-		return nil
+	switch {
+	case len(a.ReadErrors) > 0:
+		return fmt.Errorf("%d ranges or files could not be read: %w", len(a.ReadErrors), evidence.ErrGaps)
+	case a.NotAcquired > 0:
+		return fmt.Errorf("%d of %d bytes were, as asked, not acquired: %w", a.NotAcquired, a.Bytes, evidence.ErrGaps)
 	}
-	return fmt.Errorf("%d ranges or files could not be read: %w", len(a.ReadErrors), evidence.ErrGaps)
+	return nil
 }
 
 func (j *Job) check() error {

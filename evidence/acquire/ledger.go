@@ -106,7 +106,7 @@ func originData(o *evidence.Origin) map[string]any {
 	for k, v := range map[string]string{
 		"service": o.Service, "region": o.Region, "caller": o.Caller, "owner": o.Owner, "snapshot": o.Snapshot, "volume": o.Volume,
 		"kms_key": o.KMSKey, "taken": o.Taken.String(), "linear_sha256": o.LinearSHA256, "bucket": o.Bucket, "prefix": o.Prefix,
-		"versioning": o.Versioning, "object_lock": o.ObjectLock, "device": o.Device,
+		"versioning": o.Versioning, "object_lock": o.ObjectLock, "device": o.Device, "since": o.Since, "since_taken": o.SinceTaken.String(),
 	} {
 		if v != "" {
 			data[k] = strings.ToValidUTF8(v, "\ufffd")
@@ -143,7 +143,7 @@ func (x *exhibit) recordEnd(ctx context.Context, a *evidence.Acquisition) error 
 	data := x.source(map[string]any{
 		"bytes": decimal(a.Bytes), "sha256": a.SHA256.String(), "hashes": hashes, "files": decimal(a.Files),
 		"read_errors": errs, "read_errors_total": decimal(total), "resumed_from": decimal(a.ResumedFrom),
-		"data_bytes": decimal(a.DataBytes), "hole_bytes": decimal(a.HoleBytes), "unreadable_bytes": decimal(a.Bytes - a.DataBytes - a.HoleBytes),
+		"data_bytes": decimal(a.DataBytes), "hole_bytes": decimal(a.HoleBytes), "unreadable_bytes": decimal(a.Bytes - a.DataBytes - a.HoleBytes - a.NotAcquired),
 		"api": a.API, "reread": "skipped", "method": a.Method, "files_sha256": files,
 	})
 	if a.Origin != nil {
@@ -154,12 +154,18 @@ func (x *exhibit) recordEnd(ctx context.Context, a *evidence.Acquisition) error 
 	} else if own != "" {
 		data["file_sha256"] = own
 	}
+	if a.NotAcquired > 0 {
+		data["not_acquired_bytes"] = decimal(a.NotAcquired)
+	}
+	if sum, ok := files[mapName]; ok {
+		data["map_sha256"] = sum
+	}
 	if a.Kind.Image() {
 		data["sectors"] = decimal((a.Bytes + sector - 1) / sector)
 		data["block_list_sha256"] = files[blocksName]
 	}
 	result := "ok"
-	if len(a.ReadErrors) > 0 {
+	if len(a.ReadErrors) > 0 || a.NotAcquired > 0 {
 		result = "partial"
 	}
 	return x.Ledger.Append(ctx, custody.Record{Type: "evidence.acquire.end", Exhibit: x.id, Result: result, Data: data})

@@ -1,6 +1,7 @@
 package acquire
 
 import (
+	"context"
 	"fmt"
 	"os"
 
@@ -33,10 +34,14 @@ type Remote struct {
 	Data int64
 	// Origin says where the bytes come from. It is asked at the end.
 	Origin func() evidence.Origin
+	// Changed is set where only what changed is acquired; nil for all.
+	Changed *Changed
+
+	selected *selection // where Changed is set, once it was looked at
 }
 
 // lookRemote says what a remote source is.
-func (j *Job) lookRemote(h *header) error {
+func (j *Job) lookRemote(ctx context.Context, h *header) error {
 	r := j.Remote
 	if h.Kind == "" {
 		h.Kind, h.Detected = evidence.KindDisk, "snapshot of a volume"
@@ -49,7 +54,24 @@ func (j *Job) lookRemote(h *header) error {
 	}
 	h.Data = r.Data
 	h.Identity = identity{API: apiEBS, ID: r.ID, Size: r.Input.Size(), Block: int64(r.Block)}
-	return room(string(j.Folder), r.Data)
+	if r.Changed == nil {
+		return room(string(j.Folder), r.Data)
+	}
+	h.Identity.ID += " changed since " + r.Changed.Since
+	s, err := j.choose(ctx)
+	if err != nil {
+		return err
+	}
+	r.selected = s
+	return room(string(j.Folder), s.data())
+}
+
+// input is what is read: all of the source, or what was chosen of it.
+func (r *Remote) input() Input {
+	if r.selected != nil {
+		return r.selected
+	}
+	return r.Input
 }
 
 // checkEarly refuses to read early what cannot be.
@@ -92,5 +114,9 @@ func (x *exhibit) handEarly(e *Early) (over func()) {
 
 // method is how a remote source was read, for acquisition.json.
 func (r *Remote) method() string {
-	return fmt.Sprintf("EBS direct API, blocks of %d KiB, each compared with the service's SHA-256; SHA-256 of the whole in order; blocks that were never written are zeros and holes", r.Block>>10)
+	how := fmt.Sprintf("EBS direct API, blocks of %d KiB, each compared with the service's SHA-256; SHA-256 of the whole in order; blocks that were never written are zeros and holes", r.Block>>10)
+	if r.selected != nil {
+		how += "; only what changed since " + r.selected.since + " and the metadata of file systems was acquired: the rest is not-acquired in map.jsonl, and zeros in the digest"
+	}
+	return how
 }

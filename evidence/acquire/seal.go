@@ -80,10 +80,18 @@ func (x *exhibit) acquireImage(ctx context.Context) (evidence.Acquisition, error
 	a.Container, a.Packed = x.head.Container, m.packed
 	a.Bytes, a.SHA256, a.Hashes, a.Files = x.head.Identity.Size, m.sha256, m.hashes, 1
 	a.DataBytes, a.HoleBytes, a.ResumedFrom = m.data, m.holes, m.resumedFrom
+	part := x.selection()
+	if part != nil {
+		a.NotAcquired = part.notAcquired()
+		a.HoleBytes -= a.NotAcquired
+	}
 	linear := sha256.New()
 	err = x.writeNew(blocksName, func(w io.Writer) error { return x.writeBlocks(w, linear) })
-	if x.Remote != nil && len(m.errors) == 0 { // else it would be that of no snapshot
+	if x.Remote != nil && len(m.errors) == 0 && part == nil { // else it would be that of no snapshot
 		a.Origin.LinearSHA256 = evidence.Digest(linear.Sum(nil)).String()
+	}
+	if part != nil && err == nil {
+		err = x.writeMap(ctx, part, m.errors)
 	}
 	return a, errors.Join(err,
 		x.writeNew(hitsName, func(w io.Writer) error { return credential.WriteHits(w, m.hits, m.omitted) }),
@@ -95,6 +103,14 @@ func (x *exhibit) acquireImage(ctx context.Context) (evidence.Acquisition, error
 			}
 			return err
 		}))
+}
+
+// selection is what was chosen of the source; nil where all of it is acquired.
+func (x *exhibit) selection() *selection {
+	if x.Remote == nil {
+		return nil
+	}
+	return x.Remote.selected
 }
 
 // acquisition is what all kinds have in common.

@@ -53,7 +53,7 @@ func (j *Job) look(ctx context.Context) (header, error) {
 		h.SourceB64 = []byte(j.Source)
 	}
 	if j.Remote != nil {
-		return h, j.lookRemote(&h)
+		return h, j.lookRemote(ctx, &h)
 	}
 	if j.Objects != nil {
 		return h, j.lookObjects(ctx, &h)
@@ -158,7 +158,7 @@ func (f *fileInput) Size() int64 { return f.size }
 // openInput opens an image source of which id is known.
 func (j *Job) openInput(id identity) (Input, error) {
 	if j.Remote != nil {
-		return j.Remote.Input, nil
+		return j.Remote.input(), nil
 	}
 	if j.Open != nil {
 		return j.Open(j.Source)

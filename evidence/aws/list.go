@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"snapcase/evidence"
+	"snapcase/imaging"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -40,14 +41,14 @@ func (s *Snapshot) list(ctx context.Context) error {
 		if err := s.take(out.Blocks, &last, out.ExpiryTime); err != nil {
 			return false, err
 		}
-		s.account.progress.Report(evidence.Step{What: doing, Done: s.listed.count, Unit: "blocks"})
+		s.account.progress.Report(evidence.Step{What: doing, Done: s.listed.Count(), Unit: "blocks"})
 		return true, nil
 	})
 	if err != nil {
 		return err
 	}
 	s.cache = newCache(int(max(1, cacheBytes/s.block)))
-	s.origin.BlockSize, s.origin.Blocks, s.origin.Listed = s.block, s.listed.n, s.listed.count
+	s.origin.BlockSize, s.origin.Blocks, s.origin.Listed = s.block, s.listed.Len(), s.listed.Count()
 	return nil
 }
 
@@ -123,7 +124,7 @@ func (s *Snapshot) sizes(out *ebs.ListSnapshotBlocksOutput) error {
 		if n > mostBlocks {
 			return s.strange("%d blocks are more than a volume has", n)
 		}
-		s.listed = newBitmap(n)
+		s.listed = imaging.NewBitmap(n)
 		s.tokens = &tokens{parts: map[int64]*part{}, order: list.New()}
 	}
 	if s.size != gib<<30 || s.block != block {
@@ -140,7 +141,7 @@ func (s *Snapshot) take(blocks []types.Block, last *int64, expires *time.Time) e
 			return err
 		}
 		*last = n
-		s.listed.set(n)
+		s.listed.Set(n)
 		s.tokens.seed(n, sdk.ToString(blocks[i].BlockToken), expires)
 	}
 	return nil
@@ -150,8 +151,8 @@ func (s *Snapshot) take(blocks []types.Block, last *int64, expires *time.Time) e
 func (s *Snapshot) index(b types.Block, last int64) (int64, error) {
 	n := int64(sdk.ToInt32(b.BlockIndex))
 	switch {
-	case b.BlockIndex == nil || n < 0 || n >= s.listed.n:
-		return n, s.strange("block %d lies outside the volume of %d blocks", n, s.listed.n)
+	case b.BlockIndex == nil || n < 0 || n >= s.listed.Len():
+		return n, s.strange("block %d lies outside the volume of %d blocks", n, s.listed.Len())
 	case n <= last:
 		return n, s.strange("block %d is listed after block %d", n, last)
 	case sdk.ToString(b.BlockToken) == "":
@@ -288,9 +289,9 @@ func (t *tokens) settle(p *part) {
 // relist lists a part again. A snapshot does not change: it must name the same
 // blocks as at first.
 func (s *Snapshot) relist(ctx context.Context, p *part) error {
-	lo, hi := p.number*partBlocks, min(s.listed.n, (p.number+1)*partBlocks)
+	lo, hi := p.number*partBlocks, min(s.listed.Len(), (p.number+1)*partBlocks)
 	last := lo - 1
-	err := s.pages(ctx, s.listed.next(lo, true), func(out *ebs.ListSnapshotBlocksOutput) (bool, error) {
+	err := s.pages(ctx, s.listed.Next(lo, true), func(out *ebs.ListSnapshotBlocksOutput) (bool, error) {
 		if err := s.sizes(out); err != nil {
 			return false, err
 		}
@@ -302,7 +303,7 @@ func (s *Snapshot) relist(ctx context.Context, p *part) error {
 			if err != nil || n >= hi {
 				return false, err
 			}
-			if !s.listed.has(n) {
+			if !s.listed.Has(n) {
 				return false, s.strange("block %d is listed now and was not before", n)
 			}
 			last = n
@@ -310,8 +311,8 @@ func (s *Snapshot) relist(ctx context.Context, p *part) error {
 		}
 		return true, nil
 	})
-	if err == nil && len(p.tokens) != s.listed.between(lo, hi) {
-		err = s.strange("of blocks %d to %d there are %d now and were %d before", lo, hi-1, len(p.tokens), s.listed.between(lo, hi))
+	if err == nil && len(p.tokens) != s.listed.Between(lo, hi) {
+		err = s.strange("of blocks %d to %d there are %d now and were %d before", lo, hi-1, len(p.tokens), s.listed.Between(lo, hi))
 	}
 	return err
 }

@@ -76,7 +76,7 @@ func numbers(t *testing.T, port int) string {
 	s := httptest.NewServer(&httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to); r.Out.Host = r.In.Host },
 		ModifyResponse: func(r *http.Response) error {
-			if !strings.HasSuffix(r.Request.URL.Path, "/blocks") {
+			if !strings.HasSuffix(r.Request.URL.Path, "blocks") {
 				return nil
 			}
 			b, err := io.ReadAll(r.Body)
@@ -95,23 +95,9 @@ func numbers(t *testing.T, port int) string {
 func TestMoto(t *testing.T) {
 	a := moto(t)
 	client := ebs.NewFromConfig(a.config)
-	started, err := client.StartSnapshot(t.Context(), &ebs.StartSnapshotInput{VolumeSize: sdk.Int64(1), Description: sdk.String("made by a test")})
-	must(t, err)
 	noise := &awstest.Noise{Seed: 5, Size: 1 << 30, Listed: append(span(0, 25), 300, 2047)}
-	for _, i := range noise.Listed {
-		b := make([]byte, awstest.BlockSize)
-		_, err := noise.ReadAt(b, int64(i)*awstest.BlockSize)
-		must(t, err)
-		sum := sha256.Sum256(b)
-		_, err = client.PutSnapshotBlock(t.Context(), &ebs.PutSnapshotBlockInput{
-			SnapshotId: started.SnapshotId, BlockIndex: sdk.Int32(i), BlockData: bytes.NewReader(b), DataLength: sdk.Int32(awstest.BlockSize),
-			Checksum: sdk.String(base64.StdEncoding.EncodeToString(sum[:])), ChecksumAlgorithm: types.ChecksumAlgorithmChecksumAlgorithmSha256,
-		})
-		must(t, err)
-	}
-	_, err = client.CompleteSnapshot(t.Context(), &ebs.CompleteSnapshotInput{SnapshotId: started.SnapshotId, ChangedBlocksCount: sdk.Int32(int32(len(noise.Listed)))}) //nolint:gosec // a few
-	must(t, err)
-	s, err := a.Snapshot(t.Context(), sdk.ToString(started.SnapshotId))
+	id := put(t, client, noise, func(int32) uint64 { return noise.Seed })
+	s, err := a.Snapshot(t.Context(), id)
 	must(t, err)
 	t.Logf("%+v", s.Origin())
 	folder := t.TempDir()
@@ -123,6 +109,49 @@ func TestMoto(t *testing.T) {
 	} else {
 		t.Log(err)
 	}
+}
+
+// put writes a snapshot of 1 GiB into the emulator: each listed block has the
+// noise of a seed of its own.
+func put(t *testing.T, client *ebs.Client, noise *awstest.Noise, seed func(int32) uint64) string {
+	t.Helper()
+	started, err := client.StartSnapshot(t.Context(), &ebs.StartSnapshotInput{VolumeSize: sdk.Int64(1), Description: sdk.String("made by a test")})
+	must(t, err)
+	for _, i := range noise.Listed {
+		b := make([]byte, awstest.BlockSize)
+		_, err := (&awstest.Noise{Seed: seed(i), Size: noise.Size, Listed: noise.Listed}).ReadAt(b, int64(i)*awstest.BlockSize)
+		must(t, err)
+		sum := sha256.Sum256(b)
+		_, err = client.PutSnapshotBlock(t.Context(), &ebs.PutSnapshotBlockInput{
+			SnapshotId: started.SnapshotId, BlockIndex: sdk.Int32(i), BlockData: bytes.NewReader(b), DataLength: sdk.Int32(awstest.BlockSize),
+			Checksum: sdk.String(base64.StdEncoding.EncodeToString(sum[:])), ChecksumAlgorithm: types.ChecksumAlgorithmChecksumAlgorithmSha256,
+		})
+		must(t, err)
+	}
+	_, err = client.CompleteSnapshot(t.Context(), &ebs.CompleteSnapshotInput{SnapshotId: started.SnapshotId, ChangedBlocksCount: sdk.Int32(int32(len(noise.Listed)))}) //nolint:gosec // a few
+	must(t, err)
+	return sdk.ToString(started.SnapshotId)
+}
+
+// TestMotoChanged lists what changed between two snapshots of the emulator.
+func TestMotoChanged(t *testing.T) {
+	a := moto(t)
+	client := ebs.NewFromConfig(a.config)
+	same := func(int32) uint64 { return 5 }
+	older := put(t, client, &awstest.Noise{Size: 1 << 30, Listed: append(span(0, 25), 300)}, same)
+	newer := put(t, client, &awstest.Noise{Size: 1 << 30, Listed: append(span(0, 24), 300, 2047)}, func(i int32) uint64 { return 5 + uint64(i)%2 })
+	s, err := a.Snapshot(t.Context(), newer)
+	must(t, err)
+	s.origin.Volume = "" // the emulator makes a volume up for each
+	c, err := s.ChangedSince(t.Context(), older)
+	must(t, err)
+	want := []int32{}
+	for i := range int32(2048) {
+		if i < 24 && i%2 == 1 || i == 24 || i == 2047 {
+			want = append(want, i)
+		}
+	}
+	checkChanges(t, c, want)
 }
 
 // TestMotoBucket puts objects into the emulator's S3 and acquires them.

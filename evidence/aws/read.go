@@ -83,7 +83,7 @@ func (s *Snapshot) cut(p []byte, off int64) []*piece {
 }
 
 func (s *Snapshot) readPiece(c *piece) error {
-	if !s.listed.has(c.block) {
+	if !s.listed.Has(c.block) {
 		clear(c.p)
 		return s.ctx.Err()
 	}
@@ -107,7 +107,7 @@ func (s *Snapshot) readPiece(c *piece) error {
 
 // readAhead fetches blocks behind n for a reader that goes on.
 func (s *Snapshot) readAhead(n int64) {
-	for i, k := s.listed.next(n+1, true), 0; i <= n+ahead && i < s.listed.n && k < ahead; i, k = s.listed.next(i+1, true), k+1 {
+	for i, k := s.listed.Next(n+1, true), 0; i <= n+ahead && i < s.listed.Len() && k < ahead; i, k = s.listed.Next(i+1, true), k+1 {
 		go s.cache.get(i, s.fetched) //nolint:errcheck // a guess: who needs the block gets the error
 	}
 }

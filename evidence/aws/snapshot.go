@@ -42,7 +42,7 @@ type Snapshot struct {
 	stop    context.CancelFunc
 	size    int64
 	block   int64 // bytes
-	listed  *bitmap
+	listed  *imaging.Bitmap
 	tokens  *tokens
 	bucket  *bucket
 	lists   *bucket
@@ -107,20 +107,20 @@ func (s *Snapshot) BlockSize() int { return int(s.block) }
 func (s *Snapshot) Workers() int { return workers }
 
 // DataBytes is the length of all blocks that were ever written.
-func (s *Snapshot) DataBytes() int64 { return s.listed.count * s.block }
+func (s *Snapshot) DataBytes() int64 { return s.listed.Count() * s.block }
 
 // NextData gives the first range at or behind off that the service has blocks
 // for; start is Size where there is none.
 func (s *Snapshot) NextData(off int64) (start, end int64) {
-	from := s.listed.next(off/s.block, true)
-	to := s.listed.next(from, false)
+	from := s.listed.Next(off/s.block, true)
+	to := s.listed.Next(from, false)
 	return min(s.size, max(off, from*s.block)), min(s.size, to*s.block)
 }
 
 // Price is what reading everything costs in US dollars, at the prices of 2023,
 // and how long it takes at least, in seconds.
 func (s *Snapshot) Price() (dollars, seconds float64) {
-	n := float64(s.listed.count)
+	n := float64(s.listed.Count())
 	return n*priceOfBlocks + 2*float64(s.listing.Load())*priceOfLists, n / rateMost
 }
 

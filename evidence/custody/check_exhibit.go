@@ -86,6 +86,10 @@ func (c *Checker) exhibitGap(id string, x *ledgerExhibit, present bool) (f Failu
 		f.Code, f.Expected, f.Found = codeExhibitWithheld, "its files", fmt.Sprintf("disposed of in record %d", x.disposed)
 	case !present && c.bundle:
 		f.Code, f.Expected, f.Found = codeExhibitWithheld, "its files", "none in this bundle"
+	case present && x.ends[n-1].absent != "" && x.ends[n-1].errors == 0:
+		f.Code, f.Expected, f.Found = codeCoveragePartial, "all of the source", x.ends[n-1].absent
+	case present && x.ends[n-1].absent != "":
+		f.Code, f.Expected, f.Found = codeReadErrors, "all of the source", fmt.Sprintf("%d ranges could not be read; %s", x.ends[n-1].errors, x.ends[n-1].absent)
 	case present && x.ends[n-1].gaps:
 		f.Code, f.Expected, f.Found = codeReadErrors, "all of the source", fmt.Sprintf("%d ranges could not be read", x.ends[n-1].errors)
 	default:

@@ -40,6 +40,7 @@ type acquireEnd struct {
 	files  map[string]string // path in the exhibit's folder → SHA-256
 	errors int
 	gaps   bool
+	absent string // bytes that were left out on purpose; "" for none
 	clash  string
 }
 
@@ -244,6 +245,12 @@ func endOf(r Record) (e acquireEnd, ok bool) {
 			e.errors = max(e.errors, n)
 		}
 	}
-	e.gaps = r.Result == "partial" || e.errors > 0
+	if n, err := strconv.ParseInt(text(r.Data, "not_acquired_bytes"), 10, 64); err == nil && n > 0 {
+		e.absent = fmt.Sprintf("%d of %s bytes were not acquired", n, text(r.Data, "bytes"))
+		if origin, ok := r.Data["origin"].(map[string]any); ok && text(origin, "since") != "" {
+			e.absent += ": only what changed since " + text(origin, "since") + " was"
+		}
+	}
+	e.gaps = r.Result == "partial" || e.errors > 0 || e.absent != ""
 	return e, true
 }

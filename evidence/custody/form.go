@@ -35,6 +35,7 @@ type FormItem struct {
 	By, Result                           string
 	Algorithm, Value                     string
 	ReadErrors                           int
+	NotAcquired                          string // what was left out on purpose, in words
 	Location                             string
 }
 
@@ -157,7 +158,7 @@ func (i *FormItem) take(r Record) {
 		i.Algorithm, i.Value = "SHA-256", s
 	}
 	if e, ok := endOf(r); ok {
-		i.ReadErrors = e.errors
+		i.ReadErrors, i.NotAcquired = e.errors, e.absent
 	}
 }
 
@@ -265,6 +266,9 @@ func (i FormItem) print(p *page) {
 	p.row("value", i.Value)
 	if i.ReadErrors > 0 {
 		p.row("unreadable", fmt.Sprintf("%d ranges, filled with zeros", i.ReadErrors))
+	}
+	if i.NotAcquired != "" {
+		p.row("not acquired", i.NotAcquired)
 	}
 	p.row("lies at", i.Location)
 }

@@ -165,6 +165,9 @@ func gaps(all []evidence.ExhibitStats) []gap {
 		if s.ReadErrors > 0 {
 			add(s.Exhibit, "%s of the source could not be read; they stand in the image as zeros", many(s.ReadErrors, "range", "ranges"))
 		}
+		if s.NotAcquired > 0 {
+			add(s.Exhibit, "%d of %d bytes were not acquired, on purpose: only what changed since %s was, and what it takes to list the files", s.NotAcquired, s.Bytes, s.Since)
+		}
 		if s.BadRecords > 0 {
 			add(s.Exhibit, "%s could not be decoded", many(s.BadRecords, "record", "records"))
 		}
@@ -177,6 +180,9 @@ func gaps(all []evidence.ExhibitStats) []gap {
 			}
 			if v.Damaged > 0 {
 				add(s.Exhibit, "volume %s: %s damaged", v.ID, many(v.Damaged, "entry is", "entries are"))
+			}
+			if v.NotAcquired > 0 {
+				add(s.Exhibit, "volume %s: of %s some content was not acquired", v.ID, many(v.NotAcquired, "entry", "entries"))
 			}
 			if len(v.State) > 0 {
 				add(s.Exhibit, "volume %s: %s", v.ID, strings.Join(v.State, "; "))

@@ -1,6 +1,7 @@
 package awstest
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -142,7 +143,7 @@ func (e *EBS) list(w http.ResponseWriter, r *Request, s *Snapshot) error {
 }
 
 func (e *EBS) answer(w http.ResponseWriter, s *Snapshot, name string, blocks any, next string) error {
-	a := map[string]any{name: blocks, "BlockSize": BlockSize, "VolumeSize": s.GiB, "ExpiryTime": float64(e.Now().Add(e.BlockLife).Unix())}
+	a := map[string]any{name: blocks, "BlockSize": cmp.Or(s.Block, BlockSize), "VolumeSize": s.GiB, "ExpiryTime": float64(e.Now().Add(e.BlockLife).Unix())}
 	if next != "" {
 		a["NextToken"] = next
 	}
@@ -179,7 +180,10 @@ func (e *EBS) changed(w http.ResponseWriter, r *Request, s *Snapshot) error {
 	}
 	blocks := []map[string]any{}
 	for _, i := range part {
-		c := map[string]any{"BlockIndex": i, "SecondBlockToken": e.token(i)}
+		c := map[string]any{"BlockIndex": i}
+		if s.has(i) {
+			c["SecondBlockToken"] = e.token(i)
+		}
 		if first.has(i) {
 			c["FirstBlockToken"] = e.token(i)
 		}

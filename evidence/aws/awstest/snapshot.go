@@ -30,6 +30,7 @@ type Snapshot struct {
 	GiB                         int64    // of the volume
 	Data                        io.ReaderAt
 	Listed                      []int32 // indexes of the blocks that were ever written, ascending
+	Block                       int64   // what lists say is the length of a block; 0 for BlockSize
 
 	sums map[int32][sha256.Size]byte
 }
