@@ -1,6 +1,7 @@
 package ext4
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -85,13 +86,15 @@ func (fs *FS) content(ino uint32, in inode) (*Content, error) {
 		}
 	}
 	stored, size := fs.size(in)
-	c := &Content{fs: fs, size: size}
+	c := &Content{fs: fs, size: size, damage: fs.lag(ino)}
 	switch {
 	case in.kind() == filesystem.TypeSymlink && fs.fast(in):
 		c.small = append([]byte(nil), in.block()[:size]...)
 		return c, nil
 	case in.flags()&flagInline != 0:
-		c.small, c.damage = in.inline(size)
+		var damage string
+		c.small, damage = in.inline(size)
+		c.damage = cmp.Or(damage, c.damage)
 		return c, nil
 	case !mapped(in):
 		return c, nil
@@ -100,7 +103,7 @@ func (fs *FS) content(ino uint32, in inode) (*Content, error) {
 	if err := m.load(ino, in); err != nil {
 		return nil, err
 	}
-	c.damage = m.damage
+	c.damage = cmp.Or(m.damage, c.damage)
 	if uint64(size) < stored && c.damage == "" {
 		c.damage = sizeDamage(stored)
 	}

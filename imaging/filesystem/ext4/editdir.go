@@ -29,16 +29,27 @@ type entryPlace struct {
 	area, off uint32
 }
 
-// dir gives a directory to be edited; nil when that cannot be.
+// dir gives a directory to be edited; nil when it is none, or cannot be.
 func (e *editor) dir(ino uint32) (*dirEdit, error) {
 	if d, ok := e.dirs[ino]; ok {
 		return d, nil
 	}
 	in, err := e.live(ino, false)
-	if err != nil || in == nil || in.kind() != filesystem.TypeDir || in.flags()&flagEncrypt != 0 {
+	if err != nil || in == nil || in.kind() != filesystem.TypeDir {
 		return nil, err
 	}
-	d := &dirEdit{ino: ino, areas: 2, names: make(map[string]entryPlace), indexed: in.flags()&flagIndex != 0}
+	d, err := e.openDir(ino, in)
+	if d == nil && err == nil {
+		e.fail(ino, "partial: directory %d is encrypted, damaged or too large to be edited", ino)
+	}
+	return d, err
+}
+
+func (e *editor) openDir(ino uint32, in inode) (d *dirEdit, err error) {
+	if in.flags()&flagEncrypt != 0 {
+		return nil, nil
+	}
+	d = &dirEdit{ino: ino, areas: 2, names: make(map[string]entryPlace), indexed: in.flags()&flagIndex != 0}
 	if in.flags()&flagInline == 0 {
 		if d.m, err = e.mapOf(ino, in); d.m == nil || err != nil {
 			return nil, err
@@ -130,7 +141,7 @@ func (e *editor) addEntry(d *dirEdit, text []byte, ino uint32, kind filesystem.T
 	for ; ; d.next++ {
 		if d.next == d.areas {
 			if ok, err := e.grow(d); !ok || err != nil {
-				e.fail("partial: there is no room for %q in directory %d", text, d.ino)
+				e.fail(d.ino, "partial: there is no room for %q in directory %d", text, d.ino)
 				return false, err
 			}
 		}
@@ -143,7 +154,7 @@ func (e *editor) addEntry(d *dirEdit, text []byte, ino uint32, kind filesystem.T
 			continue
 		}
 		if p, err = e.area(d, d.next, true); p == nil || err != nil {
-			e.fail("partial: there is no room for %q in directory %d", text, d.ino)
+			e.fail(d.ino, "partial: there is no room for %q in directory %d", text, d.ino)
 			return false, err
 		}
 		rec := recLen(p[off+4:])
@@ -275,7 +286,7 @@ func (e *editor) dropEntry(d *dirEdit, text []byte, ino uint32) (bool, error) {
 		return false, err
 	}
 	if p == nil {
-		e.fail("partial: too many blocks are changed to take %q from directory %d", text, d.ino)
+		e.fail(d.ino, "partial: too many blocks are changed to take %q from directory %d", text, d.ino)
 		return false, nil
 	}
 	if le.Uint32(p[at.off:]) != ino {

@@ -5,8 +5,12 @@ import (
 	"sort"
 )
 
-// maxPieces is how many runs a map that is edited may have.
-const maxPieces = 1 << 15
+const (
+	// maxPieces is how many runs a map that is edited may have.
+	maxPieces = 1 << 17
+	// maxMoved bounds how many runs are moved to make room among them.
+	maxMoved = 1 << 30
+)
 
 // fileMap is where the content of an inode lies while it is edited.
 type fileMap struct {
@@ -35,9 +39,11 @@ func (e *editor) mapOf(ino uint32, in inode) (*fileMap, error) {
 // place puts r, or nothing when its place is 0, where blocks of the content
 // were; what was there is free.
 func (e *editor) place(m *fileMap, r run) bool {
-	if len(m.runs) >= maxPieces {
+	if len(m.runs) >= maxPieces || e.moved > maxMoved {
 		return false
 	}
+	i := sort.Search(len(m.runs), func(i int) bool { return m.runs[i].at > r.at })
+	e.moved += len(m.runs) - i
 	var gone []run
 	m.runs, gone = replaceRuns(m.runs, r)
 	for _, g := range gone {
@@ -101,7 +107,7 @@ func (e *editor) writeMap(ino uint32, m *fileMap) error {
 			return err
 		}
 		if entries == nil {
-			e.fail("partial: there is no room for the map of inode %d", ino)
+			e.fail(ino, "partial: there is no room for the map of inode %d", ino)
 			return nil
 		}
 		depth++

@@ -25,19 +25,22 @@ type editor struct {
 	looked  int // free blocks that were not empty
 	scanned int // blocks of directories
 	names   int // of directories
+	moved   int // runs of maps, to make room among them
 	undone  int
-	why     string // the first thing that could not be done
+	why     string              // the first thing that could not be done
+	behind  map[uint32]struct{} // inodes that it concerns
 }
 
 func (fs *FS) newEditor() *editor {
 	return &editor{
 		fs: fs, blocks: make(map[uint64][]byte), maps: make(map[uint32]*fileMap),
-		dirs: make(map[uint32]*dirEdit), spend: fs.newBudget(),
+		dirs: make(map[uint32]*dirEdit), spend: fs.newBudget(), behind: make(map[uint32]struct{}),
 	}
 }
 
-// fail counts a change that cannot be made.
-func (e *editor) fail(format string, args ...any) {
+// fail counts a change of an inode that cannot be made.
+func (e *editor) fail(ino uint32, format string, args ...any) {
+	e.behind[ino] = struct{}{}
 	if e.undone++; e.undone == 1 {
 		e.why = fmt.Sprintf(format, args...)
 	}
@@ -93,7 +96,10 @@ func (e *editor) live(ino uint32, change bool) (inode, error) {
 	if err != nil || in == nil || !in.live() || !e.common(ino) {
 		return nil, err
 	}
-	return e.inode(ino, change)
+	if in, err = e.inode(ino, change); in == nil && err == nil {
+		e.fail(ino, "partial: too many blocks are changed to change inode %d", ino)
+	}
+	return in, err
 }
 
 // common says that an inode is not one of those that the volume keeps for
@@ -104,7 +110,7 @@ func (e *editor) common(ino uint32) bool {
 
 // setLinks changes a count of links.
 func (e *editor) setLinks(ino uint32, in inode, links uint32) {
-	le.PutUint16(in[26:], uint16(links))
+	le.PutUint16(in[26:], uint16(min(links, 1<<16-1)))
 	e.fs.sealInode(ino, in)
 }
 

@@ -70,7 +70,17 @@ func (fs *FS) record(r *record, ino uint32, in inode, used bool, m *blockMap) er
 	if e.Type == filesystem.TypeChar || e.Type == filesystem.TypeBlock {
 		e.Rdev = in.rdev()
 	}
+	addDamage(e, fs.lag(ino))
 	return fs.place(r, ino, in, m)
+}
+
+// lag is the damage of an inode that a fast commit changes in a way that is not
+// shown.
+func (fs *FS) lag(ino uint32) string {
+	if _, ok := fs.behind[ino]; ok {
+		return "partial: a fast commit changes it in a way that cannot be shown"
+	}
+	return ""
 }
 
 // place sets what depends on where the content lies: First, the target of a

@@ -133,8 +133,9 @@ const reallocated = "reallocated"
 // would change, and where the journal has older copies of blocks.
 type FS struct {
 	src    imaging.Source
-	raw    imaging.Source // without what the journal would change
-	away   imaging.Source // the device of an external journal; nil when it is not given
+	raw    imaging.Source      // without what the journal would change
+	away   imaging.Source      // the device of an external journal; nil when it is not given
+	behind map[uint32]struct{} // inodes that a fast commit changes in a way that src does not show
 	sb     superblock
 	groups []group
 	info   filesystem.Info

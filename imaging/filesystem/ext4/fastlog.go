@@ -113,6 +113,9 @@ func (l *fastLog) tail(value []byte, sum uint32) bool {
 		return false
 	case le.Uint32(value[4:]) != sum:
 		l.damage = fmt.Sprintf("csum: fast commit %d behind transaction %d does not match its checksum: it and what follows are not shown", l.commits+1, l.sequence-1)
+		if l.commits == 0 {
+			l.damage += "; the kernel would not mount the volume"
+		}
 		return false
 	}
 	l.commits++

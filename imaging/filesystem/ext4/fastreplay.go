@@ -49,7 +49,7 @@ func (fs *FS) showFast(ctx context.Context, l *fastLog) error {
 	if err != nil {
 		return err
 	}
-	fs.src = view
+	fs.src, fs.behind = view, e.behind
 	fs.note("fast commits: %d behind the last transaction (%d changes, %d blocks) are shown as the kernel would replay them; directories keep the times that they had before", l.commits, len(l.tags), len(view.order))
 	if e.undone > 0 {
 		fs.note("partial: %d changes of the fast commits cannot be shown; the first: %s", e.undone, e.why)
@@ -96,7 +96,7 @@ func (e *editor) putInode(ino uint32, raw []byte) error {
 		return err
 	}
 	if in == nil || !e.common(ino) {
-		e.fail("range: inode %d cannot be one that a fast commit changes", ino)
+		e.fail(ino, "range: inode %d cannot be one that a fast commit changes", ino)
 		return nil
 	}
 	raw = raw[:min(len(raw), len(in))]
@@ -137,7 +137,7 @@ func (e *editor) addRange(ino uint32, r run) error {
 	}
 	ok := m != nil && r.n > 0 && r.block() != 0 && e.fs.inVolume(r.block(), uint64(r.n)) && uint64(r.at)+uint64(r.n) <= 1<<32-1
 	if !ok || !e.place(m, r) {
-		e.fail("range: inode %d cannot have blocks %d to %d", ino, r.block(), r.block()+uint64(r.n))
+		e.fail(ino, "range: inode %d cannot have blocks %d to %d", ino, r.block(), r.block()+uint64(r.n))
 	}
 	return nil
 }
@@ -153,7 +153,7 @@ func (e *editor) delRange(ino, at, n uint32) error {
 		return err
 	}
 	if m == nil || !e.place(m, run{at: at, n: n}) {
-		e.fail("range: blocks of inode %d cannot be taken from it", ino)
+		e.fail(ino, "range: blocks of inode %d cannot be taken from it", ino)
 	}
 	return nil
 }
@@ -165,7 +165,7 @@ func (e *editor) create(parent, ino uint32, text []byte) error {
 		return err
 	}
 	if in == nil {
-		e.fail("range: %q in directory %d is to be inode %d, which is none", text, parent, ino)
+		e.fail(ino, "range: %q in directory %d is to be inode %d, which is none", text, parent, ino)
 		return nil
 	}
 	if err := e.markInode(ino, true); err != nil {
@@ -189,7 +189,7 @@ func (e *editor) newDir(parent, ino uint32, in inode) error {
 	}
 	d := &dirEdit{ino: ino, m: m, names: make(map[string]entryPlace)}
 	if ok, err := e.grow(d); !ok || err != nil {
-		e.fail("partial: there is no room for the block of directory %d", ino)
+		e.fail(ino, "partial: there is no room for the block of directory %d", ino)
 		return err
 	}
 	e.dirs[ino] = d
@@ -211,12 +211,8 @@ func (e *editor) link(parent, ino uint32, text []byte) (made bool, err error) {
 		return false, err
 	}
 	d, err := e.dir(parent)
-	if err != nil {
+	if d == nil || err != nil {
 		return false, err
-	}
-	if d == nil {
-		e.fail("range: inode %d is no directory that can take %q", parent, text)
-		return false, nil
 	}
 	if made, err = e.addEntry(d, text, ino, in.kind()); made && err == nil {
 		e.setLinks(ino, in, in.links()+1)
