@@ -364,7 +364,7 @@ func TestInsideBounds(t *testing.T) {
 	for i := range 20 {
 		k := &insideTaker{s: s, f: &insideSource{}}
 		for j := range 10 {
-			k.found(fmt.Sprint(long, i, j), []credential.Hit{{Offset: 1}, {Offset: 2}})
+			k.found(fmt.Sprint(long, i, j), -1, []credential.Hit{{Offset: 1}, {Offset: 2}})
 		}
 		s.keep(k)
 	}
