@@ -73,7 +73,7 @@ type Place struct {
 	Address *string `json:"address"` // null where no entry owns the bytes; of the volume in a swap area; a record address for logs
 	// Offset is in bytes in the exhibit's image; of the record's text for logs.
 	// Of what was decoded out of a file it is where that file's content starts,
-	// -1 where no such place is known.
+	// -1 where no such place is known: null in JSON.
 	Offset int64 `json:"offset"`
 	// InnerOffset is set where the key was found in what a file hides: bytes in
 	// the decoded stream that Address names behind the "!".
@@ -83,6 +83,18 @@ type Place struct {
 	Fingerprint string `json:"secret_fingerprint,omitempty"`
 	FileOffset  *int64 `json:"file_offset,omitempty"` // bytes in the entry's content, where one owns it
 	Area        string `json:"area,omitempty"`        // what the bytes are where that is not plain content: journal, metadata, xattr, directory, contested, unknown, a table or format
+}
+
+// MarshalJSON gives an offset that is not known as null.
+func (p Place) MarshalJSON() ([]byte, error) {
+	type plain Place
+	if p.Offset >= 0 {
+		return json.Marshal(plain(p))
+	}
+	return json.Marshal(struct {
+		plain
+		Offset *int64 `json:"offset"`
+	}{plain: plain(p)})
 }
 
 // Key is one access key id with where it was found and how it was used.
