@@ -89,7 +89,7 @@ type Place struct {
 	Address *string `json:"address"` // null where no entry owns the bytes; of the volume in a swap area; a record address for logs
 	// Offset is in bytes in the exhibit's image; of the record's text for logs.
 	// Of what was decoded out of a file it is where that file's content starts,
-	// -1 where no such place is known.
+	// -1 where no such place is known: null in JSON.
 	Offset int64 `json:"offset"`
 	// InnerOffset is set where the key was found in what a file hides: bytes in
 	// the decoded stream that Address names behind the "!".
@@ -99,6 +99,18 @@ type Place struct {
 	Fingerprint string `json:"secret_fingerprint,omitempty"`
 	FileOffset  *int64 `json:"file_offset,omitempty"` // bytes in the entry's content, where one owns it
 	Area        string `json:"area,omitempty"`        // what the bytes are where that is not plain content: journal, metadata, xattr, directory, contested, unknown, a table or format
+}
+
+// MarshalJSON gives an offset that is not known as null.
+func (p Place) MarshalJSON() ([]byte, error) {
+	type plain Place
+	if p.Offset >= 0 {
+		return json.Marshal(plain(p))
+	}
+	return json.Marshal(struct {
+		plain
+		Offset *int64 `json:"offset"`
+	}{plain: plain(p)})
 }
 
 // Key is one access key id with where it was found and how it was used.
@@ -252,208 +264,6 @@ func (e *Event) withBytes(b []byte) ([]byte, error) {
 		b = fmt.Appendf(b[:len(b)-1], ",%q:%q}", f.name+"_b64", base64.StdEncoding.EncodeToString([]byte(f.value)))
 	}
 	return b, nil
-}
-
-// Trace is everything that one entity did and touched, over all exhibits.
-type Trace struct {
-	Entity    Entity       `json:"entity"`
-	FoundAt   []Place      `json:"found_at"`
-	Issued    []IssuedKey  `json:"issued"`
-	IssuedBy  []IssuedKey  `json:"issued_by"`
-	Events    int64        `json:"events"` // of the entity itself
-	First     imaging.Time `json:"first"`
-	Last      imaging.Time `json:"last"`
-	Regions   []RegionUse  `json:"regions"` // of the entity and the keys it issued
-	Calls     []CallCount  `json:"calls"`
-	Created   []Created    `json:"created"`
-	Instances []Instance   `json:"instances"`
-	Peers     []TracePeer  `json:"peers"`
-	ICMP      []ICMPPair   `json:"icmp"`
-	Addresses []AddressUse `json:"addresses"`
-}
-
-// Entity is what a trace is of. Type is access-key, user, role-session,
-// instance, address or snapshot.
-type Entity struct {
-	Type string `json:"type"`
-	ID   string `json:"id"`
-}
-
-// IssuedKey is one link of a key chain. KeyID is the issued key (in Issued)
-// or the key it was issued by (in IssuedBy); where no key made the call,
-// Principal names who did.
-type IssuedKey struct {
-	KeyID     string       `json:"key_id"`
-	By        string       `json:"by"` // the key at the other end of this link
-	ByEvent   string       `json:"by_event"`
-	EventName string       `json:"event_name"`
-	Principal string       `json:"principal,omitempty"` // the session or user the key belongs to
-	Join      string       `json:"join"`                // key-id or session
-	Depth     int          `json:"depth"`
-	Time      imaging.Time `json:"time"`
-	Events    int64        `json:"events"`     // calls made with KeyID
-	Permanent bool         `json:"persistent"` // made by CreateAccessKey
-}
-
-// RegionUse counts an entity's calls in one region.
-type RegionUse struct {
-	Region  string       `json:"region"`
-	Events  int64        `json:"events"`
-	Failed  int64        `json:"failed"`
-	First   imaging.Time `json:"first"`
-	Last    imaging.Time `json:"last"`
-	Unusual bool         `json:"unusual"` // nobody else acted there before
-}
-
-// CallCount counts calls of one name.
-type CallCount struct {
-	Name   string `json:"name"`
-	OK     int64  `json:"ok"`
-	Failed int64  `json:"failed"`
-}
-
-// Created is a thing that an entity made.
-type Created struct {
-	Type    string       `json:"type"`
-	ID      string       `json:"id"`
-	Region  string       `json:"region"`
-	EventID string       `json:"event_id"`
-	Time    imaging.Time `json:"time"`
-	Record  Record       `json:"record"`
-}
-
-// Instance is an EC2 instance that the evidence knows.
-type Instance struct {
-	ID         string   `json:"id"`
-	Region     string   `json:"region"`
-	PrivateIPs []string `json:"private_ips"`
-	PublicIPs  []string `json:"public_ips"`
-	Interfaces []string `json:"interfaces"`
-}
-
-// TracePeer sums the traffic with one remote address, as seen by the instance.
-type TracePeer struct {
-	IP       string       `json:"ip"`
-	Protocol string       `json:"protocol"`
-	BytesOut int64        `json:"bytes_out"`
-	BytesIn  int64        `json:"bytes_in"`
-	Packets  int64        `json:"packets"`
-	First    imaging.Time `json:"first"`
-	Last     imaging.Time `json:"last"`
-	Country  *string      `json:"country"`
-	ASN      *int64       `json:"asn"`
-	Lists    []string     `json:"lists"`
-	Lower    bool         `json:"lower_bound,omitempty"` // records were lost (SKIPDATA), or a sum would be above 2^63-1
-}
-
-// AddressUse counts the source addresses an entity called from.
-type AddressUse struct {
-	IP     string       `json:"ip"`
-	Events int64        `json:"events"`
-	First  imaging.Time `json:"first"`
-	Last   imaging.Time `json:"last"`
-}
-
-// ICMPPair judges the echo traffic of a pair of addresses.
-type ICMPPair struct {
-	Local        string       `json:"local,omitempty"`
-	Peer         string       `json:"peer"`
-	Requests     int64        `json:"requests"`
-	Replies      int64        `json:"replies"`
-	PayloadBytes int64        `json:"payload_bytes"`
-	Entropy      float64      `json:"entropy"` // bits a byte
-	Verdict      string       `json:"verdict"` // ordinary, unusual, tunnel
-	Reasons      []string     `json:"reasons"`
-	First        imaging.Time `json:"first"`
-	Last         imaging.Time `json:"last"`
-	Records      []Record     `json:"records,omitempty"` // some of the frames
-}
-
-// Flow is one record of a VPC flow log. Pointers are null where the record
-// has "-" or its format has no such field.
-type Flow struct {
-	Record    Record            `json:"record"`
-	Start     imaging.Time      `json:"start"`
-	End       imaging.Time      `json:"end"`
-	Version   *int64            `json:"version"`
-	Account   *string           `json:"account"`
-	Interface *string           `json:"interface"`
-	Instance  *string           `json:"instance"`
-	VPC       *string           `json:"vpc"`
-	Subnet    *string           `json:"subnet"`
-	Src       *string           `json:"src"`
-	Dst       *string           `json:"dst"`
-	PktSrc    *string           `json:"pkt_src"`
-	PktDst    *string           `json:"pkt_dst"`
-	SrcPort   *int64            `json:"src_port"`
-	DstPort   *int64            `json:"dst_port"`
-	Protocol  *string           `json:"protocol"`
-	Packets   *int64            `json:"packets"`
-	Bytes     *int64            `json:"bytes"`
-	Action    *string           `json:"action"`
-	Status    *string           `json:"status"`
-	TCPFlags  *int64            `json:"tcp_flags"`
-	Direction *string           `json:"direction"`
-	Region    *string           `json:"region"`
-	Other     map[string]string `json:"other,omitempty"` // what else the header names
-}
-
-// FlowPeer sums flow records by remote address and protocol.
-type FlowPeer struct {
-	Peer       string       `json:"peer"`
-	Protocol   string       `json:"protocol"`
-	Records    int64        `json:"records"`
-	PacketsIn  int64        `json:"packets_in"`
-	PacketsOut int64        `json:"packets_out"`
-	BytesIn    int64        `json:"bytes_in"`
-	BytesOut   int64        `json:"bytes_out"`
-	Accepted   int64        `json:"accepted"`
-	Rejected   int64        `json:"rejected"`
-	First      imaging.Time `json:"first"`
-	Last       imaging.Time `json:"last"`
-	Ports      []int64      `json:"ports"`
-	Country    *string      `json:"country"`
-	ASN        *int64       `json:"asn"`
-	Lists      []string     `json:"lists"`
-	Lower      bool         `json:"lower_bound,omitempty"`
-}
-
-// Packet is one frame of a capture, described by its innermost packet.
-type Packet struct {
-	Record    Record       `json:"record"`
-	Time      imaging.Time `json:"time"`
-	Length    int64        `json:"length"`
-	Captured  int64        `json:"captured"`
-	Truncated bool         `json:"truncated"`
-	VNI       *int64       `json:"vni"`
-	VNIs      []int64      `json:"vnis"`
-	OuterSrc  *string      `json:"outer_src"`
-	OuterDst  *string      `json:"outer_dst"`
-	Src       *string      `json:"src"`
-	Dst       *string      `json:"dst"`
-	Protocol  *string      `json:"protocol"`
-	SrcPort   *int64       `json:"src_port"`
-	DstPort   *int64       `json:"dst_port"`
-	ICMP      *ICMP        `json:"icmp"`
-	DNS       *DNS         `json:"dns"`
-	SNI       *string      `json:"sni"`
-	HTTPHost  *string      `json:"http_host"`
-}
-
-// ICMP is the head of an ICMP or ICMPv6 packet. ID and Seq are set for echo.
-type ICMP struct {
-	Type         int64  `json:"type"`
-	Code         int64  `json:"code"`
-	ID           *int64 `json:"id"`
-	Seq          *int64 `json:"seq"`
-	PayloadBytes int64  `json:"payload_bytes"` // as the IP length declares
-}
-
-// DNS is one question with the answers of the same message.
-type DNS struct {
-	Name    string   `json:"name"`
-	Type    string   `json:"type"`
-	Answers []string `json:"answers"`
 }
 
 // Moment is one line of the merged timeline.

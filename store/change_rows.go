@@ -20,7 +20,6 @@ func (q *question) changeMoments(ctx context.Context, at []position) ([]evidence
 		ids[i] = p.id
 	}
 	type stored struct {
-		m               evidence.Moment
 		ts, volume, dir sql.NullInt64
 		x               int
 		inode           int64

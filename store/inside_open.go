@@ -76,14 +76,14 @@ func (t *insideCopy) wanted(path string) bool {
 }
 
 // Whole implements decode.Taker.
-func (t *insideCopy) Whole(path string, b []byte) {
+func (t *insideCopy) Whole(path string, _ int64, b []byte) {
 	if t.wanted(path) && t.err == nil {
 		_, t.err = t.w.Write(b)
 	}
 }
 
 // Stream implements decode.Taker.
-func (t *insideCopy) Stream(path string) io.WriteCloser {
+func (t *insideCopy) Stream(path string, _ int64) io.WriteCloser {
 	if t.wanted(path) {
 		return unclosed{t.w}
 	}

@@ -364,11 +364,35 @@ func TestInsideBounds(t *testing.T) {
 	for i := range 20 {
 		k := &insideTaker{s: s, f: &insideSource{}}
 		for j := range 10 {
-			k.found(fmt.Sprint(long, i, j), []credential.Hit{{Offset: 1}, {Offset: 2}})
+			k.found(fmt.Sprint(long, i, j), -1, []credential.Hit{{Offset: 1}, {Offset: 2}})
 		}
 		s.keep(k)
 	}
 	if n := int64(len(s.hits)) + s.omitted; n != 400 || len(s.hits) != 20 || s.paths > insidePaths {
 		t.Errorf("%d kept with %d bytes of names, %d in all", len(s.hits), s.paths, n)
+	}
+}
+
+// TestKeyInPlainTar finds a key in a tar once: under its member, at its own byte
+// of the image.
+func TestKeyInPlainTar(t *testing.T) {
+	tree, src := t.TempDir(), t.TempDir()
+	must(t, os.WriteFile(filepath.Join(src, "conf"), []byte(credentialsText(1)), 0o644))
+	shell(t, src, "tar -cf "+tree+"/plain.tar -C "+src+" conf", "tar")
+	path := ext4Of(t, tree, "32M")
+	b, err := os.ReadFile(path)
+	must(t, err)
+	s := credential.NewScanner([]byte("k"))
+	s.Scan(b, 0)
+	c := diskCase(t, evidence.KindDisk, path, s.Hits())
+	must(t, os.WriteFile(c.folder.CaseKey(), []byte("k"), 0o600))
+	keys, err := indexed(t, c).Keys(context.Background(), false)
+	must(t, err)
+	if len(keys) != 1 || len(keys[0].Places) != 1 {
+		t.Fatalf("%+v", keys)
+	}
+	p := keys[0].Places[0]
+	if p.InnerOffset == nil || !strings.HasSuffix(*p.Address, "/plain.tar!conf") || !p.Secret || !bytes.HasPrefix(b[p.Offset:], []byte(keys[0].KeyID)) {
+		t.Errorf("%+v at %s", p, *p.Address)
 	}
 }

@@ -36,7 +36,8 @@ type hitPlace struct {
 	status     string
 	fileOffset driver.Value
 	area       driver.Value
-	inner      driver.Value // offset in the decoded stream that address names
+	inner      driver.Value  // offset in the decoded stream that address names
+	content    *contentPlace // the byte of a file that it is, nil where it is none
 }
 
 // eachHit calls f for every hit that acquire found. What could not be kept or
@@ -109,11 +110,19 @@ func (l *load) writeHits(ctx context.Context, where func(n int, h *credential.Hi
 		return b.add(ctx, id, int64(l.x), l.dict.id(h.KeyID, colOther), h.Kind, h.Offset, p.file, p.address, p.status, p.fileOffset,
 			flag(h.Secret), nullText(h.Fingerprint), flag(h.Documentation), p.area, p.inner)
 	}
+	members := insidePlaces(inside)
 	err = l.eachHit(func(n int, h *credential.Hit) error {
 		if n%4096 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return add(h, where(n, h))
+		p := where(n, h)
+		if p.content != nil {
+			if i, ok := members[sameKey{*p.content, h.KeyID, h.Encoding}]; ok {
+				inside[i].sameAs(h, &p)
+				return nil
+			}
+		}
+		return add(h, p)
 	})
 	for i := range inside {
 		if err != nil {
@@ -162,7 +171,8 @@ func (l *load) folderHits(ctx context.Context) error {
 		if h.FileB64 != nil {
 			name = string(h.FileB64)
 		}
-		return hitPlace{file: null(ids[name]), address: l.acq.Exhibit + "/" + name, status: status}
+		address := l.acq.Exhibit + "/" + name
+		return hitPlace{file: null(ids[name]), address: address, status: status, content: &contentPlace{ownerKey{volume: address}, h.Offset}}
 	}, more...)
 }
 
@@ -314,6 +324,7 @@ func (l *imageLoad) placeOf(o *disk.Owner, at int64) hitPlace {
 	}
 	if o.Kind == filesystem.OwnContent || o.Kind == filesystem.OwnDir {
 		p.fileOffset = o.FileOffset
+		p.content = &contentPlace{keyOf(o), o.FileOffset}
 	}
 	return p
 }

@@ -178,8 +178,16 @@ func placeRow(p evidence.Place) widget.Row {
 		flags = widget.IsDeleted
 	}
 	return widget.Row{Key: widget.Key(visible.Sprintf("%s %d", p.Exhibit, p.Offset).String() + p.Status + where.String()), Data: p, Flags: flags, Cells: []widget.Cell{
-		{Text: visible.Escape(p.Exhibit)}, {Text: esc(p.Status)}, {Text: visible.Sprintf("%#x", p.Offset)}, {Role: role, Text: secret}, {Text: where},
+		{Text: visible.Escape(p.Exhibit)}, {Text: esc(p.Status)}, {Text: offsetText(p.Offset)}, {Role: role, Text: secret}, {Text: where},
 	}}
+}
+
+// offsetText is a byte of an image; nothing where it is not known.
+func offsetText(off int64) visible.Text {
+	if off < 0 {
+		return widget.Blank
+	}
+	return visible.Sprintf("%#x", off)
 }
 
 // openPlace opens the bytes of a place.
@@ -188,6 +196,10 @@ func openPlace(p evidence.Place) tea.Cmd {
 		return goRecord(*p.Address)
 	}
 	if p.InnerOffset != nil { // the file as it lies
+		if p.Offset < 0 && p.Address != nil {
+			file, _, _ := strings.Cut(*p.Address, "!")
+			return goBytes(file, 0)
+		}
 		return goBytes(p.Exhibit, max(0, p.Offset))
 	}
 	if p.Address != nil && p.Area != "swap" {

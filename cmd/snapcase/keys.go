@@ -67,6 +67,9 @@ func placeText(p evidence.Place) string {
 	s := fmt.Sprintf("%-11s offset %d", p.Status, p.Offset)
 	if p.InnerOffset != nil {
 		s = fmt.Sprintf("%-11s inside, at byte %d of", p.Status, *p.InnerOffset)
+		if p.Offset >= 0 {
+			s = fmt.Sprintf("%-11s offset %d, inside, at byte %d of", p.Status, p.Offset, *p.InnerOffset)
+		}
 	}
 	if p.Address != nil {
 		s += "  " + *p.Address

@@ -55,7 +55,10 @@ func (x *exhibit) acquire(ctx context.Context) (evidence.Acquisition, error) {
 	if err != nil {
 		return a, diskFull(err)
 	}
-	return a, errors.Join(x.finish(ctx, &a), x.release())
+	if err := x.finish(ctx, &a); err != nil {
+		return a, err
+	}
+	return a, x.release()
 }
 
 func (x *exhibit) acquireImage(ctx context.Context) (evidence.Acquisition, error) {

@@ -38,7 +38,7 @@ func evidenceTables(in Input) []table {
 				row(f.ID, f.Level, f.Title, f.Rule, f.First.String(), f.Last.String(), strings.Join(f.Entities, " "), f.Observed, f.Limits, strings.Join(f.Events, " "))
 			}
 		}},
-		{"keys.csv", []string{"key_id", "kind", "documentation", "exhibit", "status", "address", "offset", "secret", "secret_fingerprint", "events", "first", "last", "regions", "principals"}, func(row func(...string)) {
+		{"keys.csv", []string{"key_id", "kind", "documentation", "exhibit", "status", "address", "offset", "inner_offset", "secret", "secret_fingerprint", "events", "first", "last", "regions", "principals"}, func(row func(...string)) {
 			for _, k := range in.Keys {
 				keyRows(k, row)
 			}
@@ -64,10 +64,14 @@ func keyRows(k evidence.Key, row func(...string)) {
 	}
 	for _, p := range places {
 		offset := num(p.Offset)
-		if p.Exhibit == "" {
+		if p.Exhibit == "" || p.Offset < 0 {
 			offset = ""
 		}
-		row(k.KeyID, k.Kind, strconv.FormatBool(k.Documentation), p.Exhibit, p.Status, deref(p.Address), offset, strconv.FormatBool(p.Secret), p.Fingerprint, num(k.Events), k.First.String(), k.Last.String(), strings.Join(k.Regions, " "), strings.Join(k.Principals, " "))
+		inner := ""
+		if p.InnerOffset != nil {
+			inner = num(*p.InnerOffset)
+		}
+		row(k.KeyID, k.Kind, strconv.FormatBool(k.Documentation), p.Exhibit, p.Status, deref(p.Address), offset, inner, strconv.FormatBool(p.Secret), p.Fingerprint, num(k.Events), k.First.String(), k.Last.String(), strings.Join(k.Regions, " "), strings.Join(k.Principals, " "))
 	}
 }
 

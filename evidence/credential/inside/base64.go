@@ -213,15 +213,15 @@ func (r *runs) end() {
 	b := r.decode(r.text)
 	if sniff(b) != 0 {
 		in := &bounded{d: r.d, r: bytes.NewReader(b), from: fixed(len(b))}
-		f := &flow{Reader: r.d.free.reader(in), in: in}
+		f := &flow{Reader: r.d.free.reader(in), in: in, plain: -1}
 		r.buf = nil // b is read while other runs are decoded
 		r.d.guarded(r.name(0), func() { r.d.stream(f, r.name(0), r.depth+1, false) })
 		r.d.free.keepReader(f.Reader)
 		return
 	}
-	r.d.take.Whole(r.name(0), b)
+	r.d.take.Whole(r.name(0), -1, b)
 	for shift := 1; shift < 4 && len(r.text) <= shiftedRun; shift++ {
-		r.d.take.Whole(r.name(int64(shift)), r.decode(r.text[shift:]))
+		r.d.take.Whole(r.name(int64(shift)), -1, r.decode(r.text[shift:]))
 	}
 }
 
@@ -256,7 +256,7 @@ func (d *Decoder) longText(path string, depth int) *longText {
 	l.next, l.stop = iter.Pull(func(yield func(struct{}) bool) {
 		r := &turns{l: l, yield: yield}
 		in := &bounded{d: d, r: r, from: l}
-		f := &flow{Reader: d.free.reader(in), in: in}
+		f := &flow{Reader: d.free.reader(in), in: in, plain: -1}
 		d.guarded(path, func() { d.stream(f, path, depth, false) })
 		d.free.keepReader(f.Reader)
 	})

@@ -27,9 +27,9 @@ type judged struct {
 	n    int64
 }
 
-func (j *judged) Whole(_ string, b []byte) { j.n += int64(len(b)) }
+func (j *judged) Whole(_ string, _ int64, b []byte) { j.n += int64(len(b)) }
 
-func (j *judged) Stream(string) io.WriteCloser { return j }
+func (j *judged) Stream(string, int64) io.WriteCloser { return j }
 
 func (j *judged) Write(b []byte) (int, error) {
 	j.n += int64(len(b))

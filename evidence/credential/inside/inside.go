@@ -73,11 +73,13 @@ import (
 // Taker takes what is decoded. The methods are called by one goroutine at a
 // time, and keep no slice that they are given.
 type Taker interface {
-	// Whole takes a stream that fits into one block.
-	Whole(path string, b []byte)
+	// Whole takes a stream that fits into one block. at is the byte of the
+	// source from which on the stream lies there as it is, as a member of a tar
+	// does; -1 where it was decoded.
+	Whole(path string, at int64, b []byte)
 	// Stream takes a longer one: its bytes are written in order, and Close
 	// follows the last of them. An error of either ends the walk.
-	Stream(path string) io.WriteCloser
+	Stream(path string, at int64) io.WriteCloser
 	// Damage says what could not be decoded, or was cut: in the container that
 	// path names ("" is the source itself), at about that byte of it, -1 where
 	// that is not known.
@@ -162,7 +164,17 @@ func (d *Decoder) Walk(ctx context.Context, src imaging.Source, t Taker) error {
 // flow is a stream that is being read: a buffer over where it comes from.
 type flow struct {
 	*bufio.Reader
-	in counter
+	in    counter
+	plain int64 // byte of the source where it begins and lies as it is, -1 for what is decoded
+}
+
+// here is where the byte that is read next lies in the source as it is; -1 for
+// what is decoded.
+func (f *flow) here() int64 {
+	if f.plain < 0 {
+		return -1
+	}
+	return f.plain + f.at()
 }
 
 // counter says how many bytes were read of a stream so far.

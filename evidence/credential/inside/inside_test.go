@@ -23,18 +23,34 @@ import (
 // kept is a Taker that keeps everything.
 type kept struct {
 	t       testing.TB
+	src     []byte // that is walked
+	plain   int    // streams that lie in it as they are
 	streams map[string]string
 	damage  []string
 }
 
-func (k *kept) Whole(path string, b []byte) {
+// lies demands that a stream stands in the source where it says.
+func (k *kept) lies(path string, at int64, b []byte) {
+	if at < 0 {
+		return
+	}
+	k.plain++
+	if k.src != nil && !bytes.HasPrefix(k.src[at:], b) {
+		k.t.Errorf("%s does not lie at byte %d of the source", path, at)
+	}
+}
+
+func (k *kept) Whole(path string, at int64, b []byte) {
+	k.lies(path, at, b)
 	if _, ok := k.streams[path]; ok && k.t != nil {
 		path += " again"
 	}
 	k.streams[path] = string(b)
 }
 
-func (k *kept) Stream(path string) io.WriteCloser { return &keptStream{k: k, path: path} }
+func (k *kept) Stream(path string, at int64) io.WriteCloser {
+	return &keptStream{k: k, path: path, at: at}
+}
 
 func (k *kept) Damage(path string, _ int64, reason string) {
 	k.damage = append(k.damage, path+": "+reason)
@@ -44,9 +60,11 @@ type keptStream struct {
 	bytes.Buffer
 	k    *kept
 	path string
+	at   int64
 }
 
 func (s *keptStream) Close() error {
+	s.k.lies(s.path, s.at, s.Bytes())
 	s.k.streams[s.path] = s.String()
 	return nil
 }
@@ -54,7 +72,7 @@ func (s *keptStream) Close() error {
 // walk decodes b.
 func walk(t testing.TB, b []byte) *kept {
 	t.Helper()
-	k := &kept{t: t, streams: map[string]string{}}
+	k := &kept{t: t, src: b, streams: map[string]string{}}
 	if err := NewDecoder(NewBudget(1<<40)).Walk(context.Background(), fstest.Bytes([]byte(b)), k); err != nil {
 		t.Fatal(err)
 	}
@@ -213,6 +231,32 @@ func TestStored(t *testing.T) {
 }
 
 // TestNested goes three levels deep and no deeper.
+// TestPlainPlaces counts the streams that lie in the source as they are: members
+// of a tar and stored members of a zip, also one in another, and none that was
+// decoded or that leaves holes out.
+func TestPlainPlaces(t *testing.T) {
+	long := text(200000)
+	stored := run(t, tarOf("app.tar", tarOf("in", "inner", "long", long)), "sh", "-c", "cd $(mktemp -d) && cat >a.tar && zip -q -0 x.zip a.tar && cat x.zip")
+	for name, c := range map[string]struct {
+		in    string
+		plain int
+	}{
+		"tar":      {tarOf("a", "hello", "b", long), 2},
+		"tar.gz":   {gz(tarOf("a", "hello", "b", long)), 0},
+		"gz in it": {tarOf("a.gz", gz("hello"), "b", "plain"), 1},
+		"tar.tar":  {tarOf("x", "y", "a.tar", tarOf("b", long, "c", "d")), 3},
+		"zip":      {string(stored), 2},
+		"pax":      {run(t, "", "sh", "-c", "cd $(mktemp -d) && echo a > ä && tar --format=pax -cf - ä"), 1},
+		"sparse":   {run(t, "", "sh", "-c", "cd $(mktemp -d) && truncate -s 1M x && echo y >>x && tar --format=gnu -Scf - x"), 0},
+		"sparse 1": {run(t, "", "sh", "-c", "cd $(mktemp -d) && truncate -s 1M x && echo y >>x && tar --format=pax --sparse-version=1.0 -Scf - x"), 0},
+		"sparse 0": {run(t, "", "sh", "-c", "cd $(mktemp -d) && truncate -s 1M x && echo y >>x && tar --format=pax --sparse-version=0.1 -Scf - x"), 0},
+	} {
+		if k := walk(t, []byte(c.in)); k.plain != c.plain || len(k.damage) > 0 {
+			t.Errorf("%s: %d streams, %q", name, k.plain, k.damage)
+		}
+	}
+}
+
 func TestNested(t *testing.T) {
 	zipped := func(b string) string {
 		dir := t.TempDir()
@@ -265,11 +309,11 @@ type counted struct {
 	damage []string
 }
 
-func (c *counted) Whole(_ string, b []byte)           { c.n += int64(len(b)) }
-func (c *counted) Stream(string) io.WriteCloser       { return c }
-func (c *counted) Write(b []byte) (int, error)        { c.n += int64(len(b)); return len(b), nil }
-func (c *counted) Close() error                       { return nil }
-func (c *counted) Damage(p string, _ int64, r string) { c.damage = append(c.damage, p+": "+r) }
+func (c *counted) Whole(_ string, _ int64, b []byte)   { c.n += int64(len(b)) }
+func (c *counted) Stream(string, int64) io.WriteCloser { return c }
+func (c *counted) Write(b []byte) (int, error)         { c.n += int64(len(b)); return len(b), nil }
+func (c *counted) Close() error                        { return nil }
+func (c *counted) Damage(p string, _ int64, r string)  { c.damage = append(c.damage, p+": "+r) }
 
 // TestBudget wants sources that share a Budget to end with it.
 func TestBudget(t *testing.T) {

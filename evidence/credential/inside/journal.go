@@ -157,9 +157,9 @@ func (d *Decoder) also(f *flow, path string) (*flow, func()) {
 	if path == "" {
 		return f, func() {}
 	}
-	out := d.take.Stream(path)
+	out := d.take.Stream(path, f.here())
 	in := &bounded{d: d, r: io.TeeReader(f, out), from: f.in, base: f.at()}
-	g := &flow{Reader: d.free.reader(in), in: in}
+	g := &flow{Reader: d.free.reader(in), in: in, plain: f.here()}
 	return g, func() {
 		_, err := io.Copy(io.Discard, g.Reader)
 		d.stop(out.Close())

@@ -31,12 +31,12 @@ func (d *Decoder) sqlite(f *flow, path, mark string, depth int) {
 	}
 	if len(b) > sqliteHeld {
 		d.damage(path, sqliteHeld, fmt.Errorf("a database of more than %d bytes inside a container: its overflow pages are not put together", sqliteHeld))
-		rest := &flow{Reader: d.free.reader(io.MultiReader(bytes.NewReader(b), f)), in: f.in}
+		rest := &flow{Reader: d.free.reader(io.MultiReader(bytes.NewReader(b), f)), in: f.in, plain: f.plain}
 		d.leaf(rest, path, maxDepth)
 		d.free.keepReader(rest.Reader)
 		return
 	}
-	d.take.Whole(path, b)
+	d.take.Whole(path, f.plain, b)
 	d.database(&database{ReaderAt: bytes.NewReader(b), size: int64(len(b))}, path, mark, depth)
 }
 

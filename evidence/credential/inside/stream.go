@@ -66,12 +66,18 @@ func (d *Decoder) damage(path string, at int64, err error) {
 // decoded is the stream that r gives, made of what is read of from.
 func (d *Decoder) decoded(r io.Reader, from counter) *flow {
 	b := &bounded{d: d, r: r, from: from, base: from.count()}
-	return &flow{Reader: d.free.reader(b), in: b}
+	return &flow{Reader: d.free.reader(b), in: b, plain: -1}
 }
 
 // within decodes what r gives, which is made of f, as the stream at path.
 func (d *Decoder) within(f *flow, r io.Reader, path string, depth int, marked bool) {
+	d.part(f, r, -1, path, depth, marked)
+}
+
+// part is within for what lies in the source as it is, from byte plain on.
+func (d *Decoder) part(f *flow, r io.Reader, plain int64, path string, depth int, marked bool) {
 	in := d.decoded(r, f.in)
+	in.plain = plain
 	defer d.free.keepReader(in.Reader)
 	d.guarded(path, func() { d.stream(in, path, depth, marked) })
 }
@@ -91,11 +97,11 @@ func (d *Decoder) leaf(f *flow, path string, depth int) {
 		case path == "": // found by whoever reads the source
 		case out == nil && last:
 			if n > 0 {
-				d.take.Whole(path, block[:n])
+				d.take.Whole(path, f.plain, block[:n])
 			}
 		default:
 			if out == nil {
-				out = d.take.Stream(path)
+				out = d.take.Stream(path, f.plain)
 			}
 			_, err := out.Write(block[:n])
 			d.stop(err)

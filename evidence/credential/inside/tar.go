@@ -26,7 +26,11 @@ func (d *Decoder) tar(f *flow, path, mark string, depth int) {
 			}
 			t = tar.NewReader(f.Reader)
 		case h.Size > 0:
-			d.within(f, t, mark+clip(h.Name), depth, false)
+			plain := f.here()
+			if h.Typeflag == tar.TypeGNUSparse || h.PAXRecords["GNU.sparse.major"] != "" || h.PAXRecords["GNU.sparse.map"] != "" || h.PAXRecords["GNU.sparse.offset"] != "" {
+				plain = -1 // its holes are left out
+			}
+			d.part(f, t, plain, mark+clip(h.Name), depth, false)
 		}
 	}
 }

@@ -122,7 +122,11 @@ func (d *Decoder) zipContent(f *flow, m zipMember, path, mark string, depth int,
 // checked decodes a member and compares its checksum where that is known.
 func (d *Decoder) checked(f *flow, r io.Reader, m zipMember, name string, depth int) {
 	c := &crcReader{r: r, sum: crc32.NewIEEE()}
-	d.within(f, c, name, depth, false)
+	plain := int64(-1)
+	if m.method == 0 {
+		plain = f.here()
+	}
+	d.part(f, c, plain, name, depth, false)
 	if c.end && m.out >= 0 && m.flags&zipLater == 0 && (c.sum.Sum32() != m.crc || c.n != m.out) {
 		d.damage(name, c.n, errors.New("zip: it fails its checksum"))
 	}
