@@ -473,7 +473,8 @@ type ExhibitStats struct {
 	Kind       Kind          `json:"kind"`
 	Label      string        `json:"label,omitempty"`
 	Source     string        `json:"source"`
-	SHA256     Digest        `json:"sha256"`
+	SHA256     Digest        `json:"sha256"` // what sha256sum gives for the source; of a folder that of the manifest
+	Sealed     Digest        `json:"-"`      // of the image or the manifest: what acquisition.json has
 	Files      int64         `json:"files"`
 	Records    int64         `json:"records"`
 	Distinct   int64         `json:"distinct"`

@@ -87,7 +87,7 @@ func (g *graph) exhibits() {
 		id := func(kind string) string { return g.id(kind, x.Exhibit) }
 		name := "manifest-sha256.txt"
 		facet := object{"@id": id("filefacet"), "@type": "observable:FileFacet", "observable:isDirectory": false}
-		bytes, sum, what := x.Bytes, x.SHA256, cmp.Or(x.Label, string(x.Kind))
+		bytes, sum, what := x.Bytes, cmp.Or(x.Sealed, x.SHA256), cmp.Or(x.Label, string(x.Kind))
 		if x.Kind.Image() {
 			name = "image.raw"
 			if p := x.Packed; p != nil {
