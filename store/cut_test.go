@@ -3,9 +3,12 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"snapcase/evidence"
 	"snapcase/imaging/disk"
 )
 
@@ -30,5 +33,26 @@ func TestCutPartition(t *testing.T) {
 	}
 	if len(got) != 2 || !strings.Contains(got["p2"], "last 3670016 bytes") || !strings.Contains(got["p3"], "lies in the image") {
 		t.Errorf("errors: %v", got)
+	}
+}
+
+// TestIndexIsNoLink writes no index where a link in a case folder leads.
+func TestIndexIsNoLink(t *testing.T) {
+	c := newTestCase(t)
+	bring(t, c, evidence.KindFlowLog, map[string]string{"a.log": headV2})
+	dir := string(c.Folder())
+	must(t, c.Close())
+	outside := filepath.Join(t.TempDir(), "outside.db")
+	for _, end := range []string{"", "-wal", "-shm"} {
+		must(t, os.RemoveAll(filepath.Join(dir, "index.db"+end)))
+	}
+	must(t, os.Symlink(outside, filepath.Join(dir, "index.db")))
+	db, err := openWriter(t.Context(), filepath.Join(dir, "index.db"))
+	if err == nil {
+		must(t, db.Close())
+		t.Error("the index was written behind a link")
+	}
+	if _, err := os.Lstat(outside); err == nil {
+		t.Error("a file was made where the link leads")
 	}
 }
