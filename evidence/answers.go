@@ -473,8 +473,7 @@ type ExhibitStats struct {
 	Kind       Kind          `json:"kind"`
 	Label      string        `json:"label,omitempty"`
 	Source     string        `json:"source"`
-	SHA256     Digest        `json:"sha256"` // what sha256sum gives for the source; of a folder that of the manifest
-	Sealed     Digest        `json:"-"`      // of the image or the manifest: what acquisition.json has
+	SHA256     Digest        `json:"sha256"`
 	Files      int64         `json:"files"`
 	Records    int64         `json:"records"`
 	Distinct   int64         `json:"distinct"`
@@ -491,6 +490,8 @@ type ExhibitStats struct {
 	Regions    []string      `json:"regions,omitempty"`
 	Volumes    []VolumeStats `json:"volumes"`
 	Gaps       []Gap         `json:"gaps,omitempty"` // the first 1,000 things that could not be read
+
+	Sealed Digest `json:"-"` // of the image or the manifest, as acquisition.json has it; SHA256 is the file's own where the exhibit is one file
 }
 
 // VolumeStats describes one volume of a disk exhibit.

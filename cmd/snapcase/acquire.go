@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"snapcase/evidence"
+	"snapcase/evidence/custody"
 	"snapcase/store"
 )
 
@@ -92,10 +95,24 @@ func (e *edge) acquireAll(ctx context.Context, cs *store.Case, from *account, so
 	return gap
 }
 
-func (e *edge) acquired(cs *store.Case, a evidence.Acquisition) error {
-	sum, err := cs.OwnDigest(a)
+// ownDigest is the SHA-256 that sha256sum gives for the source: of one file its
+// own, not that of the manifest that the exhibit keeps of it.
+func ownDigest(cs *store.Case, a evidence.Acquisition) (evidence.Digest, error) {
+	if a.Kind.Image() || a.API != "file" {
+		return a.SHA256, nil
+	}
+	b, err := os.ReadFile(filepath.Join(cs.Folder().Exhibit(a.Exhibit), "manifest-sha256.txt"))
 	if err != nil {
-		return fmt.Errorf("acquire %s: %w", a.Exhibit, err)
+		return a.SHA256, fmt.Errorf("acquire %s: %w", a.Exhibit, err)
+	}
+	sum, _, _ := custody.ParseManifestLine(strings.TrimSuffix(string(b), "\n"))
+	return evidence.ParseDigest(sum)
+}
+
+func (e *edge) acquired(cs *store.Case, a evidence.Acquisition) error {
+	sum, err := ownDigest(cs, a)
+	if err != nil {
+		return err
 	}
 	if a.ReadErrors == nil {
 		a.ReadErrors = []evidence.ReadError{}
