@@ -490,8 +490,6 @@ type ExhibitStats struct {
 	Regions    []string      `json:"regions,omitempty"`
 	Volumes    []VolumeStats `json:"volumes"`
 	Gaps       []Gap         `json:"gaps,omitempty"` // the first 1,000 things that could not be read
-
-	Sealed Digest `json:"-"` // of the image or the manifest, as acquisition.json has it; SHA256 is the file's own where the exhibit is one file
 }
 
 // VolumeStats describes one volume of a disk exhibit.

@@ -42,7 +42,6 @@ func (c *Case) Stats(ctx context.Context) ([]evidence.ExhibitStats, error) {
 		if s.Volumes == nil {
 			s.Volumes = []evidence.VolumeStats{}
 		}
-		s.Sealed = a.SHA256
 		if own, err := c.OwnDigest(a); err == nil {
 			s.SHA256 = own
 		}
