@@ -112,8 +112,12 @@ func (c *Case) Extract(ctx context.Context, addresses []string, dir string) ([]E
 		}
 		x, err := c.extractOne(ctx, root, s, i+1)
 		if err != nil {
-			// What was written before has its manifest all the same.
-			return all, errors.Join(fmt.Errorf("extract %s: %w", s, err), writeManifest(root, all))
+			// What was written before has its manifest and its record all the same.
+			err = errors.Join(fmt.Errorf("extract %s: %w", s, err), writeManifest(root, all))
+			if len(all) > 0 {
+				err = errors.Join(err, c.Derived(ctx, "extract", dir))
+			}
+			return all, err
 		}
 		if x[0].Damage != "" {
 			gap = evidence.ErrGaps

@@ -98,6 +98,9 @@ func (c *Case) Acquire(ctx context.Context, r AcquireRequest, p evidence.Progres
 	if c.ledger == nil {
 		return a, fmt.Errorf("acquire: %w", evidence.ErrReadOnly)
 	}
+	if err := noSecret(r.Label); err != nil {
+		return a, fmt.Errorf("acquire: label: %w", err)
+	}
 	key, err := os.ReadFile(c.folder.CaseKey())
 	if err != nil {
 		return a, fmt.Errorf("acquire: read the case's key: %w", err)
@@ -144,6 +147,9 @@ func (c *Case) Tag(ctx context.Context, records []string, tag string, remove boo
 	if tag == "" || len(records) == 0 {
 		return fmt.Errorf("tag: a word and at least one record are needed: %w", evidence.ErrUsage)
 	}
+	if err := noSecret(append(slices.Clone(records), tag)...); err != nil {
+		return fmt.Errorf("tag: %w", err)
+	}
 	const most = 200 // a ledger line has 64 KiB
 	for part := range slices.Chunk(records, most) {
 		list := make([]any, len(part))
@@ -168,6 +174,9 @@ func (c *Case) Tag(ctx context.Context, records []string, tag string, remove boo
 func (c *Case) Note(ctx context.Context, record, text string) error {
 	if c.ledger == nil {
 		return fmt.Errorf("note: %w", evidence.ErrReadOnly)
+	}
+	if err := noSecret(text, record); err != nil {
+		return fmt.Errorf("note: %w", err)
 	}
 	data := map[string]any{"text": text}
 	if record != "" {

@@ -120,9 +120,9 @@ func (l *load) gap(place string, offset int64, reason string) {
 }
 
 // Volumes describes the volumes of a disk, before anything of them is walked.
-// Error is set where a volume holds something that cannot be read; space that
-// no partition covers, and what is empty or has no file system by its nature,
-// is no error.
+// Error is set where a volume holds something that cannot be read, or has bytes
+// past the end of the image; space that no partition covers, and what is empty
+// or has no file system by its nature, is no error.
 func Volumes(d *disk.Disk) []evidence.VolumeStats {
 	all := make([]evidence.VolumeStats, 0, len(d.Volumes))
 	for _, v := range d.Volumes {
@@ -150,9 +150,12 @@ func volumeStats(v *disk.Volume) evidence.VolumeStats {
 			}
 		}
 	}
-	if v.Err != nil {
+	switch {
+	case v.Err != nil:
 		text := v.Err.Error()
 		s.Error = &text
+	case strings.HasPrefix(v.Damage, "truncated:"):
+		s.Error = &v.Damage
 	}
 	return s
 }

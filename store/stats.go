@@ -55,6 +55,9 @@ func (c *Case) Stats(ctx context.Context) ([]evidence.ExhibitStats, error) {
 		if s.Volumes == nil {
 			s.Volumes = []evidence.VolumeStats{}
 		}
+		if own, err := c.OwnDigest(a); err == nil {
+			s.SHA256 = own
+		}
 		out = append(out, s)
 	}
 	for i := range under {

@@ -24,7 +24,7 @@ type edge struct {
 	stdout, stderr io.Writer
 	args           []string
 	json, quiet    bool
-	color          string
+	color          colorFlag
 	now            func() time.Time
 }
 

@@ -125,7 +125,8 @@ func rootCommand(e *edge) *cobra.Command {
 	f := root.PersistentFlags()
 	f.BoolVar(&e.json, "json", false, "machine output on stdout, nothing else there")
 	f.BoolVar(&e.quiet, "quiet", false, "no progress and no messages")
-	f.StringVar(&e.color, "color", "auto", "auto, always or never (NO_COLOR counts too)")
+	e.color = "auto"
+	f.Var(&e.color, "color", "auto, always or never (NO_COLOR counts too)")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		newCommand(e), acquireCommand(e), hashsetCommand(e), indexCommand(e), statsCommand(e), filesCommand(e),

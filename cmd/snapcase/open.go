@@ -74,7 +74,7 @@ func (e *edge) colorMode() string {
 	if e.color == "auto" && os.Getenv("NO_COLOR") != "" {
 		return "never"
 	}
-	return e.color
+	return string(e.color)
 }
 
 // openHere opens the one case below the current folder; with several it says
@@ -97,4 +97,18 @@ func (e *edge) openHere(ctx context.Context) error {
 		e.say("%s", filepath.Dir(f))
 	}
 	return evidence.WithHint(usageError{errors.New("open: several cases lie here")}, "name one: snapcase open %s", filepath.Dir(found[0]))
+}
+
+// colorFlag is the value of --color.
+type colorFlag string
+
+func (c *colorFlag) String() string { return string(*c) }
+func (c *colorFlag) Type() string   { return "string" }
+func (c *colorFlag) Set(s string) error {
+	switch s {
+	case "auto", "always", "never":
+		*c = colorFlag(s)
+		return nil
+	}
+	return errors.New("want auto, always or never")
 }

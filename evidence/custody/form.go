@@ -15,8 +15,8 @@ import (
 type FormData struct {
 	Case, Title, Authority, IncidentType, Subject string
 	Examiner, Key                                 string
-	SeizedAt                                      imaging.Time
-	SeizedWhere                                   string
+	AcquiredAt                                    imaging.Time // of the first exhibit; when and where it was seized is for the examiner to say
+	AcquiredOn                                    string       // place, or host
 	Items                                         []FormItem
 	Transfers                                     []FormTransfer
 	Endings                                       []FormEnding
@@ -101,8 +101,8 @@ func FormOf(records []Record) FormData {
 				i = len(f.Items)
 				items[r.Exhibit] = i
 				f.Items = append(f.Items, FormItem{Exhibit: r.Exhibit, Quantity: "1"})
-				if !f.SeizedAt.Set {
-					f.SeizedAt, f.SeizedWhere = r.Time, first(r.Location, r.Host)
+				if !f.AcquiredAt.Set {
+					f.AcquiredAt, f.AcquiredOn = r.Time, first(r.Location, r.Host)
 				}
 			}
 			f.Items[i].take(r)
@@ -222,8 +222,10 @@ func Form(records []Record) string {
 	p.row("subject", f.Subject)
 	p.row("examiner", f.Examiner)
 	p.row("examiner's key", f.Key)
-	p.row("date of seizure", f.SeizedAt.String())
-	p.row("place of seizure", f.SeizedWhere)
+	p.row("date of seizure", "")
+	p.row("place of seizure", "")
+	p.row("first acquired", f.AcquiredAt.String())
+	p.row("acquired on", f.AcquiredOn)
 	for _, i := range f.Items {
 		i.print(&p)
 	}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bufio"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -16,10 +17,11 @@ import (
 // Bodyfile writes entries in the format of The Sleuth Kit 3, which mactime
 // reads: MD5|name|inode|mode|UID|GID|size|atime|mtime|ctime|crtime. Times are
 // whole seconds of the epoch, 0 where there is none; MD5 is 0, since it is not
-// computed. The name is the exhibit, the volume and the path; "|", "\" and
-// control bytes in it are written as \xhh, all other bytes as they are. A
-// deleted entry's name ends in " (deleted)". mactime takes no time before
-// 1970; such times are written as they are.
+// computed. The name is the exhibit, the volume and the path; "|", "\",
+// control bytes and a "%" before two hexadecimal digits, which mactime would
+// decode, are written as \xhh, all other bytes as they are. A deleted entry's
+// name ends in " (deleted)". mactime takes no time before 1970; such times are
+// written as they are.
 func Bodyfile(w io.Writer, entries iter.Seq2[evidence.FileEntry, error]) error {
 	b := bufio.NewWriterSize(w, 1<<16)
 	var line []byte
@@ -59,13 +61,19 @@ func appendName(b []byte, e evidence.FileEntry) []byte {
 
 func appendBody(b []byte, s string) []byte {
 	for i := range len(s) {
-		if c := s[i]; c < 0x20 || c == 0x7f || c == '|' || c == '\\' {
+		if c := s[i]; c < 0x20 || c == 0x7f || c == '|' || c == '\\' || c == '%' && isHex(s[i+1:]) {
 			b = fmt.Appendf(b, `\x%02x`, c)
 		} else {
 			b = append(b, c)
 		}
 	}
 	return b
+}
+
+// isHex says that s begins with two hexadecimal digits.
+func isHex(s string) bool {
+	_, err := hex.DecodeString(s[:min(2, len(s))])
+	return err == nil && len(s) > 1
 }
 
 func seconds(t imaging.Time) int64 {

@@ -80,6 +80,22 @@ func (g *graph) tool(t custody.Tool) object {
 	return ref(id)
 }
 
+// sealed is the digest of what lies in the exhibit: of its image or of its
+// manifest, where x has that of the one file.
+func (g *graph) sealed(x evidence.ExhibitStats) evidence.Digest {
+	for _, r := range g.in.Records {
+		if r.Type != "evidence.acquire.end" || r.Exhibit != x.Exhibit {
+			continue
+		}
+		if s, ok := r.Data["sha256"].(string); ok {
+			if d, err := evidence.ParseDigest(s); err == nil {
+				return d
+			}
+		}
+	}
+	return x.SHA256
+}
+
 // exhibits adds, for each exhibit, its source, its image and its provenance
 // record.
 func (g *graph) exhibits() {
@@ -87,7 +103,7 @@ func (g *graph) exhibits() {
 		id := func(kind string) string { return g.id(kind, x.Exhibit) }
 		name := "manifest-sha256.txt"
 		facet := object{"@id": id("filefacet"), "@type": "observable:FileFacet", "observable:isDirectory": false}
-		bytes, sum, what := x.Bytes, x.SHA256, cmp.Or(x.Label, string(x.Kind))
+		bytes, sum, what := x.Bytes, g.sealed(x), cmp.Or(x.Label, string(x.Kind))
 		if x.Kind.Image() {
 			name = "image.raw"
 			if p := x.Packed; p != nil {

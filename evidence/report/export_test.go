@@ -25,6 +25,7 @@ func entries() []evidence.FileEntry {
 		{Exhibit: "EX-001", Volume: "p2", Path: "/$Orphan/#99", Inode: 99, Type: "file", Mode: "100600", Status: "orphan", Modified: t},
 		{Exhibit: "EX-001", Volume: "p2", Path: "/tmp/a|b\\c\n\x1b]0;x\x07", Inode: 16, Type: "file", Mode: "100644", Status: "allocated", Modified: t},
 		{Exhibit: "EX-001", Volume: "p2", Path: "/tmp/caf\uFFFD", PathB64: []byte("/tmp/caf\xe9"), Inode: 17, Type: "fifo", Mode: "bad", Status: "allocated", Modified: t},
+		{Exhibit: "EX-001", Volume: "p2", Path: "/tmp/50%/x%0aFri Jan 02 1970 forged%7cline%", Inode: 18, Type: "file", Mode: "100644", Status: "allocated", Modified: t},
 		{Exhibit: "EX-001", Volume: "p1", Path: "/old", Inode: 3, Type: "file", Mode: "100644", Status: "allocated", Modified: when("1960-01-01T00:00:00Z")},
 	}
 }
@@ -44,6 +45,7 @@ func TestBodyfile(t *testing.T) {
 		"0|EX-001/p2/$Orphan/#99 (orphan)|99|-/rrw-------|0|0|0|0|1791953251|0|0",
 		`0|EX-001/p2/tmp/a\x7cb\x5cc\x0a\x1b]0;x\x07|16|r/rrw-r--r--|0|0|0|0|1791953251|0|0`,
 		"0|EX-001/p2/tmp/caf\xe9|17|p/p---------|0|0|0|0|1791953251|0|0",
+		`0|EX-001/p2/tmp/50%/x\x250aFri Jan 02 1970 forged\x257cline%|18|r/rrw-r--r--|0|0|0|0|1791953251|0|0`,
 		"0|EX-001/p1/old|3|r/rrw-r--r--|0|0|0|0|-315619200|0|0",
 	}
 	if len(lines) != len(want) {
@@ -82,6 +84,7 @@ func TestMactime(t *testing.T) {
 		`2026-08-18T03:14:22Z,900,...b,r/rrw-r--r--,0,0,12,"EX-001/p2/etc/passwd"`,
 		`2026-10-14T04:47:31Z,712,..c.,r/rrw-------,1001,1001,322,"EX-001/p2/home/marc/.bash_history (deleted)"`,
 		`d/drwxrwxrwt,0,0,13,"EX-001/p2/tmp"`,
+		`,18,"EX-001/p2/tmp/50%/x\x250aFri Jan 02 1970 forged\x257cline%"`,
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("mactime does not show %q:\n%s", want, out.String())
