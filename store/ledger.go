@@ -108,10 +108,16 @@ func (c *Case) Acquire(ctx context.Context, r AcquireRequest, p evidence.Progres
 	if !sealed || r.NoIndex {
 		return a, err
 	}
-	c.fresh = a.Exhibit // its bytes were hashed a moment ago
+	c.setFresh(a.Exhibit) // its bytes were hashed a moment ago
 	err = errors.Join(err, c.Index(ctx, IndexOptions{Exhibit: a.Exhibit}, p))
-	c.fresh = ""
+	c.setFresh("")
 	return a, err
+}
+
+func (c *Case) setFresh(exhibit string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fresh = exhibit
 }
 
 // Tag marks records and addresses with a word; remove takes it away again. It

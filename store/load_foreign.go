@@ -109,11 +109,14 @@ func (c *Case) planDisks(ctx context.Context, db queryer, all, plan []evidence.A
 			disks = append(disks, a)
 		}
 	}
+	c.mu.Lock()
+	fresh := c.fresh
+	c.mu.Unlock()
 	s := openDisks(disks, func(a *evidence.Acquisition) (*sealedImage, error) {
 		i, err := c.openImage(a)
 		switch {
 		case err != nil:
-		case a.Exhibit == c.fresh:
+		case a.Exhibit == fresh:
 			i.trust()
 		default:
 			i.checkLater()

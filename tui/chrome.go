@@ -109,10 +109,24 @@ func (m *model) header(c widget.Canvas, md mode) {
 	x := 1 + c.Text(1, 0, at, widget.Title, visible.Lit("snapcase")) + 2
 	x += c.Text(x, 0, at-x, widget.Info, visible.Escape(m.file.Title))
 	if n := len(m.facts.stats.val); n > 0 && x+16 < at {
-		c.Text(x, 0, at-x, widget.Dim, visible.Sprintf("  %d exhibits", n))
+		x += c.Text(x, 0, at-x, widget.Dim, visible.Sprintf("  %d exhibits", n))
 	}
+	part := m.incomplete()
+	c.Text(x, 0, at-x, widget.Warn, part)
 	c.Tint(0, widget.Quiet)
+	c.Text(x, 0, at-x, widget.Warn, part)
 	c.Text(at+2, 0, widget.Width(m.badge()), widget.Badge, m.badge())
+}
+
+// incomplete names the exhibits that are not sealed, in the header of all screens.
+func (m *model) incomplete() visible.Text {
+	var l []visible.Text
+	for _, s := range m.facts.stats.val {
+		if s.Incomplete != nil {
+			l = append(l, visible.Sprintf("  ! %s not complete, %d %%", s.Exhibit, acquired(s)))
+		}
+	}
+	return visible.Join("", l...)
 }
 
 // clip is the first n runes of s.
@@ -147,8 +161,12 @@ func (m *model) crumbs(c widget.Canvas, s screen, md mode) {
 // navCount is what stands beside a section.
 func (m *model) navCount(s section) visible.Text {
 	f := m.facts
-	if s == secRespond {
+	switch s {
+	case secRespond:
 		return m.response().navCount()
+	case secJobs:
+		return m.acquisitions().navCount()
+	default:
 	}
 	switch { // a count is not shown before it is known
 	case s == secKeys && f.keys.err != nil, s == secFindings && f.findings.err != nil, s == secExhibits && f.stats.err != nil:

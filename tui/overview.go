@@ -137,6 +137,8 @@ func worries(x evidence.ExhibitStats) []widget.Row {
 // stateOf is the state of an exhibit in a word.
 func stateOf(x evidence.ExhibitStats) (widget.Role, visible.Text) {
 	switch {
+	case x.Incomplete != nil:
+		return widget.Warn, visible.Sprintf("! %d %% here", acquired(x))
 	case !x.Indexed:
 		return widget.Info, visible.Lit("○ sealed")
 	case len(worries(x)) > 0:
