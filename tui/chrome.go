@@ -109,24 +109,20 @@ func (m *model) header(c widget.Canvas, md mode) {
 	x := 1 + c.Text(1, 0, at, widget.Title, visible.Lit("snapcase")) + 2
 	x += c.Text(x, 0, at-x, widget.Info, visible.Escape(m.file.Title))
 	if n := len(m.facts.stats.val); n > 0 && x+16 < at {
-		x += c.Text(x, 0, at-x, widget.Dim, visible.Sprintf("  %d exhibits", n))
+		c.Text(x, 0, at-x, widget.Dim, visible.Sprintf("  %d exhibits", n))
 	}
-	part := m.incomplete()
-	c.Text(x, 0, at-x, widget.Warn, part)
 	c.Tint(0, widget.Quiet)
-	c.Text(x, 0, at-x, widget.Warn, part)
 	c.Text(at+2, 0, widget.Width(m.badge()), widget.Badge, m.badge())
 }
 
-// incomplete names the exhibits that are not sealed, in the header of all screens.
-func (m *model) incomplete() visible.Text {
-	var l []visible.Text
+// incomplete names the exhibits that are not sealed, above every screen.
+func (m *model) incomplete() (l widget.Line) {
 	for _, s := range m.facts.stats.val {
 		if s.Incomplete != nil {
-			l = append(l, visible.Sprintf("  ! %s not complete, %d %%", s.Exhibit, acquired(s)))
+			l = append(l, span(widget.Warn, visible.Sprintf("! %s not complete, %d %%  ", s.Exhibit, acquired(s))))
 		}
 	}
-	return visible.Join("", l...)
+	return l
 }
 
 // clip is the first n runes of s.
@@ -150,6 +146,11 @@ func (m *model) crumbs(c widget.Canvas, s screen, md mode) {
 	if md == small {
 		c.Right(w-1, 0, 14, widget.Dim, visible.Lit("0: sections"))
 		room -= 14
+	}
+	if part := m.incomplete(); len(part) > 0 {
+		n := min(room-20, part.Width())
+		c.At(1+room-n, 0, n, 1).Line(0, 0, n, part)
+		room -= n + 1
 	}
 	x := 1 + c.Line(1, 0, room, parts)
 	for _, ch := range s.chips() {

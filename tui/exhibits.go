@@ -125,7 +125,7 @@ func sumOf(x evidence.ExhibitStats) visible.Text {
 
 func fullSumOf(x evidence.ExhibitStats) visible.Text {
 	if x.Incomplete != nil {
-		return visible.Escape(incompleteText(x))
+		return visible.Sprintf("none yet: not complete, %d %% acquired, %s", acquired(x), x.Incomplete.State)
 	}
 	return visible.Escape(x.SHA256.String())
 }

@@ -139,9 +139,9 @@ func (f *fakeCase) Acquisitions(ctx context.Context) ([]acquire.Underway, error)
 		return f.under(), nil
 	}
 	return []acquire.Underway{
-		{Exhibit: "EX-005", Kind: evidence.KindDisk, Label: "web-2 root", Source: "snap-0123456789abcdef0", API: "ebs-direct", Started: at(90000, 0), Size: 100 << 30, Wanted: 41 << 30, Data: 17 << 30, Zeros: 20 << 30, Running: true, Early: true},
+		{Exhibit: "EX-005", Kind: evidence.KindDisk, Label: "web-2 root", Source: "snap-0123456789abcdef0", API: "ebs-direct", Started: at(90000, 0), Size: 100 << 30, Block: 512 << 10, Wanted: 41 << 30, Data: 17 << 30, Zeros: 20 << 30, Running: true, Early: true},
 		{Exhibit: "EX-006", Kind: evidence.KindDisk, Source: "/dev/nvme1n1", API: "block-device", Started: at(80000, 0), Size: 8 << 30, Data: 3 << 30, Zeros: 1 << 30, Lost: 4096},
-		{Exhibit: "EX-007", Kind: evidence.KindDisk, Source: "snap-0fedcba9876543210", API: "ebs-direct", Started: at(70000, 0), Size: 8 << 30, Wanted: 2 << 30, Data: 1 << 30, Error: "read block 41 of snap-0fedcba9876543210 in eu-west-1: the credentials have expired"},
+		{Exhibit: "EX-007", Kind: evidence.KindDisk, Source: "snap-0fedcba9876543210", API: "ebs-direct", Started: at(70000, 0), Size: 8 << 30, Block: 512 << 10, Wanted: 2 << 30, Data: 1 << 30, Error: "read block 41 of snap-0fedcba9876543210 in eu-west-1: the credentials have expired"},
 		{Exhibit: "EX-008", Kind: evidence.KindCloudTrail, Source: "s3://acme-trail/AWSLogs/", API: "s3", Started: at(60000, 0), Files: 8841, Data: 1 << 30, Running: true},
 	}, nil
 }

@@ -281,16 +281,15 @@ func (s *jobScreen) describe() tea.Cmd {
 // unfinished describes an acquisition that has not come to its end.
 func (s *jobScreen) unfinished(j *job) []widget.Line {
 	n, u := widget.Normal, &j.u
-	l := []widget.Line{field(visible.Lit("began"), n, visible.Sprintf("%s  %s", clock(u.Started), esc(u.Label)))}
+	l := []widget.Line{widget.Plain(widget.Warn, visible.Lit("! not complete: no digest, not sealed"))}
 	if u.Size > 0 {
 		lost := n
 		if u.Lost > 0 {
 			lost = widget.Warn
 		}
 		l = append(l,
-			field(visible.Lit("of"), n, visible.Sprintf("%s (%s)", count(u.Size), size(u.Size))),
-			field(visible.Lit("here"), n, visible.Sprintf("%s of data%s", size(u.Data), s.wanted(u))),
-			field(visible.Lit("zeros"), n, visible.Sprintf("%s that the source never wrote or are holes", size(u.Zeros))),
+			field(visible.Lit("here"), n, visible.Sprintf("%s of %s: %s data, %s never written", size(u.Done()), size(u.Size), size(u.Data), size(u.Zeros))),
+			field(visible.Lit("listed"), n, s.wanted(u)),
 			field(visible.Lit("unreadable"), lost, size(u.Lost)),
 			field(visible.Lit("to come"), n, visible.Sprintf("%s, %s left at %s", size(u.Size-u.Done()), s.leftText(j), s.rateText(j))))
 	} else {
@@ -299,7 +298,7 @@ func (s *jobScreen) unfinished(j *job) []widget.Line {
 	if u.Early {
 		l = append(l, widget.Plain(widget.Info, visible.Lit("Its files can be read already: enter. What is shown of it is preliminary.")))
 	}
-	l = append(l, widget.Plain(widget.Warn, visible.Lit("! not complete: no digest, not sealed")))
+	l = append(l, field(visible.Lit("began"), n, visible.Sprintf("%s  %s", clock(u.Started), esc(u.Label))))
 	if j.state == jobRunning {
 		return l
 	}
@@ -311,10 +310,13 @@ func (s *jobScreen) unfinished(j *job) []widget.Line {
 
 // wanted is how much data there is to be had, where the source says so.
 func (s *jobScreen) wanted(u *acquire.Underway) visible.Text {
-	if u.Wanted <= 0 {
-		return visible.Lit("")
+	switch {
+	case u.Wanted <= 0:
+		return visible.Lit("the source does not say what of it was ever written")
+	case u.Block <= 0:
+		return visible.Sprintf("%s that the source has", size(u.Wanted))
 	}
-	return visible.Sprintf(" of %s that the source lists", size(u.Wanted))
+	return visible.Sprintf("%s of %s blocks got, %s in all", count(u.Data/u.Block), count(u.Wanted/u.Block), size(u.Wanted))
 }
 
 // command is how an acquisition is begun, and gone on with, without this screen.
@@ -328,8 +330,11 @@ func (s *jobScreen) command(j *job) visible.Text {
 
 func (s *jobScreen) panes(body uv.Rectangle, m mode) []pane {
 	main, below := detail(body, m)
-	if m != wide {
-		main, below = widget.Stack(body, max(4, min(body.Dy()/2, len(s.rows.Cached())+4)))
+	if n := len(s.rows.Cached()); m != wide {
+		main, below = widget.Stack(body, max(6, min(body.Dy()/2, n+4)))
+		if n == 0 {
+			main, below = widget.Stack(body, body.Dy()-4)
+		}
 	}
 	words := []string{"Nothing was acquired yet, and nothing is being acquired."}
 	if s.begin != nil {

@@ -15,10 +15,10 @@ import (
 func TestJobsShow(t *testing.T) {
 	r := newRig(t, &fakeCase{n: 10}, 120, 36, Options{}).press("J")
 	r.has("EX-005  ○ running", "37 %", "EX-006  ! interrupted", "EX-007  ✗ failed", "EX-008  ○ running", "EX-001  ✓ sealed", "100 %",
-		"17.0 GiB of data of 41.0 GiB that the source lists", "20.0 GiB that the source never wrote", "not complete: no digest, not sealed")
-	r.press("down").has("unreadable   4.0 KiB", "goes on with the same command", "snapcase acquire CASE /dev/nvme1n1")
+		"37.0G of 100.0G: 17.0G data, 20.0G never written", "34,816 of 83,968 blocks got, 41.0G in all", "not complete: no digest, not sealed")
+	r.press("down").has("unreadable  4.0K", "goes on with the same command", "snapcase acquire CASE /dev/nvme1n1")
 	r.press("down").has("✗ read block 41 of snap-0fedcba9876543210", "the credentials have expired")
-	r.press("down").has("8,841 files, 1.0 GiB")
+	r.press("down").has("8,841 files, 1.0G")
 	r.press("down").has("Complete, hashed and sealed")
 	newRig(t, &fakeCase{n: 10}, 80, 24, Options{}).press("J").has("EX-005", "○ running", "37 %")
 }
@@ -29,18 +29,19 @@ func TestJobsRate(t *testing.T) {
 	f := &fakeCase{n: 10, under: func() []acquire.Underway {
 		return []acquire.Underway{{Exhibit: "EX-005", Kind: evidence.KindDisk, Source: "snap-0123456789abcdef0", Size: 10 << 30, Data: done, Running: true}}
 	}}
-	r := newRig(t, f, 120, 36, Options{Now: func() time.Time { return now }})
-	r.press("J").lacks("MiB/s")
+	r := newRig(t, f, 120, 36, Options{})
+	r.m.acquisitions().now = func() time.Time { return now }
+	r.press("J").lacks("M/s")
 	for range 5 {
 		now, done = now.Add(time.Second), done+100<<20
 		r.press("r")
 	}
-	r.has("100.0 MiB/s", "1m37s")
+	r.has("100.0M/s", "1m37s")
 	for range 130 { // it stands
 		now = now.Add(time.Second)
 		r.press("r")
 	}
-	r.lacks("MiB/s", "1m37s")
+	r.lacks("M/s", "1m37s")
 }
 
 // acquirer is a program's acquisition that the test ends.
@@ -133,7 +134,7 @@ func TestIncompleteShows(t *testing.T) {
 	for _, keys := range []string{"1", "2", "5", "6", "J"} {
 		r.press(keys).has("EX-005 not complete, 37 %")
 	}
-	r.press("2 G").has("! 37 % here", "no digest yet")
+	r.press("2 G").has("! 37 %", "none yet: not complete, 37 % acquired, running")
 	r.press("P").has("not complete: 37 % acquired")
 }
 
