@@ -31,6 +31,7 @@ type jobScreen struct {
 	now   func() time.Time
 
 	jobs    loaded[looked]
+	looks   int
 	past    map[string][]sample // by exhibit
 	own     *ownJob             // of this program, the last one
 	leaving bool                // the program ends with it
@@ -122,8 +123,9 @@ func (s *jobScreen) take(m answer) tea.Cmd {
 	case jobsLook:
 		before := len(s.jobs.val.all)
 		s.jobs.take(m)
+		s.looks++
 		s.remember()
-		if l := s.jobs.val; m.err == nil && (l.listed || len(l.all) != before) {
+		if l := s.jobs.val; m.err == nil && (l.listed || len(l.all) != before || s.looks%5 == 0 && s.unlisted()) {
 			cmd = askFacts
 		}
 		if s.lively() {
@@ -134,6 +136,17 @@ func (s *jobScreen) take(m answer) tea.Cmd {
 	}
 	s.refill()
 	return cmd
+}
+
+// unlisted says whether the files of an image may be listed meanwhile, by another
+// process.
+func (s *jobScreen) unlisted() bool {
+	for i := range s.jobs.val.all {
+		if u := &s.jobs.val.all[i]; u.Running && u.Early && !s.shown(u.Exhibit) {
+			return true
+		}
+	}
+	return false
 }
 
 // askFacts asks for what the other sections show, since it may have changed.
@@ -156,13 +169,13 @@ func (s *jobScreen) remember() {
 	for i := range l.all {
 		u := &l.all[i]
 		past := s.past[u.Exhibit]
-		if n := len(past); n > 0 && past[n-1].done > u.Done() {
+		if n := len(past); n > 0 && past[n-1].done > work(u) {
 			past = nil
 		}
 		for len(past) > 0 && l.at.Sub(past[0].at) > span {
 			past = past[1:]
 		}
-		kept[u.Exhibit] = append(past, sample{l.at, u.Done()})
+		kept[u.Exhibit] = append(past, sample{l.at, work(u)})
 	}
 	s.past = kept
 	for i := range s.facts.stats.val { // the header shows it too
@@ -173,6 +186,15 @@ func (s *jobScreen) remember() {
 			}
 		}
 	}
+}
+
+// work is how many bytes took time: where the source says what it has, those of
+// that; its zeros take none.
+func work(u *acquire.Underway) int64 {
+	if u.Wanted > 0 {
+		return u.Data + u.Lost
+	}
+	return u.Done()
 }
 
 // rate is bytes a second of the last two minutes; 0 where it is not known.
@@ -252,7 +274,11 @@ func (s *jobScreen) leftText(j *job) visible.Text {
 	if j.state != jobRunning || r <= 0 || j.u.Size <= 0 {
 		return none
 	}
-	return visible.Sprintf("%s", time.Duration(float64(j.u.Size-j.bytes)/r*float64(time.Second)).Round(time.Second))
+	left := j.u.Size - work(&j.u)
+	if j.u.Wanted > 0 {
+		left = max(0, j.u.Wanted-work(&j.u))
+	}
+	return visible.Sprintf("%s", time.Duration(float64(left)/r*float64(time.Second)).Round(time.Second))
 }
 
 // describe writes the detail of the row under the cursor.
@@ -295,8 +321,11 @@ func (s *jobScreen) unfinished(j *job) []widget.Line {
 	} else {
 		l = append(l, field(visible.Lit("here"), n, visible.Sprintf("%s files, %s", count(u.Files), size(u.Data))))
 	}
-	if u.Early {
+	switch {
+	case s.shown(u.Exhibit):
 		l = append(l, widget.Plain(widget.Info, visible.Lit("Its files can be read already: enter. What is shown of it is preliminary.")))
+	case u.Early && u.Running:
+		l = append(l, widget.Plain(widget.Info, visible.Lit("Its files are being listed; then they can be read, while the image follows.")))
 	}
 	l = append(l, field(visible.Lit("began"), n, visible.Sprintf("%s  %s", clock(u.Started), esc(u.Label))))
 	if j.state == jobRunning {
