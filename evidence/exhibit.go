@@ -63,6 +63,9 @@ type Acquisition struct {
 	Container *Container `json:"container,omitempty"`
 	// Origin says where a source that is not on this host came from; nil else.
 	Origin *Origin `json:"origin,omitempty"`
+	// Unsealed says that this tells what is known of an exhibit that is not sealed
+	// yet: it has no digest and no end. acquisition.json never has it.
+	Unsealed bool `json:"-"`
 }
 
 // Origin is a source in a cloud account: a snapshot, a volume, or the objects

@@ -124,7 +124,7 @@ func (c *Case) planDisks(ctx context.Context, db queryer, all, plan []evidence.A
 		return i, err
 	})
 	for _, a := range disks {
-		if !planned[a.Exhibit] && !preliminary(&a) && s.disks[a.Exhibit] != nil && s.shape(a.Exhibit) != was[a.Exhibit] {
+		if !planned[a.Exhibit] && !a.Unsealed && s.disks[a.Exhibit] != nil && s.shape(a.Exhibit) != was[a.Exhibit] {
 			plan = append(plan, a)
 		}
 	}

@@ -243,8 +243,14 @@ func (s *jobScreen) refill() {
 	for _, j := range s.list() {
 		role, state := j.state.text()
 		rows = append(rows, widget.Row{Key: widget.Key(j.id), Data: j, Cells: []widget.Cell{
-			{Text: visible.Escape(j.id)}, {Role: role, Text: state}, {Text: s.share(&j)}, {Text: size(j.bytes)},
-			{Text: s.rateText(&j)}, {Text: s.leftText(&j)}, {Role: widget.Dim, Text: visible.Escape(j.kind)}, {Text: esc(j.source)},
+			{Text: visible.Escape(j.id)},
+			{Role: role, Text: state},
+			{Text: s.share(&j)},
+			{Text: size(j.bytes)},
+			{Text: s.rateText(&j)},
+			{Text: s.leftText(&j)},
+			{Role: widget.Dim, Text: visible.Escape(j.kind)},
+			{Text: esc(j.source)},
 		}})
 	}
 	s.rows.SetRows(rows)
