@@ -69,6 +69,9 @@ type Acquisition struct {
 	// Again says that a run before this one sealed it and did not come to its end:
 	// this one read nothing of the source.
 	Again bool `json:"-"`
+	// Unsealed says that this tells what is known of an exhibit that is not sealed
+	// yet: it has no digest and no end. acquisition.json never has it.
+	Unsealed bool `json:"-"`
 }
 
 // Origin is a source in a cloud account: a snapshot, a volume, or the objects

@@ -43,7 +43,9 @@ func (c *Case) OpenBytes(ctx context.Context, b evidence.Bytes) (*Content, error
 	return content, nil
 }
 
-func (c *Case) openBytes(ctx context.Context, b evidence.Bytes) (*Content, error) {
+func (c *Case) openBytes(ctx context.Context, b evidence.Bytes) (_ *Content, err error) {
+	missing := c.begun()
+	defer func() { err = cmp.Or(missing(), err) }()
 	src, err := c.OpenImage(ctx, b.Exhibit)
 	if err != nil {
 		return nil, err
@@ -112,7 +114,11 @@ func (c *Case) OpenSlack(ctx context.Context, a evidence.Address) (*Content, evi
 	if err != nil {
 		return nil, e.FileEntry, fmt.Errorf("open the slack of %s: %w", a, err)
 	}
+	missing := c.begun()
 	runs, damage, err := v.Slack(ctx, e.ref())
+	if err = cmp.Or(missing(), err); err != nil {
+		return nil, e.FileEntry, fmt.Errorf("open the slack of %s: %w", a, err)
+	}
 	if err = c.mapError(e.Exhibit, err); err != nil {
 		return nil, e.FileEntry, fmt.Errorf("open the slack of %s: %w", a, err)
 	}

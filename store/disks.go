@@ -185,7 +185,7 @@ func (d *diskCache) last(exhibit string) *sealedImage {
 func (d *diskCache) open(c *Case, a *evidence.Acquisition) (*sealedImage, error) {
 	exhibit := a.Exhibit
 	if i := d.images[exhibit]; i != nil {
-		if (i.early != nil) == preliminary(a) {
+		if (i.early != nil) == a.Unsealed {
 			return i, nil
 		}
 		d.drop(exhibit)
@@ -197,8 +197,24 @@ func (d *diskCache) open(c *Case, a *evidence.Acquisition) (*sealedImage, error)
 	if d.images == nil {
 		d.images = map[string]*sealedImage{}
 	}
+	if src.early != nil {
+		src.early.shared = true
+	}
 	d.images[exhibit] = src
 	return src, nil
+}
+
+// early are the images that are not sealed, with how often a read of each failed.
+func (d *diskCache) early() map[*earlyImage]int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := map[*earlyImage]int64{}
+	for _, i := range d.images {
+		if i.early != nil {
+			all[i.early] = i.early.fails.Load()
+		}
+	}
+	return all
 }
 
 // broken is that of the disks which are open.
@@ -230,11 +246,21 @@ func (d *diskCache) opened(c *Case, s *snapshot) (*diskSet, error) {
 	for _, a := range all {
 		fmt.Fprintln(&key, a.Exhibit, a.Kind, a.SHA256)
 	}
-	d.generation = s.generation
 	if d.set != nil && d.key == key.String() {
+		d.generation = s.generation
 		return d.set, nil
 	}
-	d.set, d.key = openDisks(all, func(a *evidence.Acquisition) (*sealedImage, error) { return d.open(c, a) }), key.String()
+	set := openDisks(all, func(a *evidence.Acquisition) (*sealedImage, error) { return d.open(c, a) })
+	for _, i := range set.images {
+		if i.early == nil {
+			continue
+		}
+		if err := i.early.broken(0); err != nil { // what could not be had now is no damage
+			d.drop(i.exhibit)
+			return nil, err
+		}
+	}
+	d.set, d.key, d.generation = set, key.String(), s.generation
 	return d.set, nil
 }
 

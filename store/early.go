@@ -17,9 +17,9 @@ import (
 )
 
 // An exhibit that is being acquired can be read before it is sealed. Its entries
-// are in the index then, under a digest of zeros, which no exhibit has: Stats and
-// everything that asks it says that they are preliminary, and once the exhibit is
-// sealed they are derived again, from the sealed image.
+// are in the index then, under no digest: Stats and everything that asks it says
+// that they are preliminary, and once the exhibit is sealed they are derived again,
+// from the sealed image.
 
 // early is what a case knows of exhibits that this process acquires.
 type early struct {
@@ -89,11 +89,19 @@ func (c *Case) exhibits() ([]evidence.Acquisition, error) {
 }
 
 func unsealed(u *acquire.Underway) evidence.Acquisition {
-	return evidence.Acquisition{Exhibit: u.Exhibit, Kind: u.Kind, Label: u.Label, Source: u.Source, Bytes: u.Size, Started: u.Started, API: u.API}
+	return evidence.Acquisition{Exhibit: u.Exhibit, Kind: u.Kind, Label: u.Label, Source: u.Source, Bytes: u.Size, Started: u.Started, API: u.API, Unsealed: true}
 }
 
-// preliminary says that an exhibit is not sealed.
-func preliminary(a *evidence.Acquisition) bool { return !a.Ended.Set && a.SHA256 == evidence.Digest{} }
+// unsealedSum stands in the index for the digest of an exhibit that is not sealed.
+const unsealedSum = "unsealed"
+
+// sumText is the digest of an exhibit, as the index keeps it.
+func sumText(a *evidence.Acquisition) string {
+	if a.Unsealed {
+		return unsealedSum
+	}
+	return a.SHA256.String()
+}
 
 // incomplete says how much of an exhibit is there.
 func incomplete(u *acquire.Underway) *evidence.Incomplete {
@@ -110,7 +118,11 @@ type earlyImage struct {
 	imaging.Source
 	own    func() error // closes it
 	source func() error // why nothing more comes from the source; nil for no reason
-	failed atomic.Pointer[error]
+	// shared is set where many questions read it: what failed for one is that
+	// one's, and begun tells it.
+	shared bool
+	fails  atomic.Int64
+	last   atomic.Pointer[error]
 }
 
 // openEarly opens an exhibit that is not sealed.
@@ -134,17 +146,33 @@ func (i *earlyImage) ReadAt(p []byte, off int64) (int, error) {
 	n, err := i.Source.ReadAt(p, off)
 	var lost *imaging.RangeError // what the source has lost is damage
 	if err != nil && !errors.Is(err, io.EOF) && !errors.As(err, &lost) {
-		i.failed.Store(&err)
+		i.last.Store(&err)
+		i.fails.Add(1)
 	}
 	return n, err
 }
 
-// take is why a byte was not to be had, once.
-func (i *earlyImage) take() error {
-	if err := i.failed.Swap(nil); err != nil {
-		return *err
+// broken is why something was not to be had since fails was before.
+func (i *earlyImage) broken(before int64) error {
+	if i.fails.Load() > before {
+		return *i.last.Load()
 	}
 	return i.source()
+}
+
+// begun begins to read what is shared with other questions. The function that it
+// gives says why something was not to be had meanwhile, perhaps for another
+// question; nil where all was.
+func (c *Case) begun() func() error {
+	before := c.disks.early()
+	return func() error {
+		for i := range c.disks.early() {
+			if err := i.broken(before[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }
 
 // Close closes it.
@@ -221,7 +249,7 @@ func isText(name string) bool {
 
 // openImage opens the image of an exhibit, sealed or not.
 func (c *Case) openImage(a *evidence.Acquisition) (*sealedImage, error) {
-	if preliminary(a) {
+	if a.Unsealed {
 		i, err := c.openEarly(a.Exhibit)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return i, err

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -26,8 +27,9 @@ func (c *Case) OpenEntry(ctx context.Context, a evidence.Address) (imaging.Sourc
 	if err != nil {
 		return nil, e.FileEntry, fmt.Errorf("open %s: %w", a, err)
 	}
+	missing := c.begun()
 	src, err := v.FS.Open(e.ref())
-	if broken := c.broken(e.Exhibit); broken != nil {
+	if broken := cmp.Or(c.broken(e.Exhibit), missing()); broken != nil {
 		return nil, e.FileEntry, fmt.Errorf("open %s: %w", a, broken)
 	}
 	if err != nil {
@@ -39,6 +41,9 @@ func (c *Case) OpenEntry(ctx context.Context, a evidence.Address) (imaging.Sourc
 	e.damaged(damageOf(src))
 	one := []entryRow{e}
 	if err := c.readAttributes(ctx, one); err != nil {
+		return nil, e.FileEntry, fmt.Errorf("open %s: %w", a, err)
+	}
+	if err := missing(); err != nil {
 		return nil, e.FileEntry, fmt.Errorf("open %s: %w", a, err)
 	}
 	return src, one[0].FileEntry, nil

@@ -112,7 +112,7 @@ func (c *Case) plan(ctx context.Context, db *sql.DB, all []evidence.Acquisition,
 		was, ok := have[x]
 		delete(have, x)
 		same := was == loadedAs(a)
-		wanted := o.Exhibit == "" && !preliminary(&a) || o.Exhibit == a.Exhibit
+		wanted := o.Exhibit == "" && !a.Unsealed || o.Exhibit == a.Exhibit
 		cascade := ok && changed[a.Kind] && (a.Kind == evidence.KindCloudTrail || a.Kind == evidence.KindFlowLog)
 		if wanted && (!same || o.Rebuild) || cascade {
 			plan = append(plan, a)
@@ -214,7 +214,7 @@ func (c *Case) loadEach(ctx context.Context, db *sql.DB, plan []evidence.Acquisi
 }
 
 func (c *Case) loadOne(ctx context.Context, t *tx, d *dict, a evidence.Acquisition, disks *diskSet, p evidence.Progress) error {
-	l := &load{c: c, t: t, dict: d, acq: a, disks: disks, x: exhibitNumber(a.Exhibit), progress: p, early: preliminary(&a)}
+	l := &load{c: c, t: t, dict: d, acq: a, disks: disks, x: exhibitNumber(a.Exhibit), progress: p, early: a.Unsealed}
 	return l.run(ctx)
 }
 

@@ -115,10 +115,10 @@ func (c *Case) Acquire(ctx context.Context, r AcquireRequest, p evidence.Progres
 	sealed := err == nil || errors.Is(err, evidence.ErrGaps) && a.Ended.Set
 	if sealed && !r.NoIndex {
 		if !a.Again {
-			c.fresh = a.Exhibit // its bytes were hashed a moment ago
+			c.setFresh(a.Exhibit) // its bytes were hashed a moment ago
 		}
 		index := c.Index(ctx, IndexOptions{Exhibit: a.Exhibit}, p)
-		c.fresh = ""
+		c.setFresh("")
 		sealed = index == nil || errors.Is(index, evidence.ErrGaps)
 		err = errors.Join(err, index)
 	}
@@ -136,6 +136,12 @@ func (c *Case) Acquired(exhibits ...string) error {
 		}
 	}
 	return nil
+}
+
+func (c *Case) setFresh(exhibit string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fresh = exhibit
 }
 
 // Tag marks records and addresses with a word; remove takes it away again. It

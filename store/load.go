@@ -248,7 +248,7 @@ func (l *load) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := l.t.exec(ctx, "INSERT INTO loads VALUES (?,?,?,?,?,?)", l.x, a.Exhibit, string(a.Kind), a.SHA256.String(), loaderVersion, string(text)); err != nil {
+	if err := l.t.exec(ctx, "INSERT INTO loads VALUES (?,?,?,?,?,?)", l.x, a.Exhibit, string(a.Kind), sumText(&a), loaderVersion, string(text)); err != nil {
 		return err
 	}
 	return l.t.exec(ctx, "UPDATE generation SET n = n + 1")

@@ -109,11 +109,14 @@ func (c *Case) planDisks(ctx context.Context, db queryer, all, plan []evidence.A
 			disks = append(disks, a)
 		}
 	}
+	c.mu.Lock()
+	fresh := c.fresh
+	c.mu.Unlock()
 	s := openDisks(disks, func(a *evidence.Acquisition) (*sealedImage, error) {
 		i, err := c.openImage(a)
 		switch {
 		case err != nil:
-		case a.Exhibit == c.fresh:
+		case a.Exhibit == fresh:
 			i.trust()
 		default:
 			i.checkLater()
@@ -121,7 +124,7 @@ func (c *Case) planDisks(ctx context.Context, db queryer, all, plan []evidence.A
 		return i, err
 	})
 	for _, a := range disks {
-		if !planned[a.Exhibit] && !preliminary(&a) && s.disks[a.Exhibit] != nil && s.shape(a.Exhibit) != was[a.Exhibit] {
+		if !planned[a.Exhibit] && !a.Unsealed && s.disks[a.Exhibit] != nil && s.shape(a.Exhibit) != was[a.Exhibit] {
 			plan = append(plan, a)
 		}
 	}

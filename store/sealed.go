@@ -336,7 +336,10 @@ func (s *sealedImage) Close() error {
 // asks here afterwards.
 func (s *sealedImage) failed() error {
 	if s.early != nil {
-		return s.early.take()
+		if s.early.shared {
+			return s.early.source()
+		}
+		return s.early.broken(0)
 	}
 	if err := s.broken.Load(); err != nil {
 		return *err

@@ -61,7 +61,7 @@ func stale(ctx context.Context, db *sql.DB, all []evidence.Acquisition) (string,
 		was, ok := loaded[a.Exhibit]
 		delete(loaded, a.Exhibit)
 		switch {
-		case !ok && preliminary(&a):
+		case !ok && a.Unsealed:
 		case !ok:
 			return fmt.Sprintf("%s is not in it: run snapcase index CASE", a.Exhibit), nil
 		case was != loadedAs(a):
@@ -76,5 +76,5 @@ func stale(ctx context.Context, db *sql.DB, all []evidence.Acquisition) (string,
 
 // loadedAs is how an exhibit is told from another one under the same id.
 func loadedAs(a evidence.Acquisition) string {
-	return fmt.Sprintf("%s %s %d", a.SHA256, a.Kind, loaderVersion)
+	return fmt.Sprintf("%s %s %d", sumText(&a), a.Kind, loaderVersion)
 }

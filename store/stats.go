@@ -91,5 +91,5 @@ func loadStats(ctx context.Context, db queryer, exhibit string) (s evidence.Exhi
 	if err := db.QueryRowContext(ctx, "SELECT stats, sha256 FROM loads WHERE exhibit = ?", exhibit).Scan(&text, &sum); err != nil {
 		return s, false, err
 	}
-	return s, sum == evidence.Digest{}.String(), json.Unmarshal([]byte(text), &s)
+	return s, sum == unsealedSum, json.Unmarshal([]byte(text), &s)
 }

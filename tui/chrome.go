@@ -115,6 +115,16 @@ func (m *model) header(c widget.Canvas, md mode) {
 	c.Text(at+2, 0, widget.Width(m.badge()), widget.Badge, m.badge())
 }
 
+// incomplete names the exhibits that are not sealed, above every screen.
+func (m *model) incomplete() (l widget.Line) {
+	for _, s := range m.facts.stats.val {
+		if s.Incomplete != nil {
+			l = append(l, span(widget.Warn, visible.Sprintf("! %s not complete, %d %%  ", s.Exhibit, acquired(s))))
+		}
+	}
+	return l
+}
+
 // clip is the first n runes of s.
 func clip(s string, n int) string {
 	for i := range s {
@@ -137,6 +147,11 @@ func (m *model) crumbs(c widget.Canvas, s screen, md mode) {
 		c.Right(w-1, 0, 14, widget.Dim, visible.Lit("0: sections"))
 		room -= 14
 	}
+	if part := m.incomplete(); len(part) > 0 {
+		n := min(room-20, part.Width())
+		c.At(1+room-n, 0, n, 1).Line(0, 0, n, part)
+		room -= n + 1
+	}
 	x := 1 + c.Line(1, 0, room, parts)
 	for _, ch := range s.chips() {
 		x += 2
@@ -147,8 +162,12 @@ func (m *model) crumbs(c widget.Canvas, s screen, md mode) {
 // navCount is what stands beside a section.
 func (m *model) navCount(s section) visible.Text {
 	f := m.facts
-	if s == secRespond {
+	switch s {
+	case secRespond:
 		return m.response().navCount()
+	case secJobs:
+		return m.acquisitions().navCount()
+	default:
 	}
 	switch { // a count is not shown before it is known
 	case s == secKeys && f.keys.err != nil, s == secFindings && f.findings.err != nil, s == secExhibits && f.stats.err != nil:

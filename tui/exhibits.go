@@ -55,7 +55,7 @@ func (s *exhibitScreen) factsChanged() {
 			{Text: size(x.Bytes)},
 			{Text: count(n)},
 			{Role: role, Text: state},
-			{Role: widget.Dim, Text: digest(x.SHA256.String())},
+			{Role: widget.Dim, Text: sumOf(x)},
 			{Text: clock(x.First)},
 			{Text: clock(x.Last)},
 			{Text: esc(what)},
@@ -76,7 +76,7 @@ func (s *exhibitScreen) describe() tea.Cmd {
 	l := []widget.Line{
 		field(visible.Lit("source"), n, esc(x.Source)), field(visible.Lit("label"), n, esc(x.Label)),
 		field(visible.Lit("bytes"), n, visible.Sprintf("%s (%s)", count(x.Bytes), size(x.Bytes))),
-		field(visible.Lit("SHA-256"), n, visible.Escape(x.SHA256.String())),
+		field(visible.Lit("SHA-256"), n, fullSumOf(x)),
 		field(visible.Lit("read"), n, visible.Sprintf("%s files, %s records, %s distinct, %s duplicates", count(x.Files), count(x.Records), count(x.Distinct), count(x.Duplicates))),
 	}
 	bad := widget.Normal
@@ -112,6 +112,22 @@ func (s *exhibitScreen) describe() tea.Cmd {
 	l = append(l, nil, widget.Plain(widget.Dim, visible.Lit("An exhibit is acquired once and never changed. snapcase verify CASE reads it again and compares.")))
 	s.info.set(l)
 	return nil
+}
+
+// sumOf is the short digest of an exhibit, fullSumOf the whole; one that is not
+// sealed has none.
+func sumOf(x evidence.ExhibitStats) visible.Text {
+	if x.Incomplete != nil {
+		return visible.Lit("–")
+	}
+	return digest(x.SHA256.String())
+}
+
+func fullSumOf(x evidence.ExhibitStats) visible.Text {
+	if x.Incomplete != nil {
+		return visible.Sprintf("none yet: not complete, %d %% acquired, %s", acquired(x), x.Incomplete.State)
+	}
+	return visible.Escape(x.SHA256.String())
 }
 
 // show puts the cursor on an exhibit.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"snapcase/evidence"
+	"snapcase/evidence/acquire"
 	"snapcase/evidence/custody"
 	"snapcase/imaging"
 	"snapcase/store"
@@ -26,6 +27,8 @@ type fakeCase struct {
 	readOnly bool
 	bundle   bool
 	response string // state of the response that the ledger has
+	under    func() []acquire.Underway
+	early    bool // EX-005 is listed though it is not sealed
 	aws      fakeAWS
 
 	mu    sync.Mutex
@@ -108,7 +111,7 @@ func (f *fakeCase) Stats(ctx context.Context) ([]evidence.ExhibitStats, error) {
 		return nil, err
 	}
 	d := evidence.Digest{0x9f, 0x2c, 0x4e, 31: 0x11}
-	return []evidence.ExhibitStats{
+	all := []evidence.ExhibitStats{
 		{Exhibit: "EX-001", Kind: evidence.KindDisk, Label: "web-1 root", Source: "/srv/web-1.raw", SHA256: d, Bytes: 42949672960, Files: 1, Indexed: true, First: at(-86400*300, 0), Last: at(7200, 418_000_000), Volumes: []evidence.VolumeStats{
 			{ID: "p1", Type: "efi", FS: "vfat", Label: "EFI", Start: 1048576, Size: 134217728, Entries: 12},
 			{ID: "p2", Type: "linux", FS: "ext4", Label: "cloudimg-rootfs", UUID: "0b3e7a1c-2f3d-4a55-9f1e-7a0c1d2e3f40", Start: 135266304, Size: 42814406656, Entries: 1204551, Deleted: 1204, Damaged: 2},
@@ -119,6 +122,27 @@ func (f *fakeCase) Stats(ctx context.Context) ([]evidence.ExhibitStats, error) {
 		},
 		{Exhibit: "EX-003", Kind: evidence.KindFlowLog, Source: "/srv/flow", SHA256: d, Bytes: 838860800, Files: 40, Records: 9804112, Distinct: 9804112, Indexed: true, First: at(0, 0), Last: at(7200, 0)},
 		{Exhibit: "EX-004", Kind: evidence.KindPcap, Label: "mirror of eni-0aa", Source: "/srv/mirror.pcap", SHA256: d, Bytes: 8388608, Files: 1, Records: 4020, Distinct: 4020, Indexed: true, First: at(3000, 0), Last: at(6600, 0)},
+	}
+	if f.early {
+		all = append(all, evidence.ExhibitStats{Exhibit: "EX-005", Kind: evidence.KindDisk, Source: "snap-0123456789abcdef0", Bytes: 100 << 30, Indexed: true, Incomplete: &evidence.Incomplete{State: "running", Acquired: 37 << 30}})
+	}
+	return all, nil
+}
+
+// Acquisitions are one of another process, one that was killed, one that failed and
+// one of a folder.
+func (f *fakeCase) Acquisitions(ctx context.Context) ([]acquire.Underway, error) {
+	if err := f.gate(ctx); err != nil || f.empty {
+		return nil, err
+	}
+	if f.under != nil {
+		return f.under(), nil
+	}
+	return []acquire.Underway{
+		{Exhibit: "EX-005", Kind: evidence.KindDisk, Label: "web-2 root", Source: "snap-0123456789abcdef0", API: "ebs-direct", Started: at(90000, 0), Size: 100 << 30, Block: 512 << 10, Wanted: 41 << 30, Data: 17 << 30, Zeros: 20 << 30, Running: true, Early: true},
+		{Exhibit: "EX-006", Kind: evidence.KindDisk, Source: "/dev/nvme1n1", API: "block-device", Started: at(80000, 0), Size: 8 << 30, Data: 3 << 30, Zeros: 1 << 30, Lost: 4096},
+		{Exhibit: "EX-007", Kind: evidence.KindDisk, Source: "snap-0fedcba9876543210", API: "ebs-direct", Started: at(70000, 0), Size: 8 << 30, Block: 512 << 10, Wanted: 2 << 30, Data: 1 << 30, Error: "read block 41 of snap-0fedcba9876543210 in eu-west-1: the credentials have expired"},
+		{Exhibit: "EX-008", Kind: evidence.KindCloudTrail, Source: "s3://acme-trail/AWSLogs/", API: "s3", Started: at(60000, 0), Files: 8841, Data: 1 << 30, Running: true},
 	}, nil
 }
 

@@ -70,6 +70,9 @@ const (
 	actRun
 	actCancelRun
 	actUndo
+	actJobs
+	actAcquire
+	actStopAcquire
 )
 
 // scope is where a key works. Scopes that can be active together share no key.
@@ -91,6 +94,7 @@ const (
 	inKeys
 	inEvents
 	inRespond
+	inJobs
 	withKeys // rows that name an access key or an entity
 )
 
@@ -118,6 +122,7 @@ var table = []binding{
 	{actBefore, everywhere, []string{"ctrl+o"}, "ctrl-o", "", "back", "the place before, with its cursor", false},
 	{actSection, everywhere, []string{"1", "2", "3", "4", "5", "6", "7", "8", "9"}, "1-9", "section", "", "the first nine sections", false},
 	{actMenu, everywhere, []string{"0"}, "0", "", "sections", "all sections", false},
+	{actJobs, everywhere, []string{"J"}, "J", "", "", "what is acquired, here and by others", false},
 	{actTimeline, everywhere, []string{"T"}, "T", "", "this-in-timeline", "this row's moment in Timeline", false},
 	{actNextTab, everywhere, []string{"]"}, "]", "", "next-tab", "next tab of the pane", false},
 	{actPrevTab, everywhere, []string{"["}, "[", "", "previous-tab", "tab before", false},
@@ -192,6 +197,8 @@ var table = []binding{
 	{actUp, inForm, []string{"up"}, "↑", "", "", "field before", false},
 	{actToggle, inForm, []string{"space"}, "space", "switch", "", "turn the switch, or the next choice", false},
 	{actSources, inZoom, []string{"s"}, "s", "source", "source", "one source after the other, then all", false},
+	{actAcquire, inJobs, []string{"a"}, "a", "acquire", "acquire", "acquire a snapshot, volume, bucket, device, file or folder (asks)", true},
+	{actStopAcquire, inJobs, []string{"X"}, "X", "pause", "pause-acquisition", "pause the acquisition of this program (asks)", true},
 	{actEvents, withKeys, []string{"c"}, "c", "events", "events", "its events in CloudTrail, as a chip", false},
 }
 

@@ -23,6 +23,7 @@ type caseSource interface {
 	traceSource
 	flowSource
 	timelineSource
+	jobSource
 	tagSource
 	File() evidence.CaseFile
 	ReadOnly() bool
@@ -84,14 +85,17 @@ func newModel(ctx context.Context, c caseSource, o Options) *model {
 		newOverview(m.ask, c, m.facts), newExhibits(m.ask, m.facts), newRespond(m.ask, c, o.Respond, m.readOnly), newCustody(m.ask, c),
 		newFiles(m.ask, c, m.facts),
 		newKeys(m.ask, c, m.facts), newEvents(m.ask, c, m.facts), newTrace(m.ask, c), newFlows(m.ask, c), newTimeline(m.ask, c),
-		newFindings(m.ask, m.facts),
+		newFindings(m.ask, m.facts), newJobs(m.ask, c, m.facts, o, m.readOnly),
+	}
+	if !m.readOnly {
+		m.response().index = o.Index
 	}
 	return m
 }
 
 // Init asks for the facts and for what the first section shows.
 func (m *model) Init() tea.Cmd {
-	return tea.Batch(tea.RequestBackgroundColor, m.tick(0), m.askFacts(), m.screens[m.at].enter())
+	return tea.Batch(tea.RequestBackgroundColor, m.tick(0), m.askFacts(), m.acquisitions().enter(), m.screens[m.at].enter())
 }
 
 func (m *model) askFacts() tea.Cmd {
@@ -233,10 +237,16 @@ func (m *model) before() tea.Cmd {
 // response is the section that can change an account.
 func (m *model) response() *respondScreen { return m.screens[secRespond].(*respondScreen) }
 
+// acquisitions is the section that acquires.
+func (m *model) acquisitions() *jobScreen { return m.screens[secJobs].(*jobScreen) }
+
 // halt ends what is under way after the program left, and waits for it.
 func (m *model) halt() {
 	if r := m.response().running; r != nil {
 		r.wait()
+	}
+	if o := m.acquisitions().own; o != nil {
+		o.run.wait()
 	}
 }
 

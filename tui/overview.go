@@ -108,6 +108,9 @@ func worries(x evidence.ExhibitStats) []widget.Row {
 	add := func(what visible.Text) {
 		out = append(out, worry(x.Exhibit+what.String(), widget.Warn, visible.Sprintf("! %s", x.Exhibit), what, secExhibits))
 	}
+	if x.Incomplete != nil {
+		add(visible.Sprintf("not complete: %d %% acquired, %s", acquired(x), x.Incomplete.State))
+	}
 	if !x.Indexed {
 		add(visible.Lit("is not indexed: snapcase index CASE"))
 	}
@@ -137,6 +140,8 @@ func worries(x evidence.ExhibitStats) []widget.Row {
 // stateOf is the state of an exhibit in a word.
 func stateOf(x evidence.ExhibitStats) (widget.Role, visible.Text) {
 	switch {
+	case x.Incomplete != nil:
+		return widget.Warn, visible.Sprintf("! %d %%", acquired(x))
 	case !x.Indexed:
 		return widget.Info, visible.Lit("○ sealed")
 	case len(worries(x)) > 0:

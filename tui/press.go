@@ -90,6 +90,8 @@ func (m *model) act(a action, s screen, panes []pane, at int) tea.Cmd {
 		m.turn(s, len(panes), a == actNextPane)
 	case actZoom:
 		s.focusOf().zoom = !s.focusOf().zoom
+	case actJobs:
+		return m.show(secJobs)
 	case actMissing:
 		m.open(newMissing(m.facts))
 	case actRetry:
@@ -103,6 +105,9 @@ func (m *model) act(a action, s screen, panes []pane, at int) tea.Cmd {
 	case actQuit:
 		if m.response().running != nil {
 			return m.response().askLeave()
+		}
+		if m.acquisitions().own.runs() {
+			return m.acquisitions().askLeave()
 		}
 		return tea.Quit
 	default:

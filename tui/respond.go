@@ -24,6 +24,8 @@ type respondScreen struct {
 	c    custodySource
 	open func(ctx context.Context, r RespondRequest) (Responder, error) // nil: nothing can be asked
 	act  bool                                                           // plan, run and undo are offered
+	// index indexes what a run acquired; nil leaves that to the verb.
+	index func(ctx context.Context) error
 
 	records  loaded[[]custody.Record]
 	cases    widget.Table // instances that the ledger knows
@@ -117,6 +119,11 @@ func (s *respondScreen) take(m answer) tea.Cmd {
 		cmd = s.heard(m)
 	case respondTask:
 		cmd = s.finish(m.err)
+	case respondIndex:
+		cmd = askFacts
+		if m.err != nil && !errors.Is(m.err, evidence.ErrGaps) && !evidence.Canceled(m.err) {
+			cmd = tea.Batch(cmd, say(widget.Bad, visible.Sprintf("error: index what was acquired: %v; snapcase index CASE does it", m.err)))
+		}
 	}
 	s.refill()
 	return cmd
@@ -234,8 +241,7 @@ func (s *respondScreen) finish(err error) tea.Cmd {
 		s.planned = loaded[known]{slot: respondPlan}
 	}
 	s.tab = tabLog
-	facts := func() tea.Msg { return goMsg{func(m *model) tea.Cmd { return m.askFacts() }} }
-	return tea.Batch(s.askRecords(), s.askKnown(s.instance), facts)
+	return tea.Batch(s.askRecords(), s.askKnown(s.instance), s.askIndex())
 }
 
 // doPlan plans what the form asks for.

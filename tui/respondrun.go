@@ -161,6 +161,7 @@ const (
 	respondPlan    = "respond.plan"
 	respondTask    = "respond.task"
 	respondFeed    = "respond.feed"
+	respondIndex   = "respond.index"
 )
 
 // askRecords reads what the ledger has of responses.
@@ -275,6 +276,14 @@ func (s *respondScreen) start(what string, region string, f func(ctx context.Con
 		}),
 		s.listen(),
 	)
+}
+
+// askIndex indexes what a run acquired, and then asks for the facts.
+func (s *respondScreen) askIndex() tea.Cmd {
+	if s.index == nil || s.did != "run" {
+		return askFacts
+	}
+	return ask(s.a, secRespond, respondIndex, func(ctx context.Context) (struct{}, error) { return struct{}{}, s.index(ctx) })
 }
 
 func (s *respondScreen) listen() tea.Cmd {

@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	tea "charm.land/bubbletea/v2"
@@ -31,6 +32,7 @@ const (
 	secFlows
 	secTimeline
 	secFindings
+	secJobs
 	sections
 )
 
@@ -39,14 +41,14 @@ const (
 func (s section) title() visible.Text {
 	return [...]visible.Text{
 		visible.Lit("Overview"), visible.Lit("Exhibits"), visible.Lit("Respond"), visible.Lit("Custody"), visible.Lit("Files"), visible.Lit("Keys"),
-		visible.Lit("CloudTrail"), visible.Lit("Trace"), visible.Lit("Flows"), visible.Lit("Timeline"), visible.Lit("Findings"),
+		visible.Lit("CloudTrail"), visible.Lit("Trace"), visible.Lit("Flows"), visible.Lit("Timeline"), visible.Lit("Findings"), visible.Lit("Jobs"),
 	}[s]
 }
 
-func (s section) letter() string { return "oxrcfketlmi"[s : s+1] }
+func (s section) letter() string { return "oxrcfketlmij"[s : s+1] }
 
 func (s section) verb() string {
-	return [...]string{"stats", "stats", "respond status", "custody", "files", "keys", "events", "trace", "flows", "timeline", "findings"}[s]
+	return [...]string{"stats", "stats", "respond status", "custody", "files", "keys", "events", "trace", "flows", "timeline", "findings", "acquire"}[s]
 }
 
 // screen is one section: it asks, keeps what was answered, and describes its
@@ -175,6 +177,9 @@ func (f *facts) partial(kinds ...evidence.Kind) (gaps []evidence.Gap, lower bool
 			continue
 		}
 		gaps = append(gaps, s.Gaps...)
+		if s.Incomplete != nil {
+			gaps = append(gaps, evidence.Gap{Exhibit: s.Exhibit, Place: s.Exhibit, Reason: incompleteText(s)})
+		}
 		if s.BadRecords > 0 || s.SkipData > 0 || s.ReadErrors > 0 || !s.Indexed {
 			lower = true
 		}
@@ -186,6 +191,19 @@ func (f *facts) partial(kinds ...evidence.Kind) (gaps []evidence.Gap, lower bool
 		}
 	}
 	return gaps, lower || len(gaps) > 0 || f.stats.err != nil
+}
+
+// incompleteText says how much of an exhibit is there that is not sealed.
+func incompleteText(x evidence.ExhibitStats) string {
+	return fmt.Sprintf("not complete: %d %% acquired, %s; no digest yet, what is shown of it is preliminary", acquired(x), x.Incomplete.State)
+}
+
+// acquired is how much of an exhibit that is not sealed is there, in percent.
+func acquired(x evidence.ExhibitStats) int64 {
+	if x.Bytes <= 0 {
+		return 0
+	}
+	return min(99, x.Incomplete.Acquired*100/x.Bytes)
 }
 
 type factSource interface {

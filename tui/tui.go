@@ -27,8 +27,11 @@
 // account on AWS. It plans first, shows every call, wants the id of the instance
 // typed, and the program does not end before a run that it stopped has ended.
 //
-// What it does not do: it acquires, reports and bundles nothing (the verbs do),
-// and it keeps no settings.
+// Jobs acquires, and shows what other processes acquire; a snapshot can be read
+// while that goes on, and everything that shows something of it says so.
+//
+// What it does not do: it reports and bundles nothing (the verbs do), and it keeps
+// no settings.
 package tui
 
 import (
@@ -41,6 +44,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/colorprofile"
 
+	"snapcase/evidence"
 	"snapcase/store"
 )
 
@@ -53,6 +57,11 @@ type Options struct {
 	// Respond opens what acts on an account; nil where nothing can, and then the
 	// screen says so. A read-only case asks it for Offline ones only.
 	Respond func(ctx context.Context, r RespondRequest) (Responder, error)
+	// Acquire brings evidence into the case and indexes it; nil where nothing can
+	// be acquired. It must not write to the terminal.
+	Acquire func(ctx context.Context, r AcquireRequest) (evidence.Acquisition, error)
+	// Index indexes what a response acquired; nil leaves it to snapcase index.
+	Index func(ctx context.Context) error
 }
 
 // Run shows the case until the examiner leaves. It needs a terminal on

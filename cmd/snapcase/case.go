@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"snapcase/evidence"
 	"snapcase/evidence/bundle"
@@ -149,8 +150,31 @@ func (e *edge) gaps(ctx context.Context, c *store.Case, exhibit string, kinds ..
 			e.say("warning: %s: %s; counts are lower bounds (snapcase stats tells where)", s.Exhibit, what)
 		}
 	}
+	if err := e.unlisted(ctx, c, exhibit, all); err != nil {
+		return err
+	}
 	if n > 0 {
 		return evidence.ErrGaps
+	}
+	return nil
+}
+
+// unlisted tells of what is being acquired and is in no answer yet.
+func (e *edge) unlisted(ctx context.Context, c *store.Case, exhibit string, have []evidence.ExhibitStats) error {
+	under, err := c.Acquisitions(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range under {
+		u := &under[i]
+		if exhibit != "" && u.Exhibit != exhibit || slices.ContainsFunc(have, func(s evidence.ExhibitStats) bool { return s.Exhibit == u.Exhibit }) {
+			continue
+		}
+		state := "its acquisition was interrupted"
+		if u.Running {
+			state = "it is being acquired"
+		}
+		e.say("note: %s (%s): %s, and nothing of it is in this answer", u.Exhibit, u.Source, state)
 	}
 	return nil
 }

@@ -51,7 +51,25 @@ func (e *edge) open(ctx context.Context, path string, readOnly bool, o tui.Optio
 		return err
 	}
 	o.Now, o.Color, o.Respond = e.now, e.colorMode(), e.responder(cs)
+	if !cs.ReadOnly() {
+		o.Acquire, o.Index = e.acquirer(cs), func(ctx context.Context) error { return cs.Index(ctx, store.IndexOptions{}, nil) }
+	}
 	return errors.Join(tui.Run(ctx, cs, o), cs.Close())
+}
+
+// acquirer brings evidence in for the workbench, without a word to the terminal.
+func (e *edge) acquirer(cs *store.Case) func(context.Context, tui.AcquireRequest) (evidence.Acquisition, error) {
+	quiet := *e
+	quiet.quiet = true
+	return func(ctx context.Context, r tui.AcquireRequest) (evidence.Acquisition, error) {
+		q := store.AcquireRequest{Source: r.Source, Lazy: r.Lazy, Browse: r.Browse}
+		release, err := quiet.fromAWS(ctx, &account{region: r.Region}, &q)
+		if err != nil {
+			return evidence.Acquisition{}, err
+		}
+		defer release()
+		return cs.Acquire(ctx, q, nil)
+	}
 }
 
 // responder opens for the workbench what the verbs of respond work with.

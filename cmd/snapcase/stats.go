@@ -47,6 +47,9 @@ func statsCommand(e *edge) *cobra.Command {
 			if err := w.Flush(); err != nil {
 				return err
 			}
+			if err := e.unlisted(c.Context(), cs, "", all); err != nil {
+				return err
+			}
 			for _, s := range all {
 				if gapsOf(s) != "" {
 					return evidence.ErrGaps

@@ -50,9 +50,6 @@ type flight struct {
 	err  error
 }
 
-// errOver ends who waits for a block when the acquisition ends.
-var errOver = errors.New("the acquisition has ended and does not fetch it any more")
-
 // newEarly opens the image of x early.
 func newEarly(x *exhibit, src Input, block int64) (*Early, error) {
 	s, err := openStock(x, src.Size(), block, true)

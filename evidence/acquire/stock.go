@@ -197,11 +197,12 @@ func (s *stock) writeListing(path string) (err error) {
 		return err
 	}
 	w := bufio.NewWriter(f)
+	line := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) } // Flush gives the error
 	for _, r := range s.listed {
-		fmt.Fprintf(w, "%d %d\n", r.first, r.end)
+		line("%d %d", r.first, r.end)
 	}
 	// It is there whole or not at all: a range that is missing would be zeros.
-	fmt.Fprintln(w, "end")
+	line("end")
 	if err := errors.Join(w.Flush(), f.Close()); err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ type Underway struct {
 	Started imaging.Time
 	Size    int64 // of the image; 0 for files
 	Wanted  int64 // of that, what the source has; 0 where that is not known
+	Block   int64 // of what one request of a service gives; 0 for what lies on this host
 	// Data, Zeros and Lost make up what is dealt with: bytes that are here, that
 	// the source says were never written, and that it could not give.
 	Data, Zeros, Lost int64
@@ -103,6 +104,7 @@ func (w *Watch) one(f evidence.Folder, id string) (*Underway, error) {
 	}
 	u := &k.u
 	u.Exhibit, u.Kind, u.Label, u.Source, u.API, u.Started, u.Size, u.Wanted = id, h.Kind, h.Label, h.Source, h.Identity.API, h.Started, h.Identity.Size, h.Data
+	u.Block = h.Identity.Block
 	u.Running = busy
 	_, err = os.Lstat(x.path(earlyListName))
 	u.Early = err == nil

@@ -2,6 +2,7 @@ package aws
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"snapcase/evidence/acquire"
 	"snapcase/evidence/aws/awstest"
 	"snapcase/imaging"
 )
@@ -338,4 +340,51 @@ func TestHugeVolume(t *testing.T) {
 	if s.Size() != 16<<40 || dollars > 0.001 || seconds > 1 {
 		t.Errorf("%d bytes, $%f, %f s", s.Size(), dollars, seconds)
 	}
+}
+
+// TestUrgent: what somebody waits for goes before what was only to come next, at
+// the same rate, and what was to come next gives way to it.
+func TestUrgent(t *testing.T) {
+	c := newClock()
+	b := newBucket(&Account{now: c.now, sleep: func(context.Context, time.Duration) error { return nil }}, 100)
+	for range 1000 { // ten seconds of work are waiting
+		_, err := b.wait(t.Context(), false)
+		must(t, err)
+	}
+	began := c.now()
+	for i := range 50 {
+		at, err := b.wait(t.Context(), true)
+		must(t, err)
+		if late := at.Sub(began); late > time.Duration(i)*10*time.Millisecond {
+			t.Fatalf("request %d goes after %s", i, late)
+		}
+	}
+	at, err := b.wait(t.Context(), false)
+	must(t, err)
+	if late := at.Sub(began); late < 10*time.Second {
+		t.Errorf("the next of the others goes after %s: nothing gave way", late)
+	}
+}
+
+// TestWrongSumNeverShown: a block that always comes with a wrong checksum is an
+// error for who waits for it, never bytes.
+func TestWrongSumNeverShown(t *testing.T) {
+	c := newCloud(t, 1, span(0, 8))
+	s := c.open(t)
+	c.Break(awstest.Fault{Service: "ebs", Action: "GetSnapshotBlock", Kind: awstest.WrongSum, Share: 1})
+	folder, b := t.TempDir(), make([]byte, 4096)
+	j := job(s, folder, &lines{})
+	j.Early = func(e *acquire.Early) {
+		if n, err := e.ReadAt(b, 5*awstest.BlockSize+100); n != 0 || err == nil {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+		must(t, e.Close())
+	}
+	if _, err := acquire.Run(t.Context(), j); err == nil {
+		t.Error("it is said to be acquired")
+	}
+	c.Mend()
+	a, err := acquire.Run(t.Context(), job(c.open(t), folder, &lines{}))
+	must(t, err)
+	c.checkImage(t, folder, a)
 }
