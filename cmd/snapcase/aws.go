@@ -172,13 +172,30 @@ func (e *edge) volume(ctx context.Context, a *account, r *store.AcquireRequest) 
 	if err := at.Protect(); err != nil {
 		return fmt.Errorf("acquire %s: %w", id, err)
 	}
+	if err := at.HasSize(v.Size); err != nil {
+		return err
+	}
+	if v.Origin.Snapshot != "" && door != nil {
+		if err := e.spot(ctx, door, &at, v.Origin.Snapshot); err != nil {
+			return err
+		}
+	}
 	v.Origin.Device, v.Origin.Notes = at.Path, append(v.Origin.Notes, at.Notes...)
 	for _, n := range v.Origin.Notes {
 		e.say("%s: %s", id, n)
 	}
-	if err := at.HasSize(v.Size); err != nil {
-		return err
-	}
 	r.Source, r.Origin = at.Path, &v.Origin
 	return nil
+}
+
+// spot compares some blocks of an attached volume with the snapshot that it was
+// made of, where that may be read. What comes of it is a note.
+func (e *edge) spot(ctx context.Context, door *aws.Account, at *acquire.Attached, id string) error {
+	s, err := door.Snapshot(ctx, id)
+	if err != nil {
+		return at.Told(id, "", err)
+	}
+	defer s.Close() //nolint:errcheck // it only ends reads
+	note, err := at.Compare(s, id)
+	return at.Told(id, note, err)
 }
