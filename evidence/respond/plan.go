@@ -118,6 +118,9 @@ type Residual struct {
 	State   string `json:"state"` // open, closed, unknown
 	Why     string `json:"why"`
 	Remedy  string `json:"remedy"`
+	// Step is the step that closes it, where one does: until that is done the
+	// channel is open, whatever the plan says.
+	Step string `json:"step,omitempty"`
 }
 
 // The ids of the steps.
