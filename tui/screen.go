@@ -175,7 +175,7 @@ func (f *facts) partial(kinds ...evidence.Kind) (gaps []evidence.Gap, lower bool
 			continue
 		}
 		gaps = append(gaps, s.Gaps...)
-		if s.BadRecords > 0 || s.SkipData > 0 || s.ReadErrors > 0 || !s.Indexed {
+		if s.BadRecords > 0 || s.SkipData > 0 || s.ReadErrors > 0 || s.NotAcquired > 0 || !s.Indexed {
 			lower = true
 		}
 		for _, v := range s.Volumes {

@@ -33,9 +33,12 @@ func acquireCommand(e *edge) *cobra.Command {
 			"delivers logs; the public keys of CloudTrail for their regions and days come along, so that digests can\n" +
 			"be checked without the account). The same read feeds the SHA-256, the credential scanner and the sealed copy.\n" +
 			"Unreadable ranges are recorded and filled with zeros. Run again after an interruption, it resumes.\n" +
+			"--changed-since reads of a snapshot only what is not as it was in an older one of the same volume, and the\n" +
+			"metadata of its file systems: all files can be listed, files --changed lists those that changed, and to read\n" +
+			"what was left out is an error, never zeros. --versions takes every version of the objects of a bucket.\n" +
 			"--format zst seals an image compressed: the digest is that of the bytes of the disk all the same, and\n" +
 			"that of the file stands beside it in the manifest.",
-		Example: "snapcase acquire case1 /evidence/disk.raw\nsnapcase acquire case1 /dev/nvme1n1 --as disk --label \"web-1 root\" --format zst\nsnapcase acquire case1 logs/ --as cloudtrail\nsnapcase acquire case1 snap-0123456789abcdef0 --region eu-west-1\nsnapcase acquire case1 snap-0fedcba9876543210 --changed-since snap-0123456789abcdef0 && snapcase files case1 --changed\nsnapcase acquire case1 s3://trail-bucket/AWSLogs/ --profile audit\nsnapcase acquire case1 s3://trail-bucket --account 111122223333 --log-region eu-west-1,us-east-1 --from 2026-11-01 --to 2026-11-20 --versions",
+		Example: "snapcase acquire case1 /evidence/disk.raw\nsnapcase acquire case1 /dev/nvme1n1 --as disk --label \"web-1 root\" --format zst\nsnapcase acquire case1 logs/ --as cloudtrail\nsnapcase acquire case1 snap-0123456789abcdef0 --region eu-west-1\nsnapcase acquire case1 snap-0fedcba9876543210 --changed-since snap-0123456789abcdef0\nsnapcase acquire case1 s3://trail-bucket/AWSLogs/ --profile audit\nsnapcase acquire case1 s3://trail-bucket --account 111122223333 --log-region eu-west-1 --from 2026-11-01\nsnapcase acquire case1 s3://trail-bucket/AWSLogs/ --versions",
 		Args:    atLeast(2, "a case and at least one source"),
 		RunE: func(c *cobra.Command, args []string) error {
 			kind := evidence.Kind(as)
