@@ -54,7 +54,8 @@ func TestRefusals(t *testing.T) {
 					v.KMSKey = awstest.DefaultKey
 				}
 			}, run("--share-with", "444455556666"), 4,
-			[]string{"vol-1 is encrypted with aws/ebs and no --kms-key was given", "hint:"}, []string{"ok        snapshot", "failed    share"},
+			[]string{"vol-1 is encrypted with aws/ebs and no --kms-key was given", "hint:"},
+			[]string{"ok        snapshot", "failed    share"},
 		},
 		{
 			"expired in the middle", func(s *awstest.Server, _ *awstest.EC2) {
@@ -67,7 +68,8 @@ func TestRefusals(t *testing.T) {
 			"an emulator without the call", func(s *awstest.Server, _ *awstest.EC2) {
 				s.Break(awstest.Fault{Service: "ec2", Action: "CreateSnapshots", Kind: awstest.HTML, First: 1, Last: 1 << 30})
 			}, run(), 4,
-			[]string{"the endpoint does not know this call", "hint: ec2:CreateSnapshots is not available here: check AWS_ENDPOINT_URL"}, []string{"failed    snapshot"},
+			[]string{"the endpoint does not know this call", "hint: ec2:CreateSnapshots is not available here: check AWS_ENDPOINT_URL"},
+			[]string{"failed    snapshot"},
 		},
 		{
 			"another zone", func(_ *awstest.Server, e *awstest.EC2) {

@@ -72,8 +72,10 @@ func (b *Bucket) publicKeys(ctx context.Context, region string, p period) ([]evi
 		if i > 0 {
 			name += fmt.Sprintf("%d/", i+1)
 		}
-		all = append(all, evidence.Companion{Name: name + "public-keys.json", Data: pages[i].Raw, Request: pages[i].RequestID,
-			What: strings.Join([]string{"cloudtrail:ListPublicKeys", region, from.Format(time.RFC3339), to.Format(time.RFC3339)}, " ")})
+		all = append(all, evidence.Companion{
+			Name: name + "public-keys.json", Data: pages[i].Raw, Request: pages[i].RequestID,
+			What: strings.Join([]string{"cloudtrail:ListPublicKeys", region, from.Format(time.RFC3339), to.Format(time.RFC3339)}, " "),
+		})
 	}
 	return all, nil
 }
