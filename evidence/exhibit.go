@@ -106,7 +106,13 @@ type Origin struct {
 	Prefix     string `json:"prefix,omitempty"`
 	Versioning string `json:"versioning,omitempty"`
 	ObjectLock string `json:"object_lock,omitempty"`
-	Device     string `json:"device,omitempty"` // under which a volume was attached
+	// Selected says which logs were wanted, in words; "" for all.
+	Selected string `json:"selected,omitempty"`
+	// Versions and DeleteMarkers count what was listed, where every version was
+	// asked for.
+	Versions      int64  `json:"versions,omitempty"`
+	DeleteMarkers int64  `json:"delete_markers,omitempty"`
+	Device        string `json:"device,omitempty"` // under which a volume was attached
 
 	Lists    int64    `json:"lists,omitempty"`   // calls that listed, in the last run
 	Reads    int64    `json:"reads,omitempty"`   // calls that read
@@ -261,6 +267,21 @@ type Object struct {
 	// Metadata is the user's own; the signature of a CloudTrail digest is there.
 	Metadata map[string]string `json:"metadata,omitempty"`
 	Request  string            `json:"request,omitempty"` // id of the answer with the bytes
+	// Older says that a newer version or a delete marker hides it; DeleteMarker
+	// that it is one, which has no bytes.
+	Older        bool `json:"older_version,omitempty"`
+	DeleteMarker bool `json:"delete_marker,omitempty"`
+	// Asked is the call whose answer it is, where it is no object of the bucket.
+	Asked string `json:"asked,omitempty"`
+}
+
+// Companion is an answer that is kept as a file beside objects: it says what is
+// needed to check them.
+type Companion struct {
+	Name    string // relative, slashes
+	Data    []byte
+	Request string // id of the answer
+	What    string // the call, with its parameters
 }
 
 // ObjectReader reads an object; Object is all that is known of it.

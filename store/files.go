@@ -23,7 +23,14 @@ func (c *Case) Files(ctx context.Context, q FileQuery) iter.Seq2[evidence.FileEn
 			return
 		}
 		defer l.end(ctx) //nolint:errcheck // read-only
-		each(ctx, l.listing, 0, l.loader(a), yield)
+		going := true
+		each(ctx, l.listing, 0, l.loader(a), func(e evidence.FileEntry, err error) bool {
+			going = yield(e, err) && err == nil
+			return going
+		})
+		if going && l.changes != nil && l.changes.more {
+			yield(evidence.FileEntry{}, fmt.Errorf("files: more may have changed than is listed, since the map of owners of a volume could not be read whole: %w", evidence.ErrGaps))
+		}
 	}
 }
 

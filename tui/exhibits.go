@@ -84,6 +84,9 @@ func (s *exhibitScreen) describe() tea.Cmd {
 		bad = widget.Warn
 	}
 	l = append(l, field(visible.Lit("not read"), bad, visible.Sprintf("%s bad records, %s SKIPDATA, %s NODATA, %s read errors", count(x.BadRecords), count(x.SkipData), count(x.NoData), count(x.ReadErrors))))
+	if x.NotAcquired > 0 {
+		l = append(l, field(visible.Lit("not acquired"), widget.Warn, visible.Sprintf("%s of %s: only what changed since %s was; map.jsonl says which", size(x.NotAcquired), size(x.Bytes), esc(x.Since))))
+	}
 	if x.First.Set {
 		l = append(l, field(visible.Lit("time"), n, visible.Sprintf("%s – %s", clockFull(x.First), clockFull(x.Last))))
 	}

@@ -20,6 +20,10 @@ func newMissing(f *facts) *missing {
 			lines = append(lines, widget.Line{span(widget.Warn, visible.Sprintf("! %s ", s.Exhibit)), span(widget.Normal,
 				visible.Sprintf("%d bad records, %d SKIPDATA, %d NODATA, %d read errors", s.BadRecords, s.SkipData, s.NoData, s.ReadErrors))})
 		}
+		if s.NotAcquired > 0 {
+			lines = append(lines, widget.Line{span(widget.Warn, visible.Sprintf("! %s ", s.Exhibit)), span(widget.Normal,
+				visible.Sprintf("%s of %s were not acquired: only what changed since %s was", size(s.NotAcquired), size(s.Bytes), esc(s.Since)))})
+		}
 		if !s.Indexed {
 			lines = append(lines, widget.Line{span(widget.Warn, visible.Sprintf("! %s ", s.Exhibit)), span(widget.Normal, visible.Lit("is not indexed yet: snapcase index CASE"))})
 		}

@@ -117,6 +117,9 @@ func worries(x evidence.ExhibitStats) []widget.Row {
 	if x.ReadErrors > 0 {
 		add(visible.Sprintf("%s of the source not read", several(x.ReadErrors, "range", "ranges")))
 	}
+	if x.NotAcquired > 0 {
+		add(visible.Sprintf("%s not acquired: only what changed since %s", size(x.NotAcquired), esc(x.Since)))
+	}
 	if x.BadRecords > 0 {
 		add(visible.Sprintf("%s not decoded", several(x.BadRecords, "record", "records")))
 	}

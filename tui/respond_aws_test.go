@@ -125,7 +125,7 @@ func (a *account) respond(ctx context.Context, r RespondRequest) (Responder, err
 		return nil, err
 	}
 	calls := account.Calls(aws.CallOptions{Backoff: time.Millisecond})
-	s.Region, s.Cloud, s.Presigner, s.Ledger, s.Scratch = account.Region, calls, calls, a.ledger, filepath.Join(filepath.Dir(string(a.folder)), "scratch")
+	s.Region, s.Cloud, s.Presigner, s.Library, s.Ledger, s.Scratch = account.Region, calls, calls, calls, a.ledger, filepath.Join(filepath.Dir(string(a.folder)), "scratch")
 	s.Pace = respond.Pace{Look: time.Millisecond, Looks: 20, Wait: time.Millisecond, Back: time.Millisecond, Settle: 8}
 	s.Exhibit = func(ctx context.Context, dir, label string) (evidence.Acquisition, error) {
 		return acquire.Run(ctx, acquire.Job{Folder: a.folder, Source: dir, Kind: evidence.KindFile, Label: label, Ledger: a.ledger, CaseKey: a.key, Now: a.now})

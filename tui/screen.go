@@ -180,7 +180,7 @@ func (f *facts) partial(kinds ...evidence.Kind) (gaps []evidence.Gap, lower bool
 		if s.Incomplete != nil {
 			gaps = append(gaps, evidence.Gap{Exhibit: s.Exhibit, Place: s.Exhibit, Reason: incompleteText(s)})
 		}
-		if s.BadRecords > 0 || s.SkipData > 0 || s.ReadErrors > 0 || !s.Indexed {
+		if s.BadRecords > 0 || s.SkipData > 0 || s.ReadErrors > 0 || s.NotAcquired > 0 || !s.Indexed {
 			lower = true
 		}
 		for _, v := range s.Volumes {

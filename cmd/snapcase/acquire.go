@@ -30,14 +30,19 @@ func acquireCommand(e *edge) *cobra.Command {
 		Long: "acquire reads each SOURCE once, from start to end: a file, a folder of logs or captures, a block\n" +
 			"device, an EBS snapshot (snap-…, through the EBS direct API, every block against its checksum), an\n" +
 			"EBS volume that is attached to this host (vol-…), or the objects under a prefix of a bucket\n" +
-			"(s3://bucket/prefix). The same read feeds the SHA-256, the credential scanner and the sealed copy.\n" +
+			"(s3://bucket/prefix; with --account, --log-region, --from and --to those of the layout in which AWS\n" +
+			"delivers logs; the public keys of CloudTrail for their regions and days come along, so that digests can\n" +
+			"be checked without the account). The same read feeds the SHA-256, the credential scanner and the sealed copy.\n" +
 			"Unreadable ranges are recorded and filled with zeros. Run again after an interruption, it resumes.\n" +
 			"With --lazy the files of a snapshot are listed first, from the blocks that takes, and files that mostly\n" +
 			"hold access keys are searched; the image follows behind. Meanwhile files, cat, keys and open work\n" +
 			"from another terminal: what they read is fetched first, and they say that EX-… is not complete.\n" +
+			"--changed-since reads of a snapshot only what is not as it was in an older one of the same volume, and the\n" +
+			"metadata of its file systems: all files can be listed, files --changed lists those that changed, and to read\n" +
+			"what was left out is an error, never zeros. --versions takes every version of the objects of a bucket.\n" +
 			"--format zst seals an image compressed: the digest is that of the bytes of the disk all the same, and\n" +
 			"that of the file stands beside it in the manifest.",
-		Example: "snapcase acquire case1 /evidence/disk.raw\nsnapcase acquire case1 /dev/nvme1n1 --as disk --label \"web-1 root\" --format zst\nsnapcase acquire case1 logs/ --as cloudtrail\nsnapcase acquire case1 snap-0123456789abcdef0 --region eu-west-1\nsnapcase acquire case1 snap-0123456789abcdef0 --lazy\nsnapcase acquire case1 snap-0fedcba9876543210 --changed-since snap-0123456789abcdef0 && snapcase files case1 --changed\nsnapcase acquire case1 s3://trail-bucket/AWSLogs/ --profile audit",
+		Example: "snapcase acquire case1 /evidence/disk.raw\nsnapcase acquire case1 /dev/nvme1n1 --as disk --label \"web-1 root\" --format zst\nsnapcase acquire case1 logs/ --as cloudtrail\nsnapcase acquire case1 snap-0123456789abcdef0 --region eu-west-1\nsnapcase acquire case1 snap-0123456789abcdef0 --lazy\nsnapcase acquire case1 snap-0fedcba9876543210 --changed-since snap-0123456789abcdef0\nsnapcase acquire case1 s3://trail-bucket/AWSLogs/ --profile audit\nsnapcase acquire case1 s3://trail-bucket --account 111122223333 --log-region eu-west-1 --from 2026-11-01\nsnapcase acquire case1 s3://trail-bucket/AWSLogs/ --versions",
 		Args:    atLeast(2, "a case and at least one source"),
 		RunE: func(c *cobra.Command, args []string) error {
 			kind := evidence.Kind(as)
@@ -70,6 +75,11 @@ func acquireCommand(e *edge) *cobra.Command {
 	from.flags(c)
 	c.Flags().BoolVar(&lazy, "lazy", false, "list the files of a snapshot first, to be read while its image is acquired")
 	c.Flags().StringVar(&from.since, "changed-since", "", "of a snapshot: acquire only the blocks that changed since this older snapshot of the same volume, and those that the file tree needs; the rest is not-acquired in map.jsonl, and the exhibit partial (exit 4)")
+	c.Flags().BoolVar(&from.versions, "versions", false, "of a bucket: every version of every object, older ones too; delete markers are counted and listed in objects.jsonl")
+	c.Flags().StringSliceVar(&from.accounts, "account", nil, "of a bucket: only logs of these accounts (AWSLogs/ACCOUNT/SERVICE/REGION/YEAR/MONTH/DAY/)")
+	c.Flags().StringSliceVar(&from.regions, "log-region", nil, "of a bucket: only logs of these regions; --region is that of the bucket")
+	c.Flags().StringVar(&from.from, "from", "", "of a bucket: only logs of this day and later")
+	c.Flags().StringVar(&from.to, "to", "", "of a bucket: only logs up to this time, by whole days, and of the two hours after it")
 	c.Flags().BoolVar(&noIndex, "no-index", false, "do not index yet")
 	return c
 }
@@ -164,6 +174,15 @@ func (e *edge) acquired(cs *store.Case, a evidence.Acquisition) error {
 	if a.ReadErrors == nil {
 		a.ReadErrors = []evidence.ReadError{}
 	}
+	var versions, markers int64
+	if o := a.Origin; o != nil {
+		versions, markers = o.Versions, o.DeleteMarkers
+		for _, n := range o.Notes {
+			if strings.HasPrefix(n, "cloudtrail:") {
+				e.say("warning: %s: %s", a.Exhibit, n)
+			}
+		}
+	}
 	if e.json {
 		return emit(e.stdout, struct {
 			Exhibit     string               `json:"exhibit"`
@@ -177,12 +196,17 @@ func (e *edge) acquired(cs *store.Case, a evidence.Acquisition) error {
 			Files       int64                `json:"files"`
 			Packed      *evidence.Packed     `json:"packed,omitempty"`
 			NotAcquired int64                `json:"not_acquired_bytes,omitempty"`
-		}{a.Exhibit, a.Kind, a.Source, a.Bytes, sum, a.Hashes, a.ReadErrors, a.ResumedFrom, a.Files, a.Packed, a.NotAcquired})
+			Versions    int64                `json:"versions,omitempty"`
+			Markers     int64                `json:"delete_markers,omitempty"`
+		}{a.Exhibit, a.Kind, a.Source, a.Bytes, sum, a.Hashes, a.ReadErrors, a.ResumedFrom, a.Files, a.Packed, a.NotAcquired, versions, markers})
 	}
 	w := e.out()
 	row(w, a.Exhibit, string(a.Kind), size(a.Bytes), "sha256 "+sum.String(), a.Source)
 	if p := a.Packed; p != nil {
 		row(w, "", "packed", size(p.Bytes), "sha256 "+p.SHA256.String(), p.File)
+	}
+	if versions+markers > 0 {
+		row(w, "", fmt.Sprintf("%d versions and %d delete markers: objects.jsonl has each", versions, markers))
 	}
 	if a.NotAcquired > 0 {
 		row(w, "", "not acquired", fmt.Sprintf("%d of %d bytes: map.jsonl says which", a.NotAcquired, a.Bytes))

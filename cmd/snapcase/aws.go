@@ -21,6 +21,10 @@ type account struct {
 	region, profile string
 	// since is the older snapshot, where only what changed is acquired.
 	since string
+	// Of the objects of a bucket: every version, and which logs of it.
+	versions          bool
+	accounts, regions []string
+	from, to          string
 }
 
 func (a *account) flags(c *cobra.Command) {
@@ -38,6 +42,9 @@ func (e *edge) fromAWS(ctx context.Context, a *account, r *store.AcquireRequest)
 	none := func() {}
 	if a.since != "" && !aws.IsSnapshot(r.Source) {
 		return none, usageError{fmt.Errorf("--changed-since is for a snapshot, and %q is none", r.Source)}
+	}
+	if a.onlyBucket() && !strings.HasPrefix(r.Source, "s3://") {
+		return none, usageError{fmt.Errorf("--versions, --account, --log-region, --from and --to are for objects of a bucket (s3://…), and %q is none", r.Source)}
 	}
 	switch {
 	case aws.IsSnapshot(r.Source):
@@ -97,12 +104,44 @@ func (e *edge) bucket(ctx context.Context, a *account, r *store.AcquireRequest) 
 	if err != nil {
 		return err
 	}
+	wanted, err := a.selection()
+	if err != nil {
+		return err
+	}
 	b, err := door.Bucket(ctx, name, prefix)
 	if err != nil {
 		return err
 	}
+	b.Versions, b.Select = a.versions, wanted
 	r.Objects = &acquire.Objects{Store: b}
 	return nil
+}
+
+// selection is which logs of a bucket are wanted.
+func (a *account) selection() (s aws.Selection, err error) {
+	s = aws.Selection{Accounts: a.accounts, Regions: a.regions}
+	for _, t := range []struct {
+		flag, value string
+		to          *time.Time
+	}{{"--from", a.from, &s.From}, {"--to", a.to, &s.To}} {
+		if t.value == "" {
+			continue
+		}
+		at, err := parseTime(t.flag, t.value)
+		if err != nil {
+			return s, err
+		}
+		*t.to = at.Std()
+	}
+	if err := s.Check(); err != nil {
+		return s, usageError{err}
+	}
+	return s, nil
+}
+
+// onlyBucket says whether a flag is set that only a bucket has.
+func (a *account) onlyBucket() bool {
+	return a.versions || len(a.accounts)+len(a.regions) > 0 || a.from != "" || a.to != ""
 }
 
 // volume finds the device of an attached volume and makes it read-only. What
@@ -133,13 +172,30 @@ func (e *edge) volume(ctx context.Context, a *account, r *store.AcquireRequest) 
 	if err := at.Protect(); err != nil {
 		return fmt.Errorf("acquire %s: %w", id, err)
 	}
+	if err := at.HasSize(v.Size); err != nil {
+		return err
+	}
+	if v.Origin.Snapshot != "" && door != nil {
+		if err := e.spot(ctx, door, &at, v.Origin.Snapshot); err != nil {
+			return err
+		}
+	}
 	v.Origin.Device, v.Origin.Notes = at.Path, append(v.Origin.Notes, at.Notes...)
 	for _, n := range v.Origin.Notes {
 		e.say("%s: %s", id, n)
 	}
-	if err := at.HasSize(v.Size); err != nil {
-		return err
-	}
 	r.Source, r.Origin = at.Path, &v.Origin
 	return nil
+}
+
+// spot compares some blocks of an attached volume with the snapshot that it was
+// made of, where that may be read. What comes of it is a note.
+func (e *edge) spot(ctx context.Context, door *aws.Account, at *acquire.Attached, id string) error {
+	s, err := door.Snapshot(ctx, id)
+	if err != nil {
+		return at.Told(id, "", err)
+	}
+	defer s.Close() //nolint:errcheck // it only ends reads
+	note, err := at.Compare(s, id)
+	return at.Told(id, note, err)
 }

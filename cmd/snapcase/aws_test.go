@@ -181,6 +181,11 @@ func TestBucket(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(bag, "data", "exhibits", "EX-001", "objects.jsonl")); err != nil {
 		t.Error(err)
 	}
+	var picked evidence.Acquisition
+	must(t, json.Unmarshal(output(t, home, []int{4}, "acquire", cs, "s3://trail", "--account", "111122223333", "--log-region", "eu-west-1", "--from", "2026-11-20", "--to", "2026-11-20", "--versions", "--label", "picked", "--json", "--no-index"), &picked))
+	output(t, home, []int{1}, "acquire", cs, "s3://trail", "--account", "000000000000")
+	output(t, home, []int{2}, "acquire", cs, "s3://trail", "--account", "somebody")
+	output(t, home, []int{2}, "acquire", cs, image, "--from", "2026-11-20")
 	output(t, home, []int{2}, "acquire", cs, "s3://")
 	output(t, home, []int{1}, "acquire", cs, "s3://other/")
 	output(t, home, []int{1}, "acquire", cs, "vol-0123456789abcdef0")

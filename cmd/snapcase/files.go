@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -32,7 +33,7 @@ func filesCommand(e *edge) *cobra.Command {
 			w := e.out()
 			for f, err := range cs.Files(c.Context(), q) {
 				if err != nil {
-					return err
+					return errors.Join(err, w.Flush())
 				}
 				if e.json {
 					if err := emit(w, f); err != nil {

@@ -133,7 +133,7 @@ func (e *edge) session(ctx context.Context, cs *store.Case, f *respondFlags) (*r
 	}
 	calls := account.Calls(aws.CallOptions{})
 	s := &respond.Session{
-		Folder: cs.Folder(), CaseID: cs.File().ID, Region: account.Region, Cloud: calls, Presigner: calls,
+		Folder: cs.Folder(), CaseID: cs.File().ID, Region: account.Region, Cloud: calls, Presigner: calls, Library: calls,
 		Scratch: filepath.Join(cache, "snapcase"), Now: e.now, Watch: e.watch,
 		Exhibit: func(ctx context.Context, dir, label string) (evidence.Acquisition, error) {
 			return cs.Acquire(ctx, store.AcquireRequest{Source: dir, Kind: evidence.KindFile, Label: label, NoIndex: true}, nil)

@@ -38,7 +38,12 @@ func respondAccount(t *testing.T) (*awstest.Server, *awstest.EC2) {
 	trails := &awstest.JSON{Calls: map[string]func(map[string]any) (any, error){
 		"DescribeTrails": func(map[string]any) (any, error) { return map[string]any{"trailList": []any{}}, nil },
 	}}
-	s := awstest.New(1, time.Now, map[string]awstest.Service{"ec2": e, "iam": awstest.NewIAM("111122223333"), "sts": &awstest.STS{Arn: "arn:aws:iam::111122223333:user/responder"}, "cloudtrail": trails})
+	keys := &awstest.JSON{Calls: map[string]func(map[string]any) (any, error){
+		"DescribeKey": func(in map[string]any) (any, error) {
+			return map[string]any{"KeyMetadata": map[string]any{"KeyId": in["KeyId"], "KeyManager": "AWS"}}, nil
+		},
+	}}
+	s := awstest.New(1, time.Now, map[string]awstest.Service{"ec2": e, "iam": awstest.NewIAM("111122223333"), "sts": &awstest.STS{Arn: "arn:aws:iam::111122223333:user/responder"}, "cloudtrail": trails, "kms": keys})
 	t.Cleanup(s.Close)
 	return s, e
 }

@@ -106,7 +106,7 @@ func originData(o *evidence.Origin) map[string]any {
 	for k, v := range map[string]string{
 		"service": o.Service, "region": o.Region, "caller": o.Caller, "owner": o.Owner, "snapshot": o.Snapshot, "volume": o.Volume,
 		"kms_key": o.KMSKey, "taken": o.Taken.String(), "linear_sha256": o.LinearSHA256, "bucket": o.Bucket, "prefix": o.Prefix,
-		"versioning": o.Versioning, "object_lock": o.ObjectLock, "device": o.Device, "since": o.Since, "since_taken": o.SinceTaken.String(),
+		"versioning": o.Versioning, "object_lock": o.ObjectLock, "device": o.Device, "since": o.Since, "since_taken": o.SinceTaken.String(), "selected": o.Selected,
 	} {
 		if v != "" {
 			data[k] = strings.ToValidUTF8(v, "\ufffd")

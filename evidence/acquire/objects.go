@@ -2,7 +2,10 @@ package acquire
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -26,7 +29,8 @@ const (
 
 // Store is a bucket.
 type Store interface {
-	// List lists all objects, by the bytes of their keys.
+	// List lists all objects, by the bytes of their keys; of one key, where it
+	// has several versions, the newest first.
 	List(ctx context.Context) ([]evidence.Object, error)
 	// Open reads an object as it was listed. An error that is not
 	// imaging.ErrGone is of that object alone.
@@ -40,7 +44,50 @@ type Store interface {
 type Objects struct {
 	Store Store
 	list  []evidence.Object
+	names []string             // by which the objects of list are known in the exhibit
+	with  []evidence.Companion // what the store gave beside them, with names of their own
 	notes []string
+}
+
+// companions is a store that has something to keep beside its objects: what it
+// takes to check them.
+type companions interface {
+	Companions(ctx context.Context, list []evidence.Object) ([]evidence.Companion, error)
+}
+
+// name gives everything a name of its own. That of the newest version is the
+// key; older ones have their version behind it, in a form that, where another
+// key looks like that on purpose, is made longer until it is nobody else's.
+func (b *Objects) name() {
+	taken := map[string]bool{}
+	for i := range b.list {
+		taken[b.list[i].Key] = true
+	}
+	free := func(name string) string {
+		for taken[name] {
+			name += "'"
+		}
+		taken[name] = true
+		return name
+	}
+	b.names = make([]string, len(b.list))
+	for i := range b.list {
+		o := &b.list[i]
+		if b.names[i] = o.Key; o.Older || o.DeleteMarker {
+			b.names[i] = free(o.Key + "?versionId=" + o.Version)
+		}
+	}
+	for i := range b.with {
+		b.with[i].Name = free(b.with[i].Name)
+	}
+}
+
+// beside asks the store for what is kept beside its objects.
+func (b *Objects) beside(ctx context.Context) (err error) {
+	if s, ok := b.Store.(companions); ok {
+		b.with, err = s.Companions(ctx, b.list)
+	}
+	return err
 }
 
 // lookObjects lists the objects, and finds their kind by some of them.
@@ -53,6 +100,9 @@ func (j *Job) lookObjects(ctx context.Context, h *header) error {
 		return err
 	}
 	h.Identity = identity{API: apiS3, ID: j.Source}
+	if what := j.Objects.Store.Origin().Selected; what != "" {
+		h.Identity.ID += " " + what
+	}
 	var bytes int64
 	var some []evidence.Object
 	for _, o := range j.Objects.list {
@@ -69,6 +119,10 @@ func (j *Job) lookObjects(ctx context.Context, h *header) error {
 			return err
 		}
 	}
+	if err := j.Objects.beside(ctx); err != nil {
+		return err
+	}
+	j.Objects.name()
 	return room(string(j.Folder), bytes)
 }
 
@@ -117,6 +171,8 @@ func objectItem(o *evidence.Object) item {
 		it.mtime = o.Modified.Std().UnixNano()
 	}
 	switch {
+	case o.DeleteMarker:
+		it.kind, it.gap = "delete marker", "delete marker: it has no bytes"
 	case strings.HasSuffix(o.Key, "/") && o.Size == 0:
 		it.kind, it.gap = "folder", "object that only marks a folder"
 	case o.Class == "GLACIER" || o.Class == "DEEP_ARCHIVE":
@@ -130,11 +186,12 @@ type shelf struct {
 	ctx     context.Context //nolint:containedctx // of all reads
 	stop    context.CancelFunc
 	objects *Objects
-	order   []*evidence.Object // that will be opened, in order
-	at      map[string]int     // of a key in order
+	order   []item         // small ones that will be opened, in order
+	at      map[string]int // of a name in order
 	started int
 	here    map[string]*fetched
-	skip    func(key string) bool // those need not be fetched
+	skip    func(name string) bool // those need not be fetched
+	with    map[string][]byte      // what is not fetched, by name
 }
 
 // fetched is a small object on its way into memory.
@@ -147,7 +204,7 @@ type fetched struct {
 }
 
 func openShelf(ctx context.Context, b *Objects, skip func(string) bool) *shelf {
-	s := &shelf{objects: b, at: map[string]int{}, here: map[string]*fetched{}, skip: skip}
+	s := &shelf{objects: b, at: map[string]int{}, here: map[string]*fetched{}, skip: skip, with: map[string][]byte{}}
 	s.ctx, s.stop = context.WithCancel(ctx)
 	return s
 }
@@ -159,11 +216,18 @@ func (s *shelf) items(context.Context) ([]item, error) {
 	var all []item
 	for i := range s.objects.list {
 		it := objectItem(&s.objects.list[i])
+		it.name = s.objects.names[i]
 		if it.gap == "" && it.size <= smallObject {
 			s.at[it.name] = len(s.order)
-			s.order = append(s.order, it.object)
+			s.order = append(s.order, it)
 		}
 		all = append(all, it)
+	}
+	for _, c := range s.objects.with {
+		s.with[c.Name] = c.Data
+		sum := sha256.Sum256(c.Data)
+		o := &evidence.Object{Key: c.Name, Size: int64(len(c.Data)), ETag: hex.EncodeToString(sum[:]), Request: c.Request, Asked: c.What}
+		all = append(all, item{name: c.Name, size: o.Size, kind: "file", object: o})
 	}
 	return all, nil
 }
@@ -171,6 +235,9 @@ func (s *shelf) items(context.Context) ([]item, error) {
 // open gives an object: a small one from memory, with the next ones on their
 // way meanwhile.
 func (s *shelf) open(it item) (original, error) {
+	if data, ok := s.with[it.name]; ok {
+		return &held{Reader: bytes.NewReader(data), object: *it.object}, nil
+	}
 	i, small := s.at[it.name]
 	if !small {
 		r, err := s.objects.Store.Open(s.ctx, *it.object)
@@ -180,13 +247,13 @@ func (s *shelf) open(it item) (original, error) {
 		return &flow{r: r, size: it.size, mtime: it.mtime}, nil
 	}
 	for s.started = max(s.started, i); s.started < min(len(s.order), i+objectsAtOnce); s.started++ {
-		if o := s.order[s.started]; s.started == i || !s.skip(o.Key) {
-			s.start(*o)
+		if next := s.order[s.started]; s.started == i || !s.skip(next.name) {
+			s.start(next)
 		}
 	}
 	f := s.here[it.name]
 	if f == nil { // it was thought to be on disk already, and is not as it was
-		f = s.start(*it.object)
+		f = s.start(it)
 	}
 	delete(s.here, it.name)
 	select {
@@ -200,9 +267,9 @@ func (s *shelf) open(it item) (original, error) {
 	return &held{Reader: bytes.NewReader(f.data), object: f.object, mtime: it.mtime, doubt: f.doubt}, nil
 }
 
-func (s *shelf) start(o evidence.Object) *fetched {
-	f := &fetched{done: make(chan struct{})}
-	s.here[o.Key] = f
+func (s *shelf) start(it item) *fetched {
+	f, o := &fetched{done: make(chan struct{})}, *it.object
+	s.here[it.name] = f
 	go func() {
 		defer close(f.done)
 		for range objectTries {
@@ -306,7 +373,9 @@ func (c *copier) objectLines() []objectLine {
 		}
 	}
 	all = append(all, c.notCopied...)
-	slices.SortStableFunc(all, func(a, b objectLine) int { return strings.Compare(a.Key, b.Key) })
+	slices.SortStableFunc(all, func(a, b objectLine) int {
+		return cmp.Or(strings.Compare(a.Key, b.Key), b.Modified.Compare(a.Modified), strings.Compare(a.Version, b.Version))
+	})
 	return all
 }
 
@@ -316,23 +385,25 @@ func (b *Objects) later(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	was := map[string]string{}
+	type version struct{ key, id string }
+	id := func(o *evidence.Object) version { return version{o.Key, o.Version} }
+	was := map[version]string{}
 	for i := range b.list {
-		was[b.list[i].Key] = b.list[i].ETag
+		was[id(&b.list[i])] = b.list[i].ETag
 	}
 	var came, changed []string
 	for i := range now {
-		switch etag, ok := was[now[i].Key]; {
+		switch etag, ok := was[id(&now[i])]; {
 		case !ok:
 			came = append(came, now[i].Key)
 		case etag != now[i].ETag:
 			changed = append(changed, now[i].Key)
 		}
-		delete(was, now[i].Key)
+		delete(was, id(&now[i]))
 	}
 	var went []string
 	for k := range was {
-		went = append(went, k)
+		went = append(went, k.key)
 	}
 	slices.Sort(went)
 	for _, w := range []struct {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -21,7 +20,12 @@ import (
 // Bucket is the objects under a prefix of an S3 bucket.
 type Bucket struct {
 	Name, Prefix string
+	// Versions asks for every version of every object, and for delete markers.
+	Versions bool
+	// Select says which logs are wanted; its zero value wants everything.
+	Select Selection
 
+	left    int64 // objects that were listed last and are not wanted
 	account *Account
 	client  *s3.Client
 	origin  evidence.Origin
@@ -100,64 +104,13 @@ func (b *Bucket) promises(ctx context.Context) {
 }
 
 // Origin says where the objects come from.
-func (b *Bucket) Origin() evidence.Origin { return b.origin }
-
-// mostObjects bounds a list in memory.
-const mostObjects = 5_000_000
-
-// List lists the objects, by the bytes of their keys.
-func (b *Bucket) List(ctx context.Context) ([]evidence.Object, error) {
-	doing := fmt.Sprintf("list s3://%s/%s", b.Name, b.Prefix)
-	in := &s3.ListObjectsV2Input{Bucket: &b.Name, Prefix: &b.Prefix, EncodingType: types.EncodingTypeUrl}
-	var all []evidence.Object
-	for empty := 0; ; {
-		out, err := b.client.ListObjectsV2(ctx, in)
-		if err != nil {
-			return nil, b.account.explain(doing, err)
-		}
-		if empty++; len(out.Contents) > 0 {
-			empty = 0
-		}
-		for i := range out.Contents {
-			o, err := listedObject(&out.Contents[i], out.EncodingType)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", doing, err)
-			}
-			all = append(all, o)
-		}
-		b.account.progress.Report(evidence.Step{What: doing, Done: int64(len(all)), Unit: "objects"})
-		if !sdk.ToBool(out.IsTruncated) {
-			break
-		}
-		if in.ContinuationToken = out.NextContinuationToken; sdk.ToString(in.ContinuationToken) == "" || empty > emptyPages || len(all) > mostObjects {
-			return nil, evidence.WithHint(fmt.Errorf("%s: the list does not come to its end after %d objects", doing, len(all)), "acquire a longer prefix: a day, or a region")
-		}
+func (b *Bucket) Origin() evidence.Origin {
+	o := b.origin
+	o.Notes = slices.Clone(o.Notes)
+	if o.Selected = b.Select.String(); b.left > 0 {
+		o.Notes = append(o.Notes, fmt.Sprintf("%d objects were listed and are not of the selection", b.left))
 	}
-	slices.SortFunc(all, func(a, b evidence.Object) int { return strings.Compare(a.Key, b.Key) })
-	for i := 1; i < len(all); i++ {
-		if all[i].Key == all[i-1].Key {
-			return nil, fmt.Errorf("%s: %q is listed twice", doing, all[i].Key)
-		}
-	}
-	return all, nil
-}
-
-func listedObject(c *types.Object, encoding types.EncodingType) (evidence.Object, error) {
-	o := evidence.Object{Key: sdk.ToString(c.Key), ETag: strings.Trim(sdk.ToString(c.ETag), `"`), Size: sdk.ToInt64(c.Size), Class: string(c.StorageClass)}
-	if encoding == types.EncodingTypeUrl {
-		key, err := url.QueryUnescape(o.Key)
-		if err != nil {
-			return o, fmt.Errorf("key %q: %w", o.Key, err)
-		}
-		o.Key = key
-	}
-	if c.LastModified != nil {
-		o.Modified = imaging.TimeOf(*c.LastModified)
-	}
-	if o.Key == "" || o.Size < 0 {
-		return o, fmt.Errorf("an object %q of %d bytes", o.Key, o.Size)
-	}
-	return o, nil
+	return o
 }
 
 // Open reads an object as it was listed, and says all that the service says of
@@ -174,6 +127,9 @@ func (b *Bucket) Open(ctx context.Context, o evidence.Object) (evidence.ObjectRe
 // get asks for an object from an offset.
 func (b *Bucket) get(ctx context.Context, o *evidence.Object, from int64) (*s3.GetObjectOutput, error) {
 	in := &s3.GetObjectInput{Bucket: &b.Name, Key: &o.Key, ChecksumMode: types.ChecksumModeEnabled}
+	if b.Versions && o.Version != "" {
+		in.VersionId = &o.Version
+	}
 	if o.ETag != "" {
 		in.IfMatch = sdk.String(`"` + o.ETag + `"`)
 	}
@@ -204,7 +160,10 @@ func (b *Bucket) get(ctx context.Context, o *evidence.Object, from int64) (*s3.G
 
 // describe adds what an answer says of an object.
 func describe(o *evidence.Object, out *s3.GetObjectOutput) {
-	o.Version, o.SSE, o.KMSKey = sdk.ToString(out.VersionId), string(out.ServerSideEncryption), sdk.ToString(out.SSEKMSKeyId)
+	if v := sdk.ToString(out.VersionId); v != "" || o.Version == "" {
+		o.Version = v
+	}
+	o.SSE, o.KMSKey = string(out.ServerSideEncryption), sdk.ToString(out.SSEKMSKeyId)
 	o.Type, o.Encoding, o.Metadata = sdk.ToString(out.ContentType), sdk.ToString(out.ContentEncoding), out.Metadata
 	o.Request, _ = middleware.GetRequestIDMetadata(out.ResultMetadata)
 	if out.ObjectLockMode != "" {

@@ -47,7 +47,11 @@ func bucketCloud(t testing.TB) (*cloud, *awstest.Bucket, *awstest.Buckets) {
 	all := awstest.NewBuckets()
 	all.Buckets["logs"], all.Page = k, 50
 	c.Close()
-	c.Server = awstest.New(9, c.now, map[string]awstest.Service{"s3": all, "sts": desk{sts: true}})
+	c.Server = awstest.New(9, c.now, map[string]awstest.Service{"s3": all, "sts": desk{sts: true}, "cloudtrail": &awstest.JSON{Calls: map[string]func(map[string]any) (any, error){
+		"ListPublicKeys": func(map[string]any) (any, error) {
+			return nil, &awstest.Error{Status: 403, Code: "AccessDeniedException", Message: "not this one"}
+		},
+	}}})
 	t.Cleanup(c.Close)
 	if set, ok := t.(interface{ Setenv(key, value string) }); ok {
 		set.Setenv("AWS_ENDPOINT_URL", c.URL)
@@ -108,7 +112,7 @@ func TestBucket(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 	o := a.Origin
-	if a.Kind != evidence.KindCloudTrail || a.API != "s3" || o.Bucket != "logs" || o.Region != testRegion || o.Versioning != "Enabled" || !strings.HasPrefix(o.ObjectLock, "Enabled, COMPLIANCE for 30") || len(o.Notes) != 1 {
+	if a.Kind != evidence.KindCloudTrail || a.API != "s3" || o.Bucket != "logs" || o.Region != testRegion || o.Versioning != "Enabled" || !strings.HasPrefix(o.ObjectLock, "Enabled, COMPLIANCE for 30") || len(o.Notes) != 2 {
 		t.Errorf("%+v %+v", a, o)
 	}
 	must(t, acquire.Check(evidence.Folder(folder), a))

@@ -48,6 +48,8 @@ type CallOptions struct {
 	// DryRuns says that the endpoint honours DryRun though it is not AWS: emulators
 	// make calls that they were only asked about.
 	DryRuns bool
+	// Attempts is how often a read is tried; 0: 10.
+	Attempts int
 }
 
 // Calls gives the calls of this account. Reads are tried ten times; what changes
@@ -57,10 +59,15 @@ func (a *Account) Calls(o CallOptions) *Calls {
 	if o.Backoff == 0 {
 		o.Backoff = 20 * time.Second
 	}
+	if o.Attempts == 0 {
+		o.Attempts = 10
+	}
 	c := a.config.Copy()
 	c.APIOptions = append(c.APIOptions, a.keepAnswer)
 	c.Retryer = func() sdk.Retryer {
-		return retry.NewStandard(func(s *retry.StandardOptions) { s.MaxAttempts, s.RateLimiter, s.MaxBackoff = 10, noQuota{}, o.Backoff })
+		return retry.NewStandard(func(s *retry.StandardOptions) {
+			s.MaxAttempts, s.RateLimiter, s.MaxBackoff = o.Attempts, noQuota{}, o.Backoff
+		})
 	}
 	once := c.Copy()
 	once.Retryer = func() sdk.Retryer { return sdk.NopRetryer{} }

@@ -118,6 +118,42 @@ func TestChangedSince(t *testing.T) {
 	}
 }
 
+// TestChangedResumes goes on where credentials ran out, and comes to the image of
+// a run without that.
+func TestChangedResumes(t *testing.T) {
+	c := newCloud(t, 1, span(0, 300))
+	c.older(span(0, 280))
+	run := func(folder string) (evidence.Acquisition, error) {
+		s := c.open(t)
+		changed, err := s.ChangedSince(t.Context(), olderSnapshot)
+		must(t, err)
+		j := job(s, folder, &lines{})
+		j.Remote.Changed = &acquire.Changed{Since: olderSnapshot, Next: changed.Next}
+		return acquire.Run(t.Context(), j)
+	}
+	whole, broken := t.TempDir(), t.TempDir()
+	want, err := run(whole)
+	if !errors.Is(err, evidence.ErrGaps) {
+		t.Fatal(err)
+	}
+	c.Break(awstest.Fault{Service: "ebs", Action: "GetSnapshotBlock", Kind: awstest.Expired, First: 70, Last: 1 << 30})
+	if _, err := run(broken); !errors.Is(err, imaging.ErrGone) {
+		t.Fatal(err)
+	}
+	c.Mend()
+	got, err := run(broken)
+	if !errors.Is(err, evidence.ErrGaps) || got.ResumedFrom == 0 || got.SHA256 != want.SHA256 || got.NotAcquired != want.NotAcquired || got.DataBytes != want.DataBytes {
+		t.Fatalf("%v %+v, want %+v", err, got, want)
+	}
+	a, err := os.ReadFile(evidence.Folder(whole).Map("EX-001"))
+	must(t, err)
+	b, err := os.ReadFile(evidence.Folder(broken).Map("EX-001"))
+	must(t, err)
+	if !bytes.Equal(a, b) {
+		t.Error("the maps differ")
+	}
+}
+
 // TestChangedOdd has services and snapshots that do not agree.
 func TestChangedOdd(t *testing.T) {
 	c := newCloud(t, 1, span(0, 30))

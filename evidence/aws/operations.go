@@ -30,6 +30,7 @@ func reads(c sdk.Config) map[string]operation {
 		"cloudtrail:DescribeTrails":    op(t.DescribeTrails),
 		"cloudtrail:GetTrailStatus":    op(t.GetTrailStatus),
 		"cloudtrail:GetEventSelectors": op(t.GetEventSelectors),
+		"cloudtrail:ListPublicKeys":    op(t.ListPublicKeys),
 		"kms:DescribeKey":              op(k.DescribeKey),
 		"ssm:ListCommands":             op(m.ListCommands),
 		"ssm:GetCommandInvocation":     op(m.GetCommandInvocation),

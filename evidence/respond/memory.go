@@ -2,6 +2,8 @@ package respond
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"regexp"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"snapcase/evidence"
+	"snapcase/imaging/image/lime"
 )
 
 // memoryScriptName stands in plan and ledger for the script that the instance
@@ -31,7 +34,7 @@ func (b *builder) memoryKey() string {
 }
 
 func (b *builder) memory() Step {
-	st := Step{ID: stepMemory, Whitepaper: 4, Title: "Memory, through SSM with AVML", Checks: []string{"size and SHA-256 of the object are what the instance said"}}
+	st := Step{ID: stepMemory, Whitepaper: 4, Title: "Memory, through SSM with AVML", Checks: []string{"size and SHA-256 of the object, read back, are what the instance said", "its ranges have at least the memory that the instance says it has"}}
 	if b.subject.Platform == "windows" {
 		st.Cannot = "AVML reads Linux only"
 		return st
@@ -104,7 +107,7 @@ put() {
 %secho "snapcase-memory size=$size sha256=$sum ram=$ram"
 `
 
-var memoryLine = regexp.MustCompile(`snapcase-memory size=([0-9]+) sha256=([0-9a-f]{64}) ram=([0-9]+)`)
+var memoryLine = regexp.MustCompile(`snapcase-memory size=([0-9]+) sha256=([0-9a-f]{64}) ram=([0-9.e+]+)`)
 
 // memory sends the command, waits for it, and finishes the upload.
 func (r *runner) memory(ctx context.Context, st *Step) (why string, err error) {
@@ -131,13 +134,59 @@ func (r *runner) memory(ctx context.Context, st *Step) (why string, err error) {
 	if got := fmt.Sprint(object["ContentLength"]); got != m[1] {
 		return fmt.Sprintf("the object has %s bytes, the instance sent %s", got, m[1]), nil
 	}
-	size, _ := strconv.ParseFloat(m[1], 64)
-	ram, _ := strconv.ParseFloat(m[3], 64)
-	if size < ram {
-		return fmt.Sprintf("the image has %s bytes and the instance %s bytes of memory: it is short", m[1], m[3]), nil
+	bucket, key := text(st.Calls[2].Params, "Bucket"), text(st.Calls[2].Params, "Key")
+	ram, err := strconv.ParseFloat(m[3], 64) // awk prints 1e+12 for large numbers
+	if err != nil {
+		return "the instance did not say how much memory it has: " + m[3], nil
 	}
-	r.held("s3://%s/%s has %s bytes; the instance gave sha256 %s", text(st.Calls[2].Params, "Bucket"), text(st.Calls[2].Params, "Key"), m[1], m[2])
+	sum, why, err := r.readMemory(ctx, bucket, key, m[2])
+	if err != nil || why != "" {
+		return why, err
+	}
+	if float64(sum) < ram {
+		return fmt.Sprintf("the ranges of the image have %d bytes and the instance %.0f bytes of memory: it is short", sum, ram), nil
+	}
+	r.held("s3://%s/%s has %s bytes and the SHA-256 %s that the instance gave; its ranges have %d bytes, the instance %.0f", bucket, key, m[1], m[2], sum, ram)
 	return "", nil
+}
+
+// readMemory reads the object back: its SHA-256 must be what the instance said,
+// and sum is how many bytes of memory its ranges have. why is not empty where it
+// is not what was sent, or not whole.
+func (r *runner) readMemory(ctx context.Context, bucket, key, want string) (sum int64, why string, err error) {
+	if r.s.Library == nil {
+		return 0, "the object was not read back: whether it is what the instance sent is not known", nil
+	}
+	src, err := r.s.Library.Object(ctx, bucket, key)
+	if err != nil {
+		return 0, "", err
+	}
+	const piece = 8 << 20
+	h, buf := sha256.New(), make([]byte, piece)
+	for off := int64(0); off < src.Size(); off += piece {
+		n, err := src.ReadAt(buf[:min(piece, src.Size()-off)], off)
+		if int64(n) < min(piece, src.Size()-off) {
+			if ctx.Err() != nil {
+				return 0, "", ctx.Err()
+			}
+			return 0, fmt.Sprintf("the object could be read back up to byte %d of %d: %v", off+int64(n), src.Size(), err), nil
+		}
+		h.Write(buf[:n])
+		r.progress(stepMemory, "read back "+key, int(off)+n, int(src.Size()))
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != want {
+		return 0, fmt.Sprintf("the object has the SHA-256 %s, the instance sent %s", got, want), nil
+	}
+	sum, damage, err := lime.Sum(src)
+	switch {
+	case ctx.Err() != nil:
+		return 0, "", ctx.Err()
+	case err != nil:
+		return 0, fmt.Sprintf("the object is no image of memory: %v", err), nil
+	case len(damage) > 0:
+		return sum, fmt.Sprintf("the image is damaged, %d bytes of memory are in it: %s", sum, strings.Join(damage, "; ")), nil
+	}
+	return sum, "", nil
 }
 
 // command1 waits for the command to end and gives what it printed.

@@ -1,7 +1,9 @@
 package respond_test
 
 import (
+	"cmp"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -16,8 +18,20 @@ import (
 	"snapcase/evidence/respond"
 )
 
-// reader stands in for AVML: it writes so many bytes.
-const reader = "#!/bin/sh\nhead -c %d /dev/zero | tr '\\0' m > \"$1\"\n"
+// reader stands in for AVML: it writes a LiME image of one range of so many
+// bytes, the header in octal.
+const reader = "#!/bin/sh\nprintf '%s' > \"$1\"\nhead -c %d /dev/zero | tr '\\0' m >> \"$1\"\n"
+
+// header is that of a range from address 0, in octal for printf.
+func header(length int) string {
+	b := append([]byte("EMiL\x01\x00\x00\x00"), make([]byte, 24)...)
+	binary.LittleEndian.PutUint64(b[16:], uint64(length-1)) //nolint:gosec // of a test
+	var s strings.Builder
+	for _, c := range b {
+		fmt.Fprintf(&s, "\\%03o", c)
+	}
+	return s.String()
+}
 
 // Memory is taken by the script itself, run by a shell with the tools that it
 // asks for.
@@ -33,9 +47,15 @@ func TestMemory(t *testing.T) {
 		bytes      int
 		sum        string
 		agent      bool
+		head       int    // bytes that the header of the range says; 0: as many as there are
+		raw        string // of the image in place of the header
+		hurt       bool   // something changes the object on its way
 	}{
 		{name: "whole", bytes: image, agent: true},
 		{name: "short", bytes: ram / 2, agent: true, want: "it is short"},
+		{name: "cut off", bytes: image, head: image + 4096, agent: true, want: "damaged"},
+		{name: "no image", bytes: image, raw: "none", agent: true, want: "no header of a range stands at byte 0"},
+		{name: "changed on its way", bytes: image, agent: true, hurt: true, want: "the object has the SHA-256"},
 		{name: "another tool", bytes: image, agent: true, sum: strings.Repeat("0", 64), want: "ended as Failed"},
 		{name: "refused", want: "InvalidInstanceId"},
 	} {
@@ -43,7 +63,9 @@ func TestMemory(t *testing.T) {
 			w := newWorld(t, 7)
 			up := awstest.NewUploads()
 			w.server.Serve("s3", up)
-			tool := fmt.Appendf(nil, reader, c.bytes)
+			head := cmp.Or(c.raw, header(cmp.Or(c.head, c.bytes)))
+			tool := fmt.Appendf(nil, reader, head, c.bytes)
+			up.Hurt = c.hurt
 			up.Objects["evidence/avml"] = tool
 			sum := sha256.Sum256(tool)
 			if c.sum == "" {
@@ -66,7 +88,7 @@ func TestMemory(t *testing.T) {
 				t.Errorf("%d objects", len(up.Objects))
 			}
 			for k, b := range up.Objects {
-				if k != "evidence/avml" && len(b) != c.bytes {
+				if k != "evidence/avml" && len(b) != c.bytes+32 && c.raw == "" {
 					t.Errorf("%s has %d bytes", k, len(b))
 				}
 			}

@@ -10,6 +10,7 @@ import (
 
 	"snapcase/evidence"
 	"snapcase/evidence/custody"
+	"snapcase/imaging"
 )
 
 // Cloud is an account in one region.
@@ -20,6 +21,12 @@ type Cloud interface {
 	// an answer that is lost is for the caller to say. Errors are
 	// *evidence.CloudError.
 	Change(ctx context.Context, c evidence.CloudCall) (evidence.CloudAnswer, error)
+}
+
+// Library opens an object of a bucket to be read at any place: the image of
+// memory is compared with what the instance said of it.
+type Library interface {
+	Object(ctx context.Context, bucket, key string) (imaging.Source, error)
 }
 
 // Presigner signs a call for somebody else to make: a URL that works until it
@@ -111,6 +118,9 @@ type Residual struct {
 	State   string `json:"state"` // open, closed, unknown
 	Why     string `json:"why"`
 	Remedy  string `json:"remedy"`
+	// Step is the step that closes it, where one does: until that is done the
+	// channel is open, whatever the plan says.
+	Step string `json:"step,omitempty"`
 }
 
 // The ids of the steps.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"snapcase/evidence"
@@ -218,41 +219,74 @@ func (b *builder) mirror() Step {
 
 // residual is what stays open, or may, after the plan.
 func residual(s *Subject, o *Options, isolated bool) []Residual {
-	tracked := Residual{"tracked connections", "open", "a new group does not end flows that are being tracked; they live until they time out (established TCP 432,000 s, 350 s on Nitro v6)", "--cut-established, --nacl, or stopping the instance"}
+	tracked := Residual{Channel: "tracked connections", State: "open", Why: "a new group does not end flows that are being tracked; they live until they time out (established TCP 432,000 s, 350 s on Nitro v6)", Remedy: "--cut-established, --nacl, or stopping the instance"}
 	if o.CutEstablished {
 		tracked.State, tracked.Why, tracked.Remedy = "unknown", "flows through NAT, load balancers, Global Accelerator, PrivateLink, transit gateways and Network Firewall stay tracked; that the others end is AWS's own practice, not its documentation", "look at the flow logs after isolation; --nacl cuts at once"
 	}
 	if o.NACL {
-		tracked.State, tracked.Why, tracked.Remedy = "closed", "a network ACL without rules drops every packet that enters or leaves the subnet", ""
+		tracked.State, tracked.Why, tracked.Remedy, tracked.Step = "closed", "a network ACL without rules drops every packet that enters or leaves the subnet", "", stepIsolate
 	}
 	all := []Residual{
 		tracked,
-		{"DNS to the VPC resolver", "open", "security groups do not touch it: data can leave in queries", "Route 53 Resolver DNS Firewall, or enableDnsSupport off for the VPC"},
-		{"instance metadata, DHCP, time service", "open", "link-local services are not subject to security groups", "the profile's credentials end with --revoke-role"},
-		{"hosts in the same subnet", "unknown", "endpoints and neighbours whose groups allow it can still send; what they send is dropped by the closed group", "look at the flow logs"},
+		{Channel: "DNS to the VPC resolver", State: "open", Why: "security groups do not touch it: data can leave in queries", Remedy: "Route 53 Resolver DNS Firewall, or enableDnsSupport off for the VPC"},
+		{Channel: "instance metadata, DHCP, time service", State: "open", Why: "link-local services are not subject to security groups", Remedy: "the profile's credentials end with --revoke-role"},
+		{Channel: "hosts in the same subnet", State: "unknown", Why: "endpoints and neighbours whose groups allow it can still send; what they send is dropped by the closed group", Remedy: "look at the flow logs"},
 	}
-	role := Residual{"credentials of the role, used elsewhere", "open", "sessions that were taken from the instance live up to 36 hours", "--revoke-role"}
+	role := Residual{Channel: "credentials of the role, used elsewhere", State: "open", Why: "sessions that were taken from the instance live up to 36 hours", Remedy: "--revoke-role"}
 	switch {
 	case s.Profile == "":
 		role.State, role.Why, role.Remedy = "closed", "the instance has no role", ""
 	case o.RevokeRole:
-		role.State, role.Why, role.Remedy = "closed", "sessions issued before are denied everything, within minutes", ""
+		role.Step, role.State, role.Why, role.Remedy = stepCredentials, "closed", "sessions issued before are denied everything, within minutes", ""
 	}
 	all = append(all, role)
 	if s.ASG != "" {
-		r := Residual{"Auto Scaling group " + s.ASG, "open", "a failed health check ends the instance", "--detach-asg"}
+		r := Residual{Channel: "Auto Scaling group " + s.ASG, State: "open", Why: "a failed health check ends the instance", Remedy: "--detach-asg"}
 		if o.DetachASG {
-			r.State, r.Why, r.Remedy = "closed", "the instance stands by: the group neither checks nor ends it", ""
+			r.Step, r.State, r.Why, r.Remedy = stepProtect, "closed", "the instance stands by: the group neither checks nor ends it", ""
 		}
 		all = append(all, r)
 	}
 	if !isolated {
-		all = append(all, Residual{"the network as a whole", "open", "the plan does not isolate", "run it with the step isolate"})
+		all = append(all, Residual{Channel: "the network as a whole", State: "open", Why: "the plan does not isolate", Remedy: "run it with the step isolate"})
 	}
-	if isolated && len(s.Interfaces) > 1 {
-		all = append(all, Residual{fmt.Sprintf("%d interfaces", len(s.Interfaces)), "closed", "every one gets the closed group", ""})
+	if n := len(s.Interfaces); isolated && n > 0 {
+		what := "the interface"
+		if n > 1 {
+			what = fmt.Sprintf("%d interfaces", n)
+		}
+		all = append(all, Residual{Channel: what, State: "closed", Why: "every one gets the closed group", Step: stepIsolate})
 	}
 	return all
+}
+
+// asDone is the residual channels as they are now: what a step closes is open
+// until that step is done.
+func asDone(all []Residual, steps []StepStatus) []Residual {
+	out := slices.Clone(all)
+	for i := range out {
+		r := &out[i]
+		if r.State != "closed" || r.Step == "" {
+			continue
+		}
+		state := "not in the plan"
+		for j := range steps {
+			if steps[j].ID == r.Step {
+				state = steps[j].State
+			}
+		}
+		if state == "ok" {
+			continue
+		}
+		r.State, r.Remedy = "open", "run again; it goes on at "+r.Step
+		if state == "begun" || state == "partial" {
+			r.State = "unknown"
+		}
+		if r.Why = fmt.Sprintf("the step %s, which closes it, is %s", r.Step, state); state == "failed" {
+			r.Why = fmt.Sprintf("the step %s, which closes it, has failed", r.Step)
+		}
+	}
+	return out
 }
 
 // board asks by DryRun which calls would be allowed. Calls that hold ids which

@@ -49,9 +49,34 @@ func (s *Session) Run(ctx context.Context, p *Plan) error {
 		}
 	}
 	if len(gaps) > 0 {
-		return fmt.Errorf("respond to %s: %s: %w", p.Instance, strings.Join(gaps, "; "), evidence.ErrGaps)
+		err := fmt.Errorf("respond to %s: %s: %w", p.Instance, strings.Join(gaps, "; "), evidence.ErrGaps)
+		return evidence.WithHint(err, "%s; every other step is done, and respond status shows each: the same command tries again what is not, and repeats nothing", r.lacking())
 	}
 	return nil
+}
+
+// lacking says what the refused calls of a run want.
+func (r *runner) lacking() string {
+	var want []string
+	for _, st := range r.plan.Steps {
+		for i := range st.Calls {
+			c := &st.Calls[i]
+			q := r.h.calls[c.ID]
+			if q != nil && !q.done && strings.Contains(q.err, "does not know this call") {
+				return c.Name() + " is not available here: check AWS_ENDPOINT_URL and --region"
+			}
+			if q == nil || q.done || !strings.Contains(q.err, "Unauthorized") && !strings.Contains(q.err, "AccessDenied") {
+				continue
+			}
+			if p := c.Permission; p != "" && !slices.Contains(want, p) {
+				want = append(want, p)
+			}
+		}
+	}
+	if len(want) == 0 {
+		return "mend what each step says"
+	}
+	return "ask for " + strings.Join(want, ", ") + " (snapcase policy prints what each role needs)"
 }
 
 // stopped adds to an error what had been done by then, and what comes next.

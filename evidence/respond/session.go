@@ -23,6 +23,7 @@ type Session struct {
 	Cloud     Cloud     // the account of the instance
 	Examiner  Cloud     // the security account, for volumes; nil: the same
 	Presigner Presigner // for memory; nil: memory cannot be taken
+	Library   Library   // reads the image of memory back; nil: it stays unproven
 	Ledger    Ledger    // nil: only Plan and Status
 	// Exhibit seals a folder as an exhibit of the case.
 	Exhibit func(ctx context.Context, folder, label string) (evidence.Acquisition, error)

@@ -81,10 +81,11 @@ func (s *Session) Status(ctx context.Context, instance string) (*Status, error) 
 	if p == nil {
 		return st, nil
 	}
-	st.Planned, st.Residual = true, p.Residual
+	st.Planned = true
 	for i := range p.Steps {
 		st.Steps = append(st.Steps, h.stepStatus(&p.Steps[i]))
 	}
+	st.Residual = asDone(p.Residual, st.Steps)
 	return st, s.snapshots(ctx, st, h)
 }
 

@@ -159,7 +159,7 @@ func (w *world) open(c *clock) {
 		t.Fatal(err)
 	}
 	w.s = &respond.Session{
-		Folder: w.folder, CaseID: caseID, Region: "eu-west-1", Cloud: w.calls, Presigner: w.calls, Ledger: w.ledger, Scratch: filepath.Join(dir, "scratch"), Now: c.now,
+		Folder: w.folder, CaseID: caseID, Region: "eu-west-1", Cloud: w.calls, Presigner: w.calls, Library: w.calls, Ledger: w.ledger, Scratch: filepath.Join(dir, "scratch"), Now: c.now,
 		Pace: respond.Pace{Look: time.Millisecond, Looks: 20, Wait: time.Millisecond, Back: time.Millisecond, Settle: 8},
 		Exhibit: func(ctx context.Context, dir, label string) (evidence.Acquisition, error) {
 			return acquire.Run(ctx, acquire.Job{Folder: w.folder, Source: dir, Kind: evidence.KindFile, Label: label, Ledger: w.ledger, CaseKey: caseKey, Now: c.now})

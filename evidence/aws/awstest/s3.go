@@ -1,6 +1,7 @@
 package awstest
 
 import (
+	"cmp"
 	"crypto/md5" //nolint:gosec // an ETag is one
 	"encoding/hex"
 	"fmt"
@@ -42,6 +43,10 @@ type Object struct {
 	SSE       string
 	KMSKey    string
 	Forbidden bool
+	// Older are the versions behind it, the newest first. Marker says that a
+	// version is a delete marker.
+	Older  []*Object
+	Marker bool
 }
 
 // NewBuckets is an S3 without buckets.
@@ -65,7 +70,7 @@ func (o *Object) class() string {
 // Action names the call; none changes anything.
 func (b *Buckets) Action(r *Request) (string, bool) {
 	q := r.HTTP.URL.Query()
-	for name, action := range map[string]string{"location": "GetBucketLocation", "versioning": "GetBucketVersioning", "object-lock": "GetObjectLockConfiguration", "policy": "GetBucketPolicy", "list-type": "ListObjectsV2"} {
+	for name, action := range map[string]string{"location": "GetBucketLocation", "versioning": "GetBucketVersioning", "object-lock": "GetObjectLockConfiguration", "policy": "GetBucketPolicy", "list-type": "ListObjectsV2", "versions": "ListObjectVersions"} {
 		if q.Has(name) {
 			return action, false
 		}
@@ -106,6 +111,8 @@ func (b *Buckets) Serve(w http.ResponseWriter, r *Request) error {
 		return err
 	case "ListObjectsV2":
 		return b.list(w, r, k)
+	case "ListObjectVersions":
+		return b.versions(w, r, k)
 	}
 	return b.get(w, r, k, name, key)
 }
@@ -118,35 +125,97 @@ func xml(w http.ResponseWriter, body string) error {
 
 func (b *Buckets) list(w http.ResponseWriter, r *Request, k *Bucket) error {
 	q := r.HTTP.URL.Query()
-	var keys []string
-	for key := range k.Objects {
-		if strings.HasPrefix(key, q.Get("prefix")) && key > q.Get("continuation-token") {
-			keys = append(keys, key)
-		}
+	keys, folders, next := b.keys(k, q, q.Get("continuation-token"))
+	x := fmt.Sprintf("<EncodingType>url</EncodingType><IsTruncated>%t</IsTruncated>", next != "")
+	if next != "" {
+		x += "<NextContinuationToken>" + html.EscapeString(next) + "</NextContinuationToken>"
 	}
-	slices.Sort(keys)
-	page := b.Page
-	if page == 0 {
-		page = 1000
-	}
-	more := len(keys) > page
-	keys = keys[:min(len(keys), page)]
-	x := fmt.Sprintf("<EncodingType>url</EncodingType><IsTruncated>%t</IsTruncated>", more)
-	if more {
-		x += "<NextContinuationToken>" + html.EscapeString(keys[len(keys)-1]) + "</NextContinuationToken>"
-	}
+	x += folders
 	for _, key := range keys {
 		o := k.Objects[key]
+		if o.Marker {
+			continue
+		}
 		x += fmt.Sprintf("<Contents><Key>%s</Key><LastModified>%s</LastModified><ETag>&quot;%s&quot;</ETag><Size>%d</Size><StorageClass>%s</StorageClass></Contents>",
 			url.QueryEscape(key), o.Modified.UTC().Format("2006-01-02T15:04:05.000Z"), o.etag(), len(o.Data), o.class())
 	}
 	return xml(w, "<ListBucketResult>"+x+"</ListBucketResult>")
 }
 
+// keys is a page of keys behind a marker, the folders among them as XML.
+func (b *Buckets) keys(k *Bucket, q url.Values, after string) (keys []string, folders, next string) {
+	prefix, delimiter := q.Get("prefix"), q.Get("delimiter")
+	var all []string // a folder ends in the delimiter and stands for what lies in it
+	isFolder := map[string]bool{}
+	for key := range k.Objects {
+		rest, ok := strings.CutPrefix(key, prefix)
+		if !ok {
+			continue
+		}
+		if i := strings.Index(rest, delimiter); delimiter != "" && i >= 0 {
+			key = prefix + rest[:i+1]
+			isFolder[key] = true
+		}
+		if key > after && !slices.Contains(all, key) {
+			all = append(all, key)
+		}
+	}
+	slices.Sort(all)
+	page := cmp.Or(b.Page, 1000)
+	if len(all) > page {
+		all = all[:page]
+		next = all[page-1]
+	}
+	for _, key := range all {
+		if isFolder[key] {
+			folders += "<CommonPrefixes><Prefix>" + url.QueryEscape(key) + "</Prefix></CommonPrefixes>"
+			continue
+		}
+		keys = append(keys, key)
+	}
+	return keys, folders, next
+}
+
+// versions lists every version, a page of keys at once.
+func (b *Buckets) versions(w http.ResponseWriter, r *Request, k *Bucket) error {
+	q := r.HTTP.URL.Query()
+	keys, folders, next := b.keys(k, q, q.Get("key-marker"))
+	x := fmt.Sprintf("<EncodingType>url</EncodingType><IsTruncated>%t</IsTruncated>", next != "")
+	if next != "" {
+		x += "<NextKeyMarker>" + url.QueryEscape(next) + "</NextKeyMarker><NextVersionIdMarker>v</NextVersionIdMarker>"
+	}
+	x += folders
+	for _, key := range keys {
+		for i, o := range append([]*Object{k.Objects[key]}, k.Objects[key].Older...) {
+			head := fmt.Sprintf("<Key>%s</Key><VersionId>%s</VersionId><IsLatest>%t</IsLatest><LastModified>%s</LastModified>",
+				url.QueryEscape(key), cmp.Or(o.Version, "null"), i == 0, o.Modified.UTC().Format("2006-01-02T15:04:05.000Z"))
+			if o.Marker {
+				x += "<DeleteMarker>" + head + "</DeleteMarker>"
+				continue
+			}
+			x += fmt.Sprintf("<Version>%s<ETag>&quot;%s&quot;</ETag><Size>%d</Size><StorageClass>%s</StorageClass></Version>", head, o.etag(), len(o.Data), o.class())
+		}
+	}
+	return xml(w, "<ListVersionsResult>"+x+"</ListVersionsResult>")
+}
+
+// version is that version of an object; nil where there is none.
+func (o *Object) version(id string) *Object {
+	if o == nil || id == "" || id == cmp.Or(o.Version, "null") {
+		return o
+	}
+	for _, v := range o.Older {
+		if id == cmp.Or(v.Version, "null") {
+			return v
+		}
+	}
+	return nil
+}
+
 func (b *Buckets) get(w http.ResponseWriter, r *Request, k *Bucket, name, key string) error {
-	o := k.Objects[key]
+	o := k.Objects[key].version(r.HTTP.URL.Query().Get("versionId"))
 	switch {
-	case o == nil:
+	case o == nil || o.Marker:
 		return &Error{Status: http.StatusNotFound, Code: "NoSuchKey", Message: "The specified key does not exist."}
 	case o.Forbidden:
 		return &Error{Status: http.StatusForbidden, Code: "AccessDenied", Message: "Access Denied"}

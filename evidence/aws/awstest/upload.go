@@ -16,6 +16,8 @@ import (
 type Uploads struct {
 	Objects map[string][]byte // by "bucket/key"
 	Begun   map[string]*Upload
+	// Hurt changes a byte of every object that is put together.
+	Hurt bool
 
 	next int
 }
@@ -106,6 +108,9 @@ func (u *Uploads) Serve(w http.ResponseWriter, r *Request) error {
 		for n := range 10001 {
 			whole = append(whole, up.Parts[n]...)
 		}
+		if u.Hurt && len(whole) > 0 {
+			whole[len(whole)/2] ^= 1
+		}
 		u.Objects[up.Key] = whole
 		delete(u.Begun, id)
 		return xmlAnswer(w, el("CompleteMultipartUploadResult", txt("ETag", etag(whole))))
@@ -119,6 +124,16 @@ func (u *Uploads) object(w http.ResponseWriter, r *Request, key string) error {
 		return &Error{Status: http.StatusNotFound, Code: "NoSuchKey", Message: "The specified key does not exist."}
 	}
 	w.Header().Set("ETag", etag(b))
+	if part, ok := strings.CutPrefix(r.HTTP.Header.Get("Range"), "bytes="); ok {
+		var from, to int
+		if n, _ := fmt.Sscanf(part, "%d-%d", &from, &to); n != 2 || from > to || from >= len(b) {
+			return &Error{Status: http.StatusRequestedRangeNotSatisfiable, Code: "InvalidRange", Message: "The requested range is not satisfiable"}
+		}
+		to = min(to, len(b)-1)
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to, len(b)))
+		w.WriteHeader(http.StatusPartialContent)
+		b = b[from : to+1]
+	}
 	_, err := w.Write(b) // of a HEAD only its length is sent
 	return err
 }

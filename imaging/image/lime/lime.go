@@ -116,6 +116,23 @@ func Open(src imaging.Source) (*container.Image, error) {
 	return img, nil
 }
 
+// Sum is how many bytes of memory the file has, each address once. damage is what
+// is wrong with it, nil where it is whole: a range that ends too early is counted
+// as far as it goes. The error is that the file is none of these formats, or
+// could not be read. It reads the headers, and of AVML's version 2 all chunks'.
+func Sum(src imaging.Source) (sum int64, damage []string, err error) {
+	f := &file{src: src}
+	img := &container.Image{Format: LiME}
+	if _, err := f.scan(img); err != nil {
+		return 0, nil, err
+	}
+	f.order(img)
+	for i := range f.pieces {
+		sum += f.pieces[i].length
+	}
+	return sum, img.Damage, nil
+}
+
 // scan reads the headers. stored is the bytes of memory that the file has.
 func (f *file) scan(img *container.Image) (stored int64, err error) {
 	var h [headSize]byte

@@ -89,6 +89,9 @@ func TestRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		containertest.Same(t, img, want)
+		if sum, damage, err := lime.Sum(bytes.NewReader(b)); err != nil || sum != 4<<20 || len(damage) > 0 {
+			t.Errorf("%s: %d bytes of memory, %q, %v", format, sum, damage, err)
+		}
 		if len(img.Gaps()) > 0 || len(img.Damage) > 0 || !strings.HasPrefix(format, img.Format) {
 			t.Errorf("%s: %s, gaps %v, damage %q", format, img.Format, img.Gaps(), img.Damage)
 		}
