@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -13,7 +11,6 @@ import (
 
 	"snapcase/evidence"
 	"snapcase/evidence/aws"
-	"snapcase/evidence/custody"
 	"snapcase/store"
 )
 
@@ -152,22 +149,8 @@ func (e *edge) browse(cs *store.Case, exhibit string, err error) {
 	e.say("%s: its files are listed and can be read; it is not complete and has no digest yet: snapcase open %s, or snapcase files %s --exhibit %s", exhibit, cs.Folder(), cs.Folder(), exhibit)
 }
 
-// ownDigest is the SHA-256 that sha256sum gives for the source: of one file its
-// own, not that of the manifest that the exhibit keeps of it.
-func ownDigest(cs *store.Case, a evidence.Acquisition) (evidence.Digest, error) {
-	if a.Kind.Image() || a.API != "file" {
-		return a.SHA256, nil
-	}
-	b, err := os.ReadFile(filepath.Join(cs.Folder().Exhibit(a.Exhibit), "manifest-sha256.txt"))
-	if err != nil {
-		return a.SHA256, fmt.Errorf("acquire %s: %w", a.Exhibit, err)
-	}
-	sum, _, _ := custody.ParseManifestLine(strings.TrimSuffix(string(b), "\n"))
-	return evidence.ParseDigest(sum)
-}
-
 func (e *edge) acquired(cs *store.Case, a evidence.Acquisition) error {
-	sum, err := ownDigest(cs, a)
+	sum, err := cs.OwnDigest(a)
 	if err != nil {
 		return err
 	}
