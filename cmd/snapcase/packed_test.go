@@ -72,7 +72,9 @@ func TestPackedExhibit(t *testing.T) {
 	bag := filepath.Join(dir, "bag")
 	output(t, home, []int{0, 4}, "bundle", cs, "-o", bag)
 	output(t, home, []int{0, 4}, "verify", bag, "--signers", filepath.Join(cs, "allowed_signers"))
-	if out, err := exec.Command("sh", filepath.Join(bag, "VERIFY.sh"), bag, filepath.Join(cs, "allowed_signers")).CombinedOutput(); err != nil && !strings.Contains(string(out), "VERDICT    partial") {
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Log("VERIFY.sh is not run: no sh here")
+	} else if out, err := exec.Command("sh", filepath.Join(bag, "VERIFY.sh"), bag, filepath.Join(cs, "allowed_signers")).CombinedOutput(); err != nil && !strings.Contains(string(out), "VERDICT    partial") {
 		t.Errorf("VERIFY.sh: %v: %s", err, out)
 	}
 	image := filepath.Join(cs, "exhibits", "EX-001", "image.raw.zst")

@@ -134,7 +134,9 @@ func TestRespondCommand(t *testing.T) {
 	if err != nil || !strings.Contains(string(undo), "aws ec2 modify-network-interface-attribute --cli-input-json '{\"Groups\":[\"sg-web\"]") {
 		t.Errorf("undo.sh: %v\n%s", err, undo)
 	}
-	if err := exec.Command("sh", "-n", filepath.Join(cs, "respond", respondVictim, "undo.sh")).Run(); err != nil {
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Log("undo.sh is not parsed: no sh here")
+	} else if err := exec.Command("sh", "-n", filepath.Join(cs, "respond", respondVictim, "undo.sh")).Run(); err != nil {
 		t.Errorf("undo.sh is no script: %v", err)
 	}
 	runAWS(t, s, home, 0, on("undo", "--yes")...)
