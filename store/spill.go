@@ -63,8 +63,8 @@ func (s *sorter) add(key, value []byte) error {
 	if len(key)+len(value) > math.MaxInt32 {
 		return fmt.Errorf("sort: a record of %d bytes", len(key)+len(value))
 	}
-	if s.cur == nil {
-		s.cur = &spillRun{}
+	if s.cur == nil { // whole at once: what is not used of it costs nothing, growing does
+		s.cur = &spillRun{b: make([]byte, 0, s.limit), at: make([]spillItem, 0, s.limit/64)}
 	}
 	if len(s.cur.b) > 0 && len(s.cur.b)+len(key)+len(value)+10 > s.limit {
 		if err := s.flush(); err != nil {
@@ -72,9 +72,7 @@ func (s *sorter) add(key, value []byte) error {
 		}
 	}
 	r := s.cur
-	var head [8]byte
-	copy(head[:], key)
-	r.at = append(r.at, spillItem{binary.BigEndian.Uint64(head[:]), uint32(len(r.b))}) //nolint:gosec // below limit
+	r.at = append(r.at, spillItem{headAt(key), uint32(len(r.b))}) //nolint:gosec // below limit
 	r.b = append(binary.AppendUvarint(r.b, uint64(len(key))), key...)
 	r.b = append(binary.AppendUvarint(r.b, uint64(len(value))), value...)
 	return nil
@@ -85,13 +83,63 @@ func (r *spillRun) key(off uint32) []byte {
 	return r.b[int(off)+k:][:n] //nolint:gosec // written by add
 }
 
-func (r *spillRun) sort() {
-	slices.SortFunc(r.at, func(a, b spillItem) int {
+// sort orders the records of a run. Most keys begin alike, as paths do: only
+// what is equal in the eight bytes of head is looked at again, with the next
+// eight, so that few keys are read more than once.
+func (r *spillRun) sort() { r.sortBehind(r.at, 0) }
+
+// sortBehind orders records whose keys are equal before depth; head is the
+// eight bytes there.
+func (r *spillRun) sortBehind(at []spillItem, depth int) {
+	byHead(at)
+	for i := 0; i < len(at); {
+		j := i + 1
+		for j < len(at) && at[j].head == at[i].head {
+			j++
+		}
+		if j > i+1 {
+			r.sortEqual(at[i:j], depth+8)
+		}
+		i = j
+	}
+}
+
+// byHead orders by head, and what has the same by when it was added.
+func byHead(at []spillItem) {
+	slices.SortFunc(at, func(a, b spillItem) int {
 		if a.head != b.head {
 			return cmp.Compare(a.head, b.head)
 		}
-		return cmp.Or(bytes.Compare(r.key(a.off), r.key(b.off)), cmp.Compare(a.off, b.off))
+		return cmp.Compare(a.off, b.off)
 	})
+}
+
+// sortEqual orders records whose keys are equal before depth, or end there
+// with zeros in their place: those come first, the shorter before the longer.
+func (r *spillRun) sortEqual(at []spillItem, depth int) {
+	ended := 0
+	for i, it := range at {
+		key := r.key(it.off)
+		if len(key) > depth {
+			at[i].head = headAt(key[depth:])
+			continue
+		}
+		at[i], at[ended] = at[ended], spillItem{uint64(len(key)), it.off}
+		ended++
+	}
+	byHead(at[:ended])
+	r.sortBehind(at[ended:], depth)
+}
+
+// headAt is the first eight bytes of b as a number that orders as they do;
+// zeros stand for what is missing.
+func headAt(b []byte) uint64 {
+	if len(b) >= 8 {
+		return binary.BigEndian.Uint64(b)
+	}
+	var head [8]byte
+	copy(head[:], b)
+	return binary.BigEndian.Uint64(head[:])
 }
 
 // flush gives the full buffer to a goroutine that sorts it, and keeps it or
