@@ -24,7 +24,7 @@ const applicationID = 0x736e6170
 
 // loaderVersion changes when the same exhibit would give other rows; what an
 // older one loaded is derived again.
-const loaderVersion = 3
+const loaderVersion = 4
 
 func dsn(path, params string) string {
 	u := url.URL{Scheme: "file", Path: path}
@@ -41,7 +41,7 @@ func openWriter(ctx context.Context, path string) (*sql.DB, error) {
 	if fi, err := os.Lstat(path); err == nil && !fi.Mode().IsRegular() {
 		return nil, indexError(path, errors.New("it is no regular file"))
 	}
-	db, err := sql.Open("sqlite", dsn(path, "&_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-16384)&_pragma=wal_autocheckpoint(0)&_pragma=temp_store(1)"))
+	db, err := sql.Open("sqlite", dsn(path, "&_txlock=immediate&_pragma=page_size(16384)&_journal_mode=WAL&_pragma=synchronous(FULL)&_pragma=cache_size(-16384)&_pragma=wal_autocheckpoint(0)&_pragma=temp_store(1)"))
 	if err != nil {
 		return nil, fmt.Errorf("open index %s: %w", path, err)
 	}

@@ -1,8 +1,6 @@
 package store
 
 import (
-	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 	"unicode"
@@ -10,38 +8,6 @@ import (
 
 	"snapcase/evidence"
 )
-
-// matcher decides on names and paths what SQL cannot.
-type matcher struct {
-	q    *question
-	path *glob
-	name string // folded; "" for any
-}
-
-// keep says which of some entries match.
-func (m *matcher) keep(ctx context.Context, _ *stream, at []position) ([]bool, error) {
-	place := make(map[int64]int, len(at))
-	for i, p := range at {
-		place[p.id] = i
-	}
-	yes := make([]bool, len(at))
-	query := "SELECT e.id, '', e.name FROM entries e WHERE e.id"
-	if m.path != nil {
-		query = "SELECT e.id, d.path, e.name FROM entries e JOIN dirs d ON d.id = e.dir WHERE e.id"
-	}
-	err := m.q.byIDs(ctx, query, idsOf(at), func(r *sql.Rows) error {
-		var id int64
-		var dir, name string
-		if err := r.Scan(&id, &dir, &name); err != nil {
-			return err
-		}
-		if i, ok := place[id]; ok {
-			yes[i] = (m.name == "" || strings.Contains(fold(name), m.name)) && (m.path == nil || m.path.match(dir+"/"+name))
-		}
-		return nil
-	})
-	return yes, err
-}
 
 // fold makes texts equal that differ in case only, in any script. Bytes that
 // are not UTF-8 stay as they are.

@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 
@@ -98,17 +97,6 @@ func (c *Case) findEntry(ctx context.Context, a evidence.Address) (entryRow, err
 		return entryRow{}, err
 	}
 	return *e, nil
-}
-
-// inodeRows are the names of the inode of an address, of any generation.
-func (q *question) inodeRows(ctx context.Context, a evidence.Address) (all []entryRow, err error) {
-	err = q.rows(ctx, entryRowQuery+"e.inode = ? AND e.x = (SELECT x FROM loads WHERE exhibit = ?) AND d.volume = ? ORDER BY e.id", []any{int64(a.Inode), a.Exhibit, a.Volume}, func(r *sql.Rows) error { //nolint:gosec // two's complement
-		var e entryRow
-		err := q.scanEntry(r, &e)
-		all = append(all, e)
-		return err
-	})
-	return all, err
 }
 
 const findHint = "snapcase files CASE prints the addresses"

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -11,8 +10,6 @@ import (
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
 )
-
-const entryRowQuery = "SELECT e.id, e.x, d.volume, d.path, e.name, e.rest FROM entries e JOIN dirs d ON d.id = e.dir WHERE "
 
 // entryRow is an entry of the index with what only the index knows of it.
 type entryRow struct {
@@ -30,52 +27,45 @@ func (r *entryRow) ref() filesystem.Ref {
 
 // entryRows loads entries by number, in the order of ids.
 func (q *question) entryRows(ctx context.Context, ids []int64) ([]entryRow, error) {
-	place := make(map[int64]int, len(ids))
-	for i, id := range ids {
-		place[id] = i
-	}
-	out := make([]entryRow, len(ids))
-	err := q.byIDs(ctx, entryRowQuery+"e.id", ids, func(r *sql.Rows) error {
-		var e entryRow
-		if err := q.scanEntry(r, &e); err != nil {
-			return err
+	rows := make(map[int64]*entryRow, len(ids))
+	lie := make(map[int64]int64, len(ids)) // directories
+	var dirs []int64
+	err := q.entriesAt(ctx, ids, func(x int, l *listedEntry) error {
+		e := &entryRow{id: l.id, path: string(l.name)}
+		e.Exhibit = q.exhibit(x)
+		rows[l.id], lie[l.id] = e, l.dir
+		if n := len(dirs); n == 0 || dirs[n-1] != l.dir {
+			dirs = append(dirs, l.dir)
 		}
-		if i, ok := place[e.id]; ok {
-			out[i] = e
-		}
-		return nil
+		return e.unpack(l.rest)
 	})
 	if err != nil {
 		return nil, err
 	}
+	places, err := q.directories(ctx, dirs)
+	if err != nil {
+		return nil, err
+	}
+	for id, e := range rows {
+		e.place(places[lie[id]])
+	}
+	out := make([]entryRow, len(ids))
 	for i, id := range ids {
-		if first := place[id]; first != i {
-			out[i] = out[first] // asked for twice
-		}
-		if out[i].id != id {
-			return nil, fmt.Errorf("entry %d is not in the index", id)
-		}
+		out[i] = *rows[id]
 	}
 	return out, nil
 }
 
-func (q *question) scanEntry(r *sql.Rows, e *entryRow) error {
-	var x int
-	var dir, name string
-	var rest sql.RawBytes
-	if err := r.Scan(&e.id, &x, &e.Volume, &dir, &name, &rest); err != nil {
-		return err
-	}
+// unpack takes what packEntry wrote.
+func (e *entryRow) unpack(rest []byte) error {
 	var f filesystem.Entry
 	if err := unpackEntry(rest, &f); err != nil {
 		return fmt.Errorf("entry %d: %w", e.id, err)
 	}
-	e.Exhibit, e.path, e.stream, e.kind, e.first = q.exhibit(x), dir+"/"+name, f.Ref.Stream, f.Type, f.First
+	e.stream, e.kind, e.first = f.Ref.Stream, f.Type, f.First
 	e.Inode, e.Generation, e.UID, e.GID, e.Links, e.Size = f.Ref.Inode, f.Ref.Generation, f.UID, f.GID, f.Links, f.Size
 	e.Type, e.Status, e.From, e.Mode = f.Type.String(), f.Status.String(), f.From, octal(f.Mode)
 	e.Modified, e.Accessed, e.Changed, e.Born, e.DeletedAt = f.Modified, f.Accessed, f.Changed, f.Born, f.Deleted
-	e.Path, e.PathB64 = textOf(e.path)
-	e.Address = evidence.Address{Exhibit: e.Exhibit, Volume: e.Volume, Inode: e.Inode, Generation: e.Generation, Path: e.path}.String()
 	if f.Link != "" || f.Type == filesystem.TypeSymlink {
 		text, raw := textOf(f.Link)
 		e.Link, e.LinkB64 = &text, raw
@@ -84,6 +74,13 @@ func (q *question) scanEntry(r *sql.Rows, e *entryRow) error {
 		e.Damage = &f.Damage
 	}
 	return nil
+}
+
+// place says where an entry lies of which the name is known.
+func (e *entryRow) place(d directory) {
+	e.Volume, e.path = d.volume, d.path+"/"+e.path
+	e.Path, e.PathB64 = textOf(e.path)
+	e.Address = evidence.Address{Exhibit: e.Exhibit, Volume: e.Volume, Inode: e.Inode, Generation: e.Generation, Path: e.path}.String()
 }
 
 // octal is a mode as stat prints it: six digits.

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"snapcase/evidence"
-	"snapcase/imaging/filesystem"
 )
 
 // Files yields the file-system entries that q selects.
@@ -122,9 +121,6 @@ func (l *fileListing) end(ctx context.Context) error {
 	return errors.Join(l.q.end(), l.hasher.end(ctx))
 }
 
-// untimed is entries as listing reads tables.
-const untimedEntries = "(SELECT *, NULL AS ts FROM entries)"
-
 // fileListing is the entries that a query selects, as a listing of a question
 // that the caller ends.
 func (c *Case) fileListing(ctx context.Context, q FileQuery) (*question, *fileListing, error) {
@@ -179,7 +175,7 @@ func (q *question) files(ctx context.Context, f FileQuery) (*fileListing, error)
 		return nil, err
 	}
 	l := &fileListing{listing: &listing{q: q}}
-	keep := matcher{q: q}
+	keep := entryFilter{deleted: f.Deleted, allocated: f.HideDeleted, folders: f.Dirs, name: fold(f.Name)}
 	if f.Path != "" {
 		g, err := parseGlob(f.Path)
 		if err != nil {
@@ -187,7 +183,6 @@ func (q *question) files(ctx context.Context, f FileQuery) (*fileListing, error)
 		}
 		keep.path = g
 	}
-	keep.name = fold(f.Name)
 	runs := q.volumeSpans(f)
 	var err error
 	if f.Under != "" {
@@ -200,20 +195,21 @@ func (q *question) files(ctx context.Context, f FileQuery) (*fileListing, error)
 			return nil, err
 		}
 	}
-	w := fileConditions(f, &keep)
 	if f.Dir != "" {
-		if runs, err = q.inDirectory(ctx, &w, runs, f.Dir); err != nil {
+		if runs, err = q.inDirectory(ctx, &keep, runs, f.Dir); err != nil {
 			return nil, err
 		}
 	}
 	for _, r := range runs {
-		r.tbl, r.timed, r.anchors = untimedEntries, r.lo-1, nil
-		l.streams = append(l.streams, newStream(r, 0, "", w))
+		r.tbl, r.timed, r.anchors = "entries", r.lo-1, nil
+		s := newStream(r, 0, "", cond{})
+		s.first = q.entriesBase(r.x)
+		if !keep.all() {
+			s.filter = &keep
+		}
+		l.streams = append(l.streams, s)
 	}
-	if keep.path != nil || keep.name != "" {
-		l.keep = keep.keep
-	}
-	l.inDir = f.Dir != "" && l.keep == nil
+	l.inDir = f.Dir != "" && keep.path == nil && keep.name == ""
 	return l, nil
 }
 
@@ -242,33 +238,9 @@ func (q *question) knownVolume(ctx context.Context, f FileQuery) error {
 	return evidence.WithHint(fmt.Errorf("volume %q: %w", f.Volume, evidence.ErrNotFound), "there are %s", strings.Join(have, ", "))
 }
 
-// fileConditions are those that the table answers. What keep looks for is
-// narrowed here as far as SQL can tell for certain.
-func fileConditions(f FileQuery, keep *matcher) cond {
-	var w cond
-	if f.Deleted {
-		w.and("status <> ?", int64(filesystem.Allocated))
-	}
-	if f.HideDeleted {
-		w.and("status = ?", int64(filesystem.Allocated))
-	}
-	if f.Dirs {
-		w.and("type = ?", int64(filesystem.TypeDir))
-	}
-	if keep.name != "" {
-		// LIKE knows the cases of ASCII, and stops at a zero byte; length does
-		// too and counts characters, so what is not plain differs.
-		w.and(`(name LIKE ? ESCAPE '\' OR octet_length(name) <> length(name))`, like(keep.name))
-	}
-	if keep.path != nil && keep.path.last != "" {
-		w.and("name = ?", keep.path.last)
-	}
-	return w
-}
-
 // inDirectory narrows runs of entries to those that lie directly in dir, of
 // every volume that has such a directory.
-func (q *question) inDirectory(ctx context.Context, w *cond, runs []span, dir string) ([]span, error) {
+func (q *question) inDirectory(ctx context.Context, w *entryFilter, runs []span, dir string) ([]span, error) {
 	var own []idRun
 	var scan []int64 // directories whose numbers are not kept
 	err := q.rows(ctx, "SELECT id, lo, hi, runs FROM dirs WHERE path = ?", []any{strings.TrimSuffix(dir, "/")}, func(r *sql.Rows) error {
@@ -296,18 +268,17 @@ func (q *question) inDirectory(ctx context.Context, w *cond, runs []span, dir st
 
 // scanDirectory is inDirectory for directories that have too many runs: it
 // asks every entry between the first and the last one.
-func (q *question) scanDirectory(ctx context.Context, w *cond, runs []span, dir string) ([]span, error) {
-	var ids []int64
+func (q *question) scanDirectory(ctx context.Context, w *entryFilter, runs []span, dir string) ([]span, error) {
+	w.in, w.root = map[int64]bool{}, strings.TrimSuffix(dir, "/") == ""
 	var own []idRun
 	err := q.rows(ctx, "SELECT id, lo, hi FROM dirs WHERE path = ?", []any{strings.TrimSuffix(dir, "/")}, func(r *sql.Rows) error {
 		var id int64
 		var o idRun
 		err := r.Scan(&id, &o.lo, &o.hi)
-		ids, own = append(ids, id), append(own, o)
+		w.in[id] = true
+		own = append(own, o)
 		return err
 	})
-	w.and("dir IN (SELECT value FROM json_each(?))", list(ids))
-	w.and("NOT (name = '' AND type = ? AND status = ? AND dir IN (SELECT id FROM dirs WHERE path = ''))", int64(filesystem.TypeDir), int64(filesystem.Allocated))
 	return overlaps(runs, own), err
 }
 
@@ -421,20 +392,32 @@ func (q *question) pathRun(ctx context.Context, r span, a, b string) (span, erro
 func (q *question) firstPath(ctx context.Context, lo, hi int64, path string) (int64, error) {
 	for hi++; lo < hi; {
 		mid := lo + (hi-lo)/2
-		var dir, name string
-		err := q.rows(ctx, "SELECT d.path, e.name FROM entries e JOIN dirs d ON d.id = e.dir WHERE e.id = ?", []any{mid}, func(r *sql.Rows) error {
-			return r.Scan(&dir, &name)
-		})
+		at, err := q.pathAt(ctx, mid)
 		if err != nil {
 			return 0, err
 		}
-		if dir+"/"+name < path {
+		if at < path {
 			lo = mid + 1
 		} else {
 			hi = mid
 		}
 	}
 	return lo, nil
+}
+
+// pathAt is the path of an entry, raw bytes.
+func (q *question) pathAt(ctx context.Context, id int64) (string, error) {
+	var dir int64
+	var name string
+	err := q.entriesAt(ctx, []int64{id}, func(_ int, e *listedEntry) error {
+		dir, name = e.dir, string(e.name)
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	d, err := q.directories(ctx, []int64{dir})
+	return d[dir].path + "/" + name, err
 }
 
 // numberInDir counts the rows of a directory before the first of a page.
@@ -449,7 +432,7 @@ func (l *fileListing) numberInDir(ctx context.Context, f *found) error {
 			return err
 		}
 		before := listing{q: l.q, streams: []*stream{newStream(s.span, 0, "", s.where)}}
-		before.streams[0].hi = end - 1
+		before.streams[0].hi, before.streams[0].first, before.streams[0].filter = end-1, s.first, s.filter
 		k, err := before.count(ctx, 0)
 		if err != nil {
 			return err

@@ -1,13 +1,12 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql/driver"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
@@ -83,16 +82,7 @@ func (p *packed) signed() int64 {
 	return n
 }
 
-func (p *packed) text() string {
-	n := p.count()
-	if n > uint64(len(p.b)) {
-		p.b, p.short = nil, true
-		return ""
-	}
-	s := string(p.b[:n])
-	p.b = p.b[n:]
-	return s
-}
+func (p *packed) text() string { return string(p.bytes()) }
 
 // head reads what stands first: type, status, inode and times.
 func (p *packed) head(e *filesystem.Entry) {
@@ -125,12 +115,13 @@ func unpackEntry(b []byte, e *filesystem.Entry) error {
 type entryRows struct {
 	l       *imageLoad
 	line    *line
-	entries *numbered
+	entries *bulk
+	pack    entryPacker
 	dirs    *bulk
 	nextDir int64
 	span    *span
 	open    []openDir // from the root of the volume to where the last entry lay
-	cur     string    // path of the last of open
+	cur     []byte    // path of the last of open
 }
 
 // openDir is a directory on the way to the last entry: the first n bytes of
@@ -199,13 +190,13 @@ func newEntryRows(ctx context.Context, l *imageLoad) (r *entryRows, err error) {
 			r.line.end() //nolint:errcheck // err came first
 		}
 	}()
-	if r.entries, err = newNumbered(l.t, r.line, "entries", "x", int64(l.x), "dir,name,type,status,inode,rest"); err != nil {
+	if r.entries, err = newBulk(l.t, "entries", "id,x,rows"); err != nil {
 		return nil, err
 	}
 	if r.dirs, err = newBulk(l.t, "dirs", "id,x,volume,path,lo,hi,runs"); err != nil {
 		return nil, err
 	}
-	r.dirs.line = r.line
+	r.entries.line, r.dirs.line = r.line, r.line
 	if err := l.t.conn.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) + 1 FROM dirs").Scan(&r.nextDir); err != nil {
 		return nil, err
 	}
@@ -227,10 +218,9 @@ func (r *entryRows) volume(ctx context.Context, id string, s *sorter) error {
 		}
 		p := packed{b: rec.value}
 		p.head(&e)
-		e.Path = string(rec.key)
 		r.span.row()
 		part.row()
-		if err := r.entry(ctx, id, &e, rec.value); err != nil {
+		if err := r.entry(ctx, id, &e, rec.key, rec.value); err != nil {
 			return err
 		}
 		if err := r.l.addMoments(r.span.hi, &e); err != nil {
@@ -240,6 +230,7 @@ func (r *entryRows) volume(ctx context.Context, id string, s *sorter) error {
 			if err := unpackEntry(rec.value, &e); err != nil {
 				return err
 			}
+			e.Path = string(rec.key)
 			r.l.owns(id, &e)
 		}
 		if r.span.hi%65536 == 0 {
@@ -254,22 +245,35 @@ func (r *entryRows) volume(ctx context.Context, id string, s *sorter) error {
 	return r.line.do(func() error { return r.l.saveSpan(ctx, part) })
 }
 
-// entry writes one row; its number is the next one.
-func (r *entryRows) entry(ctx context.Context, volume string, e *filesystem.Entry, rest []byte) error {
-	slash := strings.LastIndexByte(e.Path, '/')
-	dir, err := r.dir(ctx, volume, e.Path[:slash])
+// entry writes one entry; its number is the next one.
+func (r *entryRows) entry(ctx context.Context, volume string, e *filesystem.Entry, path, rest []byte) error {
+	slash := bytes.LastIndexByte(path, '/')
+	dir, err := r.dir(ctx, volume, path[:slash])
 	if err != nil {
 		return err
 	}
-	if e.Path != "/" || e.Type != filesystem.TypeDir || e.Status != filesystem.Allocated { // the root does not lie in itself
+	if len(path) > 1 || e.Type != filesystem.TypeDir || e.Status != filesystem.Allocated { // the root does not lie in itself
 		dir.own(r.span.hi)
 	}
-	return r.entries.add(ctx, r.span.hi, dir.id, e.Path[slash+1:], int64(e.Type), int64(e.Status), int64(e.Ref.Inode), slices.Clone(rest)) //nolint:gosec // two's complement
+	r.pack.add(dir.id, path[slash+1:], rest)
+	if r.pack.n == anchorEvery {
+		return r.flush(ctx)
+	}
+	return nil
+}
+
+// flush writes the row of the last entries.
+func (r *entryRows) flush(ctx context.Context) error {
+	first := r.span.hi + 1 - int64(r.pack.n)
+	return r.entries.add(ctx, first, int64(r.l.x), r.pack.take())
 }
 
 // dir is a directory. In the order of paths what lies in a directory or below
 // it comes together, so only the way to the last entry has to be known.
-func (r *entryRows) dir(ctx context.Context, volume, path string) (*openDir, error) {
+func (r *entryRows) dir(ctx context.Context, volume string, path []byte) (*openDir, error) {
+	if k := len(r.open); k > 0 && r.open[k-1].n == len(path) && bytes.Equal(path, r.cur) {
+		return &r.open[k-1], nil
+	}
 	same := 0
 	for n := min(len(path), len(r.cur)); same < n && path[same] == r.cur[same]; {
 		same++
@@ -283,7 +287,7 @@ func (r *entryRows) dir(ctx context.Context, volume, path string) (*openDir, err
 	if err := r.leave(ctx, volume, keep); err != nil {
 		return nil, err
 	}
-	r.cur = path
+	r.cur = append(r.cur[:0], path...)
 	if keep == 0 || r.open[keep-1].n < len(path) {
 		r.open = append(r.open, openDir{n: len(path), id: r.nextDir})
 		r.nextDir++
@@ -304,7 +308,7 @@ func (r *entryRows) leave(ctx context.Context, volume string, keep int) error {
 		if !d.many {
 			runs = packRuns(lo, d.runs)
 		}
-		if err := r.dirs.add(ctx, d.id, int64(r.l.x), volume, r.cur[:d.n], lo, hi, runs); err != nil {
+		if err := r.dirs.add(ctx, d.id, int64(r.l.x), volume, string(r.cur[:d.n]), lo, hi, runs); err != nil {
 			return err
 		}
 	}
@@ -313,6 +317,11 @@ func (r *entryRows) leave(ctx context.Context, volume string, keep int) error {
 }
 
 func (r *entryRows) end(ctx context.Context) error {
+	if r.pack.n > 0 {
+		if err := r.flush(ctx); err != nil {
+			return err
+		}
+	}
 	if err := r.line.end(); err != nil {
 		return err
 	}

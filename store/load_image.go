@@ -92,6 +92,14 @@ func (l *load) image(ctx context.Context) (err error) {
 	return il.insertHits(ctx)
 }
 
+// How much the heap may grow, in percent, before garbage is collected: while an
+// image is loaded, and while a volume of more than manyEntries is walked.
+const (
+	thriftPercent = 25
+	manyPercent   = 5
+	manyEntries   = 1 << 17
+)
+
 // thrift bounds the memory of a load. Rows are written in the order of their
 // numbers, so the database needs a small cache only; and what a walk holds has
 // no pointers, so that collecting garbage often costs little. The function that
@@ -104,7 +112,7 @@ func (l *load) thrift(ctx context.Context) (func() error, error) {
 	if err := l.t.exec(ctx, "PRAGMA cache_size = -16384"); err != nil {
 		return nil, err
 	}
-	percent := debug.SetGCPercent(25)
+	percent := debug.SetGCPercent(thriftPercent)
 	return func() error {
 		debug.SetGCPercent(percent)
 		return l.t.exec(context.WithoutCancel(ctx), fmt.Sprintf("PRAGMA cache_size = %d", size))
@@ -178,7 +186,8 @@ func (l *imageLoad) volume(ctx context.Context, v *disk.Volume, n int64, stats *
 		return err
 	}
 	l.insideWanted()
-	if stats.Entries > 1<<19 {
+	if stats.Entries > manyEntries {
+		debug.SetGCPercent(thriftPercent)
 		debug.FreeOSMemory() // of the walk, before the database needs some
 	}
 	return l.rows.volume(ctx, v.ID, s)
@@ -231,6 +240,9 @@ func (w *volumeWalk) walk(ctx context.Context) error {
 		}
 		if w.stats.Entries%4096 == 0 {
 			w.l.report("entries", w.l.done.Add(4096))
+		}
+		if w.stats.Entries == manyEntries {
+			debug.SetGCPercent(manyPercent)
 		}
 	}
 	return ctx.Err()

@@ -63,16 +63,32 @@ func unpackMoments(first int64, b []byte, rows []moment) ([]moment, error) {
 // momentsBetween yields the moments lo to hi of a span that begins at first, up
 // or down.
 func (q *question) momentsBetween(ctx context.Context, first, lo, hi int64, backward bool) iter.Seq2[moment, error] {
+	return packedBetween(ctx, q, packedTable[moment]{"moments", unpackMoments, func(m *moment) int64 { return m.id }}, first, lo, hi, backward)
+}
+
+// packedTable is a table that holds anchorEvery things in a row.
+type packedTable[T any] struct {
+	name string
+	// unpack appends the things of the row whose first has the number first.
+	unpack func(first int64, b []byte, rows []T) ([]T, error)
+	number func(*T) int64
+}
+
+// packedBetween yields the things lo to hi of a span that begins at first, up
+// or down.
+func packedBetween[T any](ctx context.Context, q *question, t packedTable[T], first, lo, hi int64, backward bool) iter.Seq2[T, error] {
 	const atOnce = 64 // rows of the table in one statement
-	return func(yield func(moment, error) bool) {
+	return func(yield func(T, error) bool) {
 		way, from, to := "ASC", first+(lo-first)/anchorEvery*anchorEvery, hi
 		if backward {
 			way = "DESC"
 		}
-		for from <= to && lo <= hi {
-			var rows []moment
+		query := "SELECT id, rows FROM " + t.name + " WHERE id >= ? AND id <= ? ORDER BY id " + way + " LIMIT ?"
+		var rows []T
+		for some := 1; from <= to && lo <= hi; some = min(4*some, atOnce) {
+			rows = rows[:0]
 			last, n := int64(0), 0
-			err := q.rows(ctx, "SELECT id, rows FROM moments WHERE id >= ? AND id <= ? ORDER BY id "+way+" LIMIT ?", []any{from, to, atOnce}, func(r *sql.Rows) error {
+			err := q.rows(ctx, query, []any{from, to, some}, func(r *sql.Rows) error {
 				var b sql.RawBytes
 				if err := r.Scan(&last, &b); err != nil {
 					return err
@@ -80,21 +96,22 @@ func (q *question) momentsBetween(ctx context.Context, first, lo, hi int64, back
 				n++
 				at := len(rows)
 				var err error
-				if rows, err = unpackMoments(last, b, rows); backward {
+				if rows, err = t.unpack(last, b, rows); backward {
 					slices.Reverse(rows[at:])
 				}
 				return err
 			})
 			if err != nil {
-				yield(moment{}, fmt.Errorf("moments: %w", err))
+				var none T
+				yield(none, fmt.Errorf("%s: %w", t.name, err))
 				return
 			}
-			for _, m := range rows {
-				if m.id >= lo && m.id <= hi && !yield(m, nil) {
+			for i := range rows {
+				if k := t.number(&rows[i]); k >= lo && k <= hi && !yield(rows[i], nil) {
 					return
 				}
 			}
-			if n < atOnce {
+			if n < some {
 				return
 			}
 			if backward {
@@ -133,18 +150,6 @@ func (s *idSet) both(o *idSet) *idSet {
 		out.bits[i] &= o.bits[i]
 	}
 	return out
-}
-
-// entriesWhere are the entries for which a condition holds.
-func (q *question) entriesWhere(ctx context.Context, w cond) (*idSet, error) {
-	s := &idSet{}
-	err := q.rows(ctx, "SELECT id FROM entries WHERE 1"+w.text(), w.args, func(r *sql.Rows) error {
-		var id int64
-		err := r.Scan(&id)
-		s.add(id)
-		return err
-	})
-	return s, err
 }
 
 // momentsAt gives the moments at some positions of one rank, in their order.

@@ -25,19 +25,61 @@ type stream struct {
 	// to the listing, nil for all
 	entries *idSet
 	without *idSet // moments that do not, nil for none
+	// of a stream of entries, which are packed too: those that belong to the
+	// listing, nil for all
+	filter *entryFilter
 }
 
 // packed says that the rows are moments.
 func (s *stream) packed() bool { return s.tbl == "moments" }
 
+// listed says that the rows are entries.
+func (s *stream) listed() bool { return s.tbl == "entries" }
+
 // filtered says that not every row need belong to the listing.
-func (s *stream) filtered() bool { return len(s.where.sql) > 0 || s.entries != nil || s.without != nil }
+func (s *stream) filtered() bool {
+	return len(s.where.sql) > 0 || s.entries != nil || s.without != nil || s.filter != nil
+}
 
 // moments yields those that belong to the listing, lo to hi, up or down.
 func (s *stream) moments(ctx context.Context, q *question, lo, hi int64, backward bool) iter.Seq2[moment, error] {
 	return func(yield func(moment, error) bool) {
 		for m, err := range q.momentsBetween(ctx, s.first, lo, hi, backward) {
 			if (err != nil || s.entries.has(m.entry) && (s.without == nil || !s.without.has(m.id))) && !yield(m, err) {
+				return
+			}
+		}
+	}
+}
+
+// files yields the numbers of the entries that belong to the listing, lo to hi,
+// up or down.
+func (s *stream) files(ctx context.Context, q *question, lo, hi int64, backward bool) iter.Seq2[int64, error] {
+	if s.filter == nil {
+		return numbers(lo, hi, backward)
+	}
+	return func(yield func(int64, error) bool) {
+		for e, err := range q.entriesBetween(ctx, s.first, lo, hi, backward) {
+			ok := err != nil
+			if !ok {
+				ok, err = s.filter.has(ctx, q, &e)
+			}
+			if (ok || err != nil) && !yield(e.id, err) {
+				return
+			}
+		}
+	}
+}
+
+// numbers yields lo to hi, up or down.
+func numbers(lo, hi int64, backward bool) iter.Seq2[int64, error] {
+	return func(yield func(int64, error) bool) {
+		for i := int64(0); i <= hi-lo; i++ {
+			n := lo + i
+			if backward {
+				n = hi - i
+			}
+			if !yield(n, nil) {
 				return
 			}
 		}
@@ -326,6 +368,17 @@ func (r *reader) rows(ctx context.Context, way, tie string, lo, hi int64, n int)
 		}
 		return got, nil
 	}
+	if s.listed() {
+		for id, err := range s.files(ctx, r.l.q, lo, hi, r.backward) {
+			if err != nil {
+				return nil, err
+			}
+			if got = append(got, position{untimed: true, rank: s.rank, x: s.x, id: id}); len(got) == n {
+				break
+			}
+		}
+		return got, nil
+	}
 	query := "SELECT id, " + s.time + ", " + tie + " FROM " + s.tbl + " WHERE id >= ? AND id <= ?" + s.where.text() + " ORDER BY id " + way + " LIMIT ?"
 	err := r.l.q.rows(ctx, query, slices.Concat([]any{lo, hi}, s.where.args, []any{n}), func(row *sql.Rows) error {
 		p := position{rank: s.rank, x: s.x}
@@ -437,6 +490,17 @@ func (l *listing) count(ctx context.Context, limit int64) (n int64, err error) {
 func (l *listing) countStream(ctx context.Context, s *stream, most int64) (n int64, err error) {
 	if s.packed() {
 		for _, err := range s.moments(ctx, l.q, s.lo, s.hi, false) {
+			if err != nil {
+				return n, err
+			}
+			if n++; n == most {
+				break
+			}
+		}
+		return n, nil
+	}
+	if s.listed() {
+		for _, err := range s.files(ctx, l.q, s.lo, s.hi, false) {
 			if err != nil {
 				return n, err
 			}

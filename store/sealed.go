@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -228,22 +230,35 @@ func (s *sealedImage) ReadAt(p []byte, off int64) (int, error) {
 	if err := s.failed(); err != nil {
 		return 0, err
 	}
-	if off >= 0 && off < s.Size() && s.length > 0 && len(p) > 0 {
-		last := min(off+int64(len(p)), s.Size()) - 1
-		for i := off / s.length; i <= last/s.length; i++ {
-			if s.state[i].Load() != blockUnknown {
-				continue
-			}
-			if s.later != nil {
-				s.queue(i)
-				continue
-			}
-			if err := s.check(i); err != nil {
-				return 0, err
-			}
+	if s.later != nil {
+		n, err := s.readPart(p, off)
+		for i := range s.unchecked(p[:n], off) {
+			s.queue(i, p[:n], off)
+		}
+		return n, err
+	}
+	for i := range s.unchecked(p, off) {
+		if err := s.check(i); err != nil {
+			return 0, err
 		}
 	}
 	return s.readPart(p, off)
+}
+
+// unchecked are the blocks that a read of p at off touches and that are not
+// hashed yet.
+func (s *sealedImage) unchecked(p []byte, off int64) iter.Seq[int64] {
+	return func(yield func(int64) bool) {
+		if off < 0 || off >= s.Size() || s.length == 0 || len(p) == 0 {
+			return
+		}
+		last := min(off+int64(len(p)), s.Size()) - 1
+		for i := off / s.length; i <= last/s.length; i++ {
+			if s.state[i].Load() == blockUnknown && !yield(i) {
+				return
+			}
+		}
+	}
 }
 
 // check hashes block i, unless another goroutine did.
@@ -270,12 +285,17 @@ func (s *sealedImage) check(i int64) error {
 		}
 		return err
 	}
+	return s.judge(i, block)
+}
+
+// judge compares what block i is now with its digest.
+func (s *sealedImage) judge(i int64, block []byte) error {
 	sum := s.zeros
 	if int64(len(block)) < s.length || !allZero(block) {
 		sum = sha256.Sum256(block)
 	}
 	if sum != s.sums[i] {
-		err := altered(fmt.Errorf("%s: %s: the %d bytes from offset %d are not those that were sealed: %w", s.exhibit, s.name, len(block), at, evidence.ErrBroken))
+		err := altered(fmt.Errorf("%s: %s: the %d bytes from offset %d are not those that were sealed: %w", s.exhibit, s.name, len(block), i*s.length, evidence.ErrBroken))
 		s.broken.CompareAndSwap(nil, &err)
 		return err
 	}
@@ -293,25 +313,35 @@ func (s *sealedImage) checkLater() {
 	if s.length == 0 {
 		return
 	}
-	s.later = make(chan int64, 64)
-	go func() {
-		for i := range s.later {
-			if s.failed() == nil {
-				if err := s.check(i); err != nil {
-					s.broken.CompareAndSwap(nil, &err) // or it could not be read again
+	s.later = make(chan int64, len(s.sums)) // each once: who reads never waits
+	for range min(runtime.GOMAXPROCS(0), len(s.locks)) {
+		go func() {
+			for i := range s.later {
+				if s.failed() == nil {
+					if err := s.check(i); err != nil {
+						s.broken.CompareAndSwap(nil, &err) // or it could not be read again
+					}
 				}
+				s.pending.Done()
 			}
-			s.pending.Done()
-		}
-	}()
+		}()
+	}
 }
 
-// queue has block i hashed, once.
-func (s *sealedImage) queue(i int64) {
-	if s.state[i].CompareAndSwap(blockUnknown, blockQueued) {
-		s.pending.Add(1)
-		s.later <- i
+// queue has block i hashed, once: at once where it lies whole in p, which was
+// read at off.
+func (s *sealedImage) queue(i int64, p []byte, off int64) {
+	if !s.state[i].CompareAndSwap(blockUnknown, blockQueued) {
+		return
 	}
+	from := i*s.length - off
+	to := min(from+s.length, s.Size()-off)
+	if from >= 0 && to <= int64(len(p)) {
+		_ = s.judge(i, p[from:to]) // broken keeps it
+		return
+	}
+	s.pending.Add(1)
+	s.later <- i
 }
 
 // settle waits until every block that was given is hashed; then it is failed.

@@ -16,10 +16,11 @@ import (
 )
 
 // The sizes of a sorter. What it holds in memory is at most spillKept+2 full
-// buffers with 16 bytes a record, and while it merges spillRead for all files.
+// buffers with 16 bytes a record, two once there were more, and while it merges
+// spillRead for all files.
 const (
 	spillBuffer = 4 << 20 // bytes of records that are sorted at once
-	spillKept   = 6       // sorted buffers that stay in memory
+	spillKept   = 6       // sorted buffers that stay in memory while there are no more
 	spillRead   = 8 << 20 // bytes of read buffers, of all runs on disk together
 )
 
@@ -31,17 +32,12 @@ type sorter struct {
 	dir   string
 	limit int // bytes of one buffer
 	cur   *spillRun
-	kept  []*spillRun
+	kept  []*spillRun // in the order in which they were filled, as disk
+	spare *spillRun
 	file  *os.File
 	end   int64
-	disk  [][2]int64   // from, to
-	busy  chan error   // of the goroutine that sorts; nil where none does
-	place []spillPlace // of all runs, in the order in which they were filled
-}
-
-type spillPlace struct {
-	disk bool
-	i    int
+	disk  [][2]int64 // from, to; before kept
+	busy  chan error // of the goroutine that sorts; nil where none does
 }
 
 // spillRun is records in memory: uvarint length of the key, key, uvarint
@@ -64,7 +60,7 @@ func (s *sorter) add(key, value []byte) error {
 		return fmt.Errorf("sort: a record of %d bytes", len(key)+len(value))
 	}
 	if s.cur == nil {
-		s.cur = &spillRun{}
+		s.cur = s.fresh()
 	}
 	if len(s.cur.b) > 0 && len(s.cur.b)+len(key)+len(value)+10 > s.limit {
 		if err := s.flush(); err != nil {
@@ -72,9 +68,7 @@ func (s *sorter) add(key, value []byte) error {
 		}
 	}
 	r := s.cur
-	var head [8]byte
-	copy(head[:], key)
-	r.at = append(r.at, spillItem{binary.BigEndian.Uint64(head[:]), uint32(len(r.b))}) //nolint:gosec // below limit
+	r.at = append(r.at, spillItem{headAt(key), uint32(len(r.b))}) //nolint:gosec // below limit
 	r.b = append(binary.AppendUvarint(r.b, uint64(len(key))), key...)
 	r.b = append(binary.AppendUvarint(r.b, uint64(len(value))), value...)
 	return nil
@@ -85,41 +79,102 @@ func (r *spillRun) key(off uint32) []byte {
 	return r.b[int(off)+k:][:n] //nolint:gosec // written by add
 }
 
-func (r *spillRun) sort() {
-	slices.SortFunc(r.at, func(a, b spillItem) int {
+// sort orders the records of a run. Most keys begin alike, as paths do: only
+// what is equal in the eight bytes of head is looked at again, with the next
+// eight, so that few keys are read more than once.
+func (r *spillRun) sort() { r.sortBehind(r.at, 0) }
+
+// sortBehind orders records whose keys are equal before depth; head is the
+// eight bytes there.
+func (r *spillRun) sortBehind(at []spillItem, depth int) {
+	byHead(at)
+	for i := 0; i < len(at); {
+		j := i + 1
+		for j < len(at) && at[j].head == at[i].head {
+			j++
+		}
+		if j > i+1 {
+			r.sortEqual(at[i:j], depth+8)
+		}
+		i = j
+	}
+}
+
+// byHead orders by head, and what has the same by when it was added.
+func byHead(at []spillItem) {
+	slices.SortFunc(at, func(a, b spillItem) int {
 		if a.head != b.head {
 			return cmp.Compare(a.head, b.head)
 		}
-		return cmp.Or(bytes.Compare(r.key(a.off), r.key(b.off)), cmp.Compare(a.off, b.off))
+		return cmp.Compare(a.off, b.off)
 	})
 }
 
-// flush gives the full buffer to a goroutine that sorts it, and keeps it or
-// writes it to the file.
+// sortEqual orders records whose keys are equal before depth, or end there
+// with zeros in their place: those come first, the shorter before the longer.
+func (r *spillRun) sortEqual(at []spillItem, depth int) {
+	ended := 0
+	for i, it := range at {
+		key := r.key(it.off)
+		if len(key) > depth {
+			at[i].head = headAt(key[depth:])
+			continue
+		}
+		at[i], at[ended] = at[ended], spillItem{uint64(len(key)), it.off}
+		ended++
+	}
+	byHead(at[:ended])
+	r.sortBehind(at[ended:], depth)
+}
+
+// headAt is the first eight bytes of b as a number that orders as they do;
+// zeros stand for what is missing.
+func headAt(b []byte) uint64 {
+	if len(b) >= 8 {
+		return binary.BigEndian.Uint64(b)
+	}
+	var head [8]byte
+	copy(head[:], b)
+	return binary.BigEndian.Uint64(head[:])
+}
+
+// fresh is an empty buffer, whole at once: what is not used of it costs
+// nothing, growing does.
+func (s *sorter) fresh() *spillRun {
+	r := s.spare
+	if s.spare = nil; r == nil {
+		return &spillRun{b: make([]byte, 0, s.limit), at: make([]spillItem, 0, s.limit/64)}
+	}
+	r.b, r.at = r.b[:0], r.at[:0]
+	return r
+}
+
+// flush gives the full buffer to a goroutine that sorts it. Once there are too
+// many of them to keep, it writes them to the file, and from then on each.
 func (s *sorter) flush() error {
 	if err := s.wait(); err != nil {
 		return err
 	}
 	full := s.cur
-	keep := len(s.kept) < spillKept
-	if keep {
-		s.place = append(s.place, spillPlace{i: len(s.kept)})
-		s.kept = append(s.kept, full)
-		s.cur = &spillRun{b: make([]byte, 0, cap(full.b)), at: make([]spillItem, 0, cap(full.at))}
-	} else {
-		s.place = append(s.place, spillPlace{disk: true, i: len(s.disk)})
-		s.disk = append(s.disk, [2]int64{})
-		s.cur = &spillRun{b: make([]byte, 0, cap(full.b)), at: make([]spillItem, 0, cap(full.at))}
-	}
+	s.cur = s.fresh()
+	s.kept = append(s.kept, full)
 	done := make(chan error, 1)
 	s.busy = done
 	go func() {
 		full.sort()
-		if keep {
+		if len(s.kept) <= spillKept && len(s.disk) == 0 {
 			done <- nil
 			return
 		}
-		done <- s.write(full)
+		for _, r := range s.kept {
+			if err := s.write(r); err != nil {
+				done <- err
+				return
+			}
+		}
+		s.kept, s.spare = s.kept[:0], full
+		clear(s.kept[:cap(s.kept)])
+		done <- nil
 	}()
 	return nil
 }
@@ -160,7 +215,7 @@ func (s *sorter) write(r *spillRun) error {
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("sort: %w", err)
 	}
-	s.disk[len(s.disk)-1] = [2]int64{from, s.end}
+	s.disk = append(s.disk, [2]int64{from, s.end})
 	return nil
 }
 
@@ -168,7 +223,7 @@ func (s *sorter) write(r *spillRun) error {
 // it; it may be closed again.
 func (s *sorter) close() error {
 	err := s.wait()
-	s.cur, s.kept = nil, nil
+	s.cur, s.kept, s.spare = nil, nil, nil
 	if s.file != nil {
 		err = errors.Join(err, s.file.Close())
 		s.file = nil
@@ -217,15 +272,13 @@ func (s *sorter) merge() (spillHeap, error) {
 	if len(s.disk) > 0 {
 		size = max(4096, spillRead/len(s.disk))
 	}
-	for _, p := range s.place {
-		c := &spillCursor{}
-		if p.disk {
-			d := s.disk[p.i]
-			c.file = bufio.NewReaderSize(io.NewSectionReader(s.file, d[0], d[1]-d[0]), size)
-		} else {
-			c.run = s.kept[p.i]
+	for _, d := range s.disk {
+		if err := add(&spillCursor{file: bufio.NewReaderSize(io.NewSectionReader(s.file, d[0], d[1]-d[0]), size)}); err != nil {
+			return nil, err
 		}
-		if err := add(c); err != nil {
+	}
+	for _, r := range s.kept {
+		if err := add(&spillCursor{run: r}); err != nil {
 			return nil, err
 		}
 	}

@@ -41,7 +41,7 @@ func TestSorter(t *testing.T) {
 		type pair struct{ k, v string }
 		var want []pair
 		for i := range 3000 {
-			k := strings.Repeat("/dir", r.IntN(4)) + strconv.Itoa(r.IntN(500))
+			k := strings.Repeat("/dir", r.IntN(6)) + strings.Repeat("\x00", max(0, r.IntN(12)-4)) + strconv.Itoa(r.IntN(500))[r.IntN(2):]
 			want = append(want, pair{k, strconv.Itoa(i)})
 			must(t, s.add([]byte(k), []byte(strconv.Itoa(i))))
 		}

@@ -110,6 +110,12 @@ func (q *question) momentStreams(ctx context.Context, t TimelineQuery) (*listing
 // moments, in the path of their entry, which is one of entries.
 func (q *question) momentConditions(ctx context.Context, table, text string) (w cond, entries *idSet, err error) {
 	words := strings.Fields(text)
+	if table == "moments" {
+		if len(words) > 0 {
+			entries, err = q.entriesWith(ctx, words)
+		}
+		return w, entries, err
+	}
 	for _, word := range words {
 		switch table {
 		case "events":
@@ -118,8 +124,6 @@ func (q *question) momentConditions(ctx context.Context, table, text string) (w 
 			err = q.textCondition(ctx, &w, word, flowColumns)
 		case "packets":
 			w.and(`summary LIKE ? ESCAPE '\'`, like(word))
-		case "moments":
-			pathCondition(&w, word)
 		case "changes":
 			changeCondition(&w, word)
 		}
@@ -127,23 +131,7 @@ func (q *question) momentConditions(ctx context.Context, table, text string) (w 
 			return w, nil, err
 		}
 	}
-	if table != "moments" || len(words) == 0 {
-		return w, nil, nil
-	}
-	entries, err = q.entriesWhere(ctx, w)
-	return cond{}, entries, err
-}
-
-// pathCondition asks for an entry whose path holds a word: in its name, in its
-// folder, or across the slash between them.
-func pathCondition(w *cond, word string) {
-	path := `(name LIKE ? ESCAPE '\' OR dir IN (SELECT id FROM dirs WHERE path LIKE ? ESCAPE '\')`
-	args := []any{like(word), like(word)}
-	if i := strings.LastIndexByte(word, '/'); i >= 0 {
-		path += ` OR name LIKE ? ESCAPE '\' AND dir IN (SELECT id FROM dirs WHERE path LIKE ? ESCAPE '\')`
-		args = append(args, strings.TrimPrefix(like(word[i+1:]), "%"), strings.TrimSuffix(like(word[:i]), "%"))
-	}
-	w.and(path+")", args...)
+	return w, nil, nil
 }
 
 // timeline renders the moments at some positions, with their tags.

@@ -22,11 +22,7 @@ func (e *edge) actor(file evidence.CaseFile, signer custody.Signer) (custody.Opt
 	if err != nil {
 		return custody.Options{}, fmt.Errorf("read the host name: %w", err)
 	}
-	tool, err := custody.ToolOf(e.args, version)
-	if err != nil {
-		return custody.Options{}, err
-	}
-	return custody.Options{Actor: file.Examiner, Signer: signer, Tool: tool, Host: host, Now: e.now, Boot: custody.SystemBoot}, nil
+	return custody.Options{Actor: file.Examiner, Signer: signer, Tool: custody.ToolOf(e.args, version), Binary: custody.RunningBinary, Host: host, Now: e.now, Boot: custody.SystemBoot}, nil
 }
 
 // write opens a case to add to it.

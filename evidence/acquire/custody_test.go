@@ -35,11 +35,10 @@ func TestCustody(t *testing.T) {
 	must(t, custody.MakeKey(keyPath, "test"))
 	signer, err := custody.LoadSigner(keyPath)
 	must(t, err)
-	tool, err := custody.ToolOf([]string{"acquire"}, "0")
-	must(t, err)
+	tool := custody.ToolOf([]string{"acquire"}, "0")
 	f := evidence.Folder(filepath.Join(dir, "case"))
 	must(t, os.Mkdir(string(f), 0o755))
-	l, err := custody.Create(f, caseID, custody.Options{Actor: "alice@example.org", Signer: signer, Host: "h", Now: time.Now, Tool: tool})
+	l, err := custody.Create(f, caseID, custody.Options{Actor: "alice@example.org", Signer: signer, Host: "h", Now: time.Now, Tool: tool, Binary: custody.RunningBinary})
 	must(t, err)
 	defer l.Close() //nolint:errcheck // a test
 	must(t, l.Append(t.Context(), custody.Record{Type: "case.open", Data: map[string]any{"title": "T"}}))

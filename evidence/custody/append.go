@@ -104,6 +104,13 @@ func (l *Ledger) due(kind string) bool {
 // write adds one record, and before it a clock.jump where the clock jumped.
 // The lock is held and the file is as this process knows it.
 func (l *Ledger) write(r Record) error {
+	if l.o.Tool.SHA256 == "" && l.o.Binary != nil {
+		sum, err := l.o.Binary()
+		if err != nil {
+			return err
+		}
+		l.o.Tool.SHA256 = sum
+	}
 	now := l.now()
 	boot, ns := l.o.Boot()
 	if step := l.chain.jump(now, boot, ns); step > maxClockStep || step < -maxClockStep {

@@ -8,6 +8,7 @@ type Options struct {
 	Actor  string
 	Signer Signer // nil: records can be read, none appended
 	Tool   Tool
+	Binary func() (string, error) // gives Tool.SHA256 before the first record, where that is ""; nil: it stays unknown
 	Host   string
 	Now    func() time.Time             // wall clock; needed to append
 	Boot   func() (id string, ns int64) // boot id and CLOCK_BOOTTIME; nil: SystemBoot

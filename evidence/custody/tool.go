@@ -13,24 +13,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ToolOf describes the running program: its arguments without secrets, the
-// SHA-256 of its binary and its version. It reads the whole binary; callers
-// keep the result.
-func ToolOf(args []string, version string) (Tool, error) {
-	path, err := os.Executable()
-	if err != nil {
-		return Tool{}, fmt.Errorf("find the running program: %w", err)
+// ToolOf describes the running program: its arguments without secrets, and its
+// version. The SHA-256 of its binary is RunningBinary's.
+func ToolOf(args []string, version string) Tool {
+	return Tool{Args: redactArgs(args), Name: "snapcase", Version: version}
+}
+
+// RunningBinary is the SHA-256 of the program that runs, in hex: of the file
+// that was started, also where another lies under its name by now. It reads
+// the whole of it, which takes longer than many a verb does without.
+func RunningBinary() (string, error) {
+	f, err := os.Open("/proc/self/exe")
+	if err != nil { // another system, or no /proc
+		var path string
+		if path, err = os.Executable(); err == nil {
+			f, err = os.Open(path)
+		}
 	}
-	f, err := os.Open(path)
 	if err != nil {
-		return Tool{}, fmt.Errorf("hash the running program: %w", err)
+		return "", fmt.Errorf("find the running program: %w", err)
 	}
 	defer f.Close() //nolint:errcheck // read-only
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
-		return Tool{}, fmt.Errorf("hash the running program: %w", err)
+		return "", fmt.Errorf("hash the running program: %w", err)
 	}
-	return Tool{Args: redactArgs(args), Name: "snapcase", SHA256: hex.EncodeToString(h.Sum(nil)), Version: version}, nil
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 var (
