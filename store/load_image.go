@@ -95,15 +95,15 @@ func (l *load) image(ctx context.Context) (err error) {
 // How much the heap may grow, in percent, before garbage is collected: while an
 // image is loaded, and while a volume of more than manyEntries is walked.
 const (
-	thriftPercent = 25
+	thriftPercent = 50
 	manyPercent   = 5
 	manyEntries   = 1 << 17
 )
 
 // thrift bounds the memory of a load. Rows are written in the order of their
-// numbers, so the database needs a small cache only; and what a walk holds has
-// no pointers, so that collecting garbage often costs little. The function that
-// it gives sets everything back.
+// numbers, so the database needs a small cache only; and what the walk of a
+// large volume holds has no pointers, so that collecting garbage often costs
+// little. The function that it gives sets everything back.
 func (l *load) thrift(ctx context.Context) (func() error, error) {
 	var size int64
 	if err := l.t.conn.QueryRowContext(ctx, "PRAGMA cache_size").Scan(&size); err != nil {
