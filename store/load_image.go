@@ -35,7 +35,7 @@ func (l *load) image(ctx context.Context) (err error) {
 		return l.memoryHits(ctx)
 	}
 	il := &imageLoad{load: l, moments: newSorter(l.c.spillDir()), changed: newSorter(l.c.spillDir())}
-	il.moments.limit = spillBuffer / 2
+	il.moments.limit, il.moments.each = spillBuffer/2, momentBytes
 	thrift, err := l.thrift(ctx)
 	if err != nil {
 		return err

@@ -31,6 +31,7 @@ const (
 type sorter struct {
 	dir   string
 	limit int // bytes of one buffer
+	each  int // bytes of a record, about
 	cur   *spillRun
 	kept  []*spillRun // in the order in which they were filled, as disk
 	spare *spillRun
@@ -52,7 +53,7 @@ type spillItem struct {
 	off  uint32
 }
 
-func newSorter(dir string) *sorter { return &sorter{dir: dir, limit: spillBuffer} }
+func newSorter(dir string) *sorter { return &sorter{dir: dir, limit: spillBuffer, each: 64} }
 
 // add takes a record; key and value are copied.
 func (s *sorter) add(key, value []byte) error {
@@ -143,7 +144,7 @@ func headAt(b []byte) uint64 {
 func (s *sorter) fresh() *spillRun {
 	r := s.spare
 	if s.spare = nil; r == nil {
-		return &spillRun{b: make([]byte, 0, s.limit), at: make([]spillItem, 0, s.limit/64)}
+		return &spillRun{b: make([]byte, 0, s.limit), at: make([]spillItem, 0, s.limit/s.each)}
 	}
 	r.b, r.at = r.b[:0], r.at[:0]
 	return r
