@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,13 +91,12 @@ func TestAcquireAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.json")
 	must(t, os.WriteFile(path, []byte(trail(t, map[string]any{"eventID": "e1", "eventName": "GetUser", "eventTime": "2026-10-14T01:02:03Z"})), 0o644))
 	r := AcquireRequest{Source: path, Kind: evidence.KindCloudTrail}
-	l, err := takeLock(c.lockPath(), "test")
-	must(t, err)
+	must(t, os.Mkdir(c.indexPath(), 0o755))
 	first, err := c.Acquire(t.Context(), r, nil)
 	if err == nil || !first.Ended.Set {
 		t.Fatalf("no failure behind the seal: %+v, %v", first, err)
 	}
-	must(t, l.release())
+	must(t, os.Remove(c.indexPath()))
 	again, err := c.Acquire(t.Context(), r, nil)
 	must(t, err)
 	if again.Exhibit != first.Exhibit || !again.Again {
@@ -116,6 +116,33 @@ func TestAcquireAgain(t *testing.T) {
 	must(t, c.Acquired("EX-002"))
 	if a, err := c.Acquire(t.Context(), r, nil); err != nil || a.Exhibit != "EX-003" {
 		t.Fatalf("done with: %+v, %v", a, err)
+	}
+}
+
+// TestIndexWaits holds the lock of a case: an index waits for it, says for
+// whom, and goes on; one that is cancelled meanwhile ends.
+func TestIndexWaits(t *testing.T) {
+	c := newTestCase(t)
+	l, err := takeLock(c.lockPath(), "test")
+	must(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := c.Index(ctx, IndexOptions{}, func(s evidence.Step) {
+		if !strings.Contains(s.What, fmt.Sprintf("process %d", os.Getpid())) {
+			t.Errorf("%q does not say who has the case", s.What)
+		}
+		cancel()
+	}); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	waited := false
+	must(t, c.Index(t.Context(), IndexOptions{}, func(evidence.Step) {
+		if !waited {
+			must(t, l.release())
+		}
+		waited = true
+	}))
+	if !waited {
+		t.Error("nothing was said of the wait")
 	}
 }
 

@@ -16,13 +16,14 @@ import (
 // Index derives index.db from exhibits and ledger. Each exhibit is loaded in
 // one transaction: after a crash it is there as it was or as it will be. What
 // is loaded already, under the same digest, is passed over unless Rebuild is
-// set, or a volume of it lies on another exhibit too that came or went. It is evidence.ErrGaps when an exhibit could not be read whole; Stats
-// tells what.
+// set, or a volume of it lies on another exhibit too that came or went. It waits
+// while another process indexes the case. It is evidence.ErrGaps when an
+// exhibit could not be read whole; Stats tells what.
 func (c *Case) Index(ctx context.Context, o IndexOptions, p evidence.Progress) (err error) {
 	if c.o.ReadOnly && !c.o.Bundle {
 		return fmt.Errorf("index: %w", evidence.ErrReadOnly)
 	}
-	l, err := takeLock(c.lockPath(), "index")
+	l, err := waitLock(ctx, c.lockPath(), "index", p)
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,14 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"snapcase/evidence"
 )
@@ -46,6 +48,23 @@ func takeLock(path, what string) (*lock, error) {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}
 	return &lock{f}, nil
+}
+
+// waitLock is takeLock for who can wait until the other process is done.
+func waitLock(ctx context.Context, path, what string, p evidence.Progress) (*lock, error) {
+	const every = 200 * time.Millisecond
+	for {
+		l, err := takeLock(path, what)
+		if !errors.Is(err, errLocked) {
+			return l, err
+		}
+		p.Report(evidence.Step{What: "wait: " + err.Error()})
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", err, ctx.Err())
+		case <-time.After(every):
+		}
+	}
 }
 
 var errLocked = errors.New("the case is in use")

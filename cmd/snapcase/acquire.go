@@ -181,7 +181,8 @@ func (e *edge) acquired(cs *store.Case, a evidence.Acquisition) error {
 			NotAcquired int64                `json:"not_acquired_bytes,omitempty"`
 			Versions    int64                `json:"versions,omitempty"`
 			Markers     int64                `json:"delete_markers,omitempty"`
-		}{a.Exhibit, a.Kind, a.Source, a.Bytes, sum, a.Hashes, a.ReadErrors, a.ResumedFrom, a.Files, a.Packed, a.NotAcquired, versions, markers})
+			Again       bool                 `json:"sealed_before,omitempty"`
+		}{a.Exhibit, a.Kind, a.Source, a.Bytes, sum, a.Hashes, a.ReadErrors, a.ResumedFrom, a.Files, a.Packed, a.NotAcquired, versions, markers, a.Again})
 	}
 	w := e.out()
 	row(w, a.Exhibit, string(a.Kind), size(a.Bytes), "sha256 "+sum.String(), a.Source)
