@@ -46,7 +46,12 @@ func custodyCommand(e *edge) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&form, "form", false, "the chain-of-custody form")
-	c.AddCommand(&cobra.Command{
+	c.AddCommand(releaseCommand(e), receiveCommand(e), disposeCommand(e), checkpointCommand(e))
+	return c
+}
+
+func checkpointCommand(e *edge) *cobra.Command {
+	return &cobra.Command{
 		Use:     "checkpoint CASE",
 		Short:   "Sign length and content of the ledger now",
 		Example: "snapcase custody checkpoint case1",
@@ -69,6 +74,5 @@ func custodyCommand(e *edge) *cobra.Command {
 			}
 			return errors.Join(err, cs.Close())
 		},
-	})
-	return c
+	}
 }

@@ -20,6 +20,7 @@ type ledgerFacts struct {
 	headThen string
 	exhibits map[string]*ledgerExhibit
 	torn     map[string]string // file below the case folder → SHA-256
+	hands    Hands
 }
 
 // ledgerExhibit is what the records say of one exhibit.
@@ -29,14 +30,13 @@ type ledgerExhibit struct {
 	ends     []acquireEnd
 	ended    bool // an end was recorded, sealed or failed
 	disposed int64
-	released int
-	received int
 }
 
 // acquireEnd is the end of an acquisition that sealed an exhibit.
 type acquireEnd struct {
 	seq    int64
 	sha256 string
+	own    string            // of the one file of an exhibit of one; "" else
 	files  map[string]string // path in the exhibit's folder → SHA-256
 	errors int
 	gaps   bool
@@ -173,6 +173,7 @@ func (c *Checker) facts(r Record) {
 			l.torn[file] = sum
 		}
 	}
+	l.hands.Take(r)
 	if r.Exhibit == "" {
 		return
 	}
@@ -190,11 +191,7 @@ func (c *Checker) facts(r Record) {
 		if e, ok := endOf(r); ok {
 			x.ends = append(x.ends, e)
 		}
-	case "custody.release":
-		x.released++
-	case "custody.receive":
-		x.received++
-	case "custody.dispose":
+	case TypeDispose:
 		x.disposed = r.Seq
 	}
 }
@@ -213,6 +210,7 @@ func endOf(r Record) (e acquireEnd, ok bool) {
 	if !ok || r.Result == "failed" {
 		return e, false
 	}
+	e.own = text(r.Data, "file_sha256")
 	name := func(file, sum string) {
 		if have, twice := e.files[file]; twice && have != sum {
 			e.clash = file
