@@ -200,7 +200,7 @@ func (p *packing) pack(ctx context.Context, s sink) (Result, error) {
 	if err != nil {
 		return r, fmt.Errorf("seal: %w", err)
 	}
-	if err := put(text("seal/"+tagManifestName+"."+custody.Key16(p.Signer.PublicKey())+".sig", string(sig))); err != nil {
+	if err := put(text(sealName(p.Signer), string(sig))); err != nil {
 		return r, err
 	}
 	r.ID = fmt.Sprintf("%x", sha256.Sum256(list))
