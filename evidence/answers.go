@@ -281,7 +281,7 @@ type Moment struct {
 
 // Finding is a detection or an examiner's own finding.
 type Finding struct {
-	ID       string       `json:"id"` // F1, F2, … stable for the same evidence; E1, E2, … of the examiner
+	ID       string       `json:"id"` // F1, F2, … stable for the same evidence; E7 of the examiner, in record 7
 	Title    string       `json:"title"`
 	Level    string       `json:"level"` // informational, low, medium, high, critical
 	Rule     string       `json:"rule"`

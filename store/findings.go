@@ -15,8 +15,8 @@ import (
 
 // Findings are the detections over all sources, and what the examiner found.
 // Detections are numbered in their order: level, first time, rule, title; the
-// same evidence gives the same ones (F1, F2, …). The examiner's own are numbered
-// in the order of the ledger (E1, E2, …).
+// same evidence gives the same ones (F1, F2, …). The examiner's own have the
+// number of their record in the ledger (E7).
 func (c *Case) Findings(ctx context.Context) ([]evidence.Finding, error) {
 	q, err := c.ask(ctx)
 	if err != nil {

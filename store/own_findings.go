@@ -21,7 +21,7 @@ import (
 const typeFinding = "review.finding"
 
 // findingTag begins the tag that the records of such a finding carry, so that
-// the timeline shows it: finding:E1.
+// the timeline shows it: finding:E7.
 const findingTag = "finding:"
 
 // levels are the levels of findings, the gravest first.
@@ -72,16 +72,7 @@ func (c *Case) AddFinding(ctx context.Context, n NewFinding) (id string, r custo
 	if r, err = c.ledger.Add(ctx, custody.Record{Type: typeFinding, Result: "ok", Data: n.data()}); err != nil {
 		return "", r, err
 	}
-	own, err := c.ownFindings(ctx)
-	if err != nil {
-		return "", r, err
-	}
-	for _, o := range own {
-		if o.seq == r.Seq {
-			id = o.ID
-		}
-	}
-	return id, r, nil
+	return ownID(r.Seq), r, nil
 }
 
 // WithdrawFinding takes a finding of the examiner back, by a record that says
@@ -100,7 +91,7 @@ func (c *Case) WithdrawFinding(ctx context.Context, id, reason string) (custody.
 	}
 	i := slices.IndexFunc(own, func(o ownFinding) bool { return o.ID == id && !o.withdrawn })
 	if i < 0 {
-		return none, evidence.WithHint(fmt.Errorf("withdraw %s: no such finding of the examiner: %w", id, evidence.ErrNotFound), "snapcase findings lists them: E1, E2, …")
+		return none, evidence.WithHint(fmt.Errorf("withdraw %s: no such finding of the examiner: %w", id, evidence.ErrNotFound), "snapcase findings lists them: E7, E12, …")
 	}
 	seq := own[i].seq
 	return c.ledger.Add(ctx, custody.Record{Type: typeFinding, Result: "ok", Corrects: &seq, Data: map[string]any{"action": "withdraw", "reason": reason}})
@@ -186,6 +177,9 @@ func (q *question) timeOfRecord(ctx context.Context, r evidence.Record) (imaging
 	return ofNano(ts.Int64), nil
 }
 
+// ownID is the id of a finding by the number of its record.
+func ownID(seq int64) string { return fmt.Sprintf("E%d", seq) }
+
 // ownFinding is a finding of the examiner, as the ledger has it.
 type ownFinding struct {
 	evidence.Finding
@@ -193,8 +187,8 @@ type ownFinding struct {
 	withdrawn bool
 }
 
-// ownList are the findings of the examiner in the order of the ledger: E1, E2,
-// …; one that was withdrawn keeps its number.
+// ownList are the findings of the examiner in the order of the ledger. E7 is
+// that of record 7, so that ids stay when others are withdrawn or withheld.
 type ownList []ownFinding
 
 // take follows one record of the ledger.
@@ -214,7 +208,7 @@ func (l *ownList) take(r custody.Record) {
 	o := ownFinding{seq: r.Seq}
 	seq := r.Seq
 	o.Finding = evidence.Finding{
-		ID: fmt.Sprintf("E%d", len(*l)+1), Title: word("title"), Level: word("level"), Rule: "examiner", By: r.Actor, Record: &seq,
+		ID: ownID(r.Seq), Title: word("title"), Level: word("level"), Rule: "examiner", By: r.Actor, Record: &seq,
 		Events: placesOf(r.Data["records"]), Entities: placesOf(r.Data["entities"]), Observed: word("text"), Limits: word("limits"),
 		First: timeOfText(word("first")), Last: timeOfText(word("last")),
 	}

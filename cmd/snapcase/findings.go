@@ -69,11 +69,11 @@ func findingAddCommand(e *edge) *cobra.Command {
 		Use:   "add CASE [RECORD]... --title T --level LEVEL",
 		Short: "Record what the examiner found",
 		Long: "add writes a finding into the ledger: a title, a level, the records and addresses that show it, whom and\n" +
-			"what it concerns. It stands in findings and in the report beside what the rules found, as E1, E2, …, and\n" +
-			"its records carry the tag finding:E1 on the timeline. Where --first and --last are not given, they are the\n" +
-			"times of the log records.",
+			"what it concerns. It stands in findings and in the report beside what the rules found, as E7 where 7 is the\n" +
+			"number of its record, and its records carry the tag finding:E7 on the timeline. Where --first and --last are\n" +
+			"not given, they are the times of the log records.",
 		Example: "snapcase finding add case1 'EX-002/AWSLogs/…/file.json.gz#12' EX-001/p1/131:7 --title \"The key was used from abroad\" \\\n" +
-			"  --level high --entity AKIA2OGYBAH6QLWVZT7M --text \"first call from 203.0.113.7\"\nsnapcase timeline case1 --tag finding:E1",
+			"  --level high --entity AKIA2OGYBAH6QLWVZT7M --text \"first call from 203.0.113.7\"\nsnapcase timeline case1 --tag finding:E7",
 		Args: atLeast(1, "a case, and the records that show it"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if n.Title == "" || n.Level == "" {
@@ -120,7 +120,7 @@ func findingWithdrawCommand(e *edge) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "withdraw CASE ID --reason TEXT",
 		Short:   "Take a finding back, by a record that says so",
-		Example: "snapcase finding withdraw case1 E1 --reason \"the address is the office's own\"",
+		Example: "snapcase finding withdraw case1 E7 --reason \"the address is the office's own\"",
 		Args:    exactly(2, "a case and the id of a finding"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if reason == "" {

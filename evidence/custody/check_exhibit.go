@@ -24,7 +24,7 @@ func (c *Checker) finishExhibits() {
 		}
 	}
 	for _, u := range c.ledger.hands.Unbalanced() {
-		name := "ledger.jsonl"
+		name := c.ledger.file
 		if u.Exhibit != "" {
 			name = "exhibits/" + u.Exhibit
 		}
