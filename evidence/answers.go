@@ -281,7 +281,7 @@ type Moment struct {
 
 // Finding is a detection or an examiner's own finding.
 type Finding struct {
-	ID       string       `json:"id"` // F1, F2, …; stable for the same evidence
+	ID       string       `json:"id"` // F1, F2, … stable for the same evidence; E7 of the examiner, in record 7
 	Title    string       `json:"title"`
 	Level    string       `json:"level"` // informational, low, medium, high, critical
 	Rule     string       `json:"rule"`
@@ -289,8 +289,10 @@ type Finding struct {
 	First    imaging.Time `json:"first"`
 	Last     imaging.Time `json:"last"`
 	Entities []string     `json:"entities"`
-	Observed string       `json:"observed"` // what the evidence shows, with figures
-	Limits   string       `json:"limits"`   // what it does not show
+	Observed string       `json:"observed"`         // what the evidence shows, with figures
+	Limits   string       `json:"limits"`           // what it does not show
+	By       string       `json:"by,omitempty"`     // the examiner who found it; "" for a rule
+	Record   *int64       `json:"record,omitempty"` // of the ledger, where an examiner found it
 }
 
 // ExhibitStats says what was read of an exhibit and what was not.

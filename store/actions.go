@@ -38,13 +38,13 @@ func (c *Case) Accessed(ctx context.Context, exhibit, how string) error {
 }
 
 // Derived records files that were made from the case: every file below path
-// with its SHA-256, up to derivedFiles of them. In a read-only case it does
-// nothing.
-func (c *Case) Derived(ctx context.Context, what, path string) error {
+// with its SHA-256, up to derivedFiles of them. It gives the line of the ledger;
+// in a read-only case there is none, and the record is empty.
+func (c *Case) Derived(ctx context.Context, what, path string) (custody.Record, error) {
 	const derivedFiles = 200
 	l := c.Ledger()
 	if l == nil {
-		return nil
+		return custody.Record{}, nil
 	}
 	var outputs []any
 	more := 0
@@ -64,9 +64,9 @@ func (c *Case) Derived(ctx context.Context, what, path string) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("record %s: %w", what, err)
+		return custody.Record{}, fmt.Errorf("record %s: %w", what, err)
 	}
-	return l.Append(ctx, custody.Record{Type: "evidence.derive", Result: "ok", Data: map[string]any{"what": what, "outputs": outputs, "more_outputs": fmt.Sprint(more)}})
+	return l.Add(ctx, custody.Record{Type: "evidence.derive", Result: "ok", Data: map[string]any{"what": what, "outputs": outputs, "more_outputs": fmt.Sprint(more)}})
 }
 
 func hashFile(path string) (evidence.Digest, int64, error) {
@@ -115,7 +115,8 @@ func (c *Case) Extract(ctx context.Context, addresses []string, dir string) ([]E
 			// What was written before has its manifest and its record all the same.
 			err = errors.Join(fmt.Errorf("extract %s: %w", s, err), writeManifest(root, all))
 			if len(all) > 0 {
-				err = errors.Join(err, c.Derived(ctx, "extract", dir))
+				_, rerr := c.Derived(ctx, "extract", dir)
+				err = errors.Join(err, rerr)
 			}
 			return all, err
 		}
@@ -127,7 +128,8 @@ func (c *Case) Extract(ctx context.Context, addresses []string, dir string) ([]E
 	if err := writeManifest(root, all); err != nil {
 		return all, fmt.Errorf("extract: %w", err)
 	}
-	return all, errors.Join(gap, c.Derived(ctx, "extract", dir))
+	_, err = c.Derived(ctx, "extract", dir)
+	return all, errors.Join(gap, err)
 }
 
 func (c *Case) extractOne(ctx context.Context, root *os.Root, s string, n int) ([]Extracted, error) {

@@ -153,7 +153,7 @@ func TestCaseReopens(t *testing.T) {
 	folder := filepath.Join(dir, "case")
 	c, err := Create(t.Context(), folder, NewCase{Title: "T", Examiner: "jdoe", Key: key}, testOptions(t, key))
 	must(t, err)
-	must(t, c.Note(t.Context(), "", "first"))
+	added(t)(c.Note(t.Context(), "", "first"))
 	must(t, c.Close())
 	if _, err := Create(t.Context(), folder, NewCase{Title: "T", Examiner: "jdoe", Key: key}, testOptions(t, key)); !errors.Is(err, os.ErrExist) {
 		t.Errorf("made again: %v", err)
@@ -161,12 +161,12 @@ func TestCaseReopens(t *testing.T) {
 	c, err = Open(t.Context(), folder, testOptions(t, key))
 	must(t, err)
 	bring(t, c, evidence.KindFile, map[string]string{"a": "text"})
-	must(t, c.Tag(t.Context(), []string{"EX-001/a#1"}, "bad", false))
+	added(t)(c.Tag(t.Context(), []string{"EX-001/a#1"}, "bad", false))
 	for _, none := range []string{"EX-001/a#2", "EX-001/b#1", "EX-002/a#1", "EX-001/p1/2:0/a"} {
-		if err := c.Tag(t.Context(), []string{none}, "bad", false); !errors.Is(err, evidence.ErrNotFound) {
+		if _, err := c.Tag(t.Context(), []string{none}, "bad", false); !errors.Is(err, evidence.ErrNotFound) {
 			t.Errorf("tag of %s, which is not there: %v", none, err)
 		}
-		if err := c.Note(t.Context(), none, "words"); !errors.Is(err, evidence.ErrNotFound) {
+		if _, err := c.Note(t.Context(), none, "words"); !errors.Is(err, evidence.ErrNotFound) {
 			t.Errorf("note on %s, which is not there: %v", none, err)
 		}
 	}
@@ -175,14 +175,14 @@ func TestCaseReopens(t *testing.T) {
 	if len(records) < 3 || records[0].Type != "case.open" {
 		t.Errorf("the ledger has %+v", records)
 	}
-	if err := c.Tag(t.Context(), []string{"nonsense"}, "bad", false); !errors.Is(err, evidence.ErrUsage) {
+	if _, err := c.Tag(t.Context(), []string{"nonsense"}, "bad", false); !errors.Is(err, evidence.ErrUsage) {
 		t.Errorf("tag of nonsense: %v", err)
 	}
 	must(t, c.Close())
 	ro, err := Open(t.Context(), folder, Options{ReadOnly: true})
 	must(t, err)
 	defer ro.Close()
-	if err := ro.Note(t.Context(), "", "x"); !errors.Is(err, evidence.ErrReadOnly) {
+	if _, err := ro.Note(t.Context(), "", "x"); !errors.Is(err, evidence.ErrReadOnly) {
 		t.Errorf("a read-only case takes a note: %v", err)
 	}
 	if err := ro.Index(t.Context(), IndexOptions{}, nil); !errors.Is(err, evidence.ErrReadOnly) {
@@ -199,13 +199,13 @@ func TestTags(t *testing.T) {
 	c := newTestCase(t)
 	ctx := context.Background()
 	bring(t, c, evidence.KindCloudTrail, map[string]string{"\xff": trail(t, map[string]any{"eventID": "e3", "eventName": "C"}), "a.json": trail(t, map[string]any{"eventID": "e1", "eventName": "A", "eventTime": "2026-01-01T00:00:00Z"}, map[string]any{"eventID": "e2", "eventName": "B", "eventTime": "2026-01-01T00:00:01Z"})})
-	must(t, c.Tag(ctx, []string{"EX-001/a.json#2", "EX-001/\xff#1"}, "bad", false))
-	must(t, c.Tag(ctx, []string{"EX-001/a.json#2"}, "also", false))
+	added(t)(c.Tag(ctx, []string{"EX-001/a.json#2", "EX-001/\xff#1"}, "bad", false))
+	added(t)(c.Tag(ctx, []string{"EX-001/a.json#2"}, "also", false))
 	all := collect(t, c.Timeline(ctx, TimelineQuery{Tag: "bad"}))
 	if len(all) != 1 || all[0].Type != "B" || fmt.Sprint(all[0].Tags) != "[also bad]" {
 		t.Errorf("tagged: %+v", all)
 	}
-	must(t, c.Tag(ctx, []string{"EX-001/a.json#2"}, "bad", true))
+	added(t)(c.Tag(ctx, []string{"EX-001/a.json#2"}, "bad", true))
 	if all := collect(t, c.Timeline(ctx, TimelineQuery{Tag: "bad"})); len(all) != 0 {
 		t.Errorf("a tag that was taken away is there: %+v", all)
 	}
@@ -221,4 +221,12 @@ func ignoreGaps(err error) error {
 		return nil
 	}
 	return err
+}
+
+// added takes what was written to the ledger.
+func added(t testing.TB) func(any, error) {
+	return func(_ any, err error) {
+		t.Helper()
+		must(t, err)
+	}
 }

@@ -96,8 +96,8 @@ func TestChangesOfTaggedFile(t *testing.T) {
 	ctx := context.Background()
 	c := newTestCase(t)
 	bringPath(t, c, evidence.KindDisk, journalDisk(t))
-	must(t, c.Tag(ctx, []string{"EX-001/p0/70:1"}, "dropper", false))
-	must(t, c.Tag(ctx, []string{"EX-001/p0/71:1/tools/nc.exe"}, "dropper", false))
+	added(t)(c.Tag(ctx, []string{"EX-001/p0/70:1"}, "dropper", false))
+	added(t)(c.Tag(ctx, []string{"EX-001/p0/71:1/tools/nc.exe"}, "dropper", false))
 	kinds := map[string]int{}
 	for m, err := range c.Timeline(ctx, TimelineQuery{Tag: "dropper"}) {
 		must(t, err)

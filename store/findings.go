@@ -13,8 +13,10 @@ import (
 	"snapcase/imaging"
 )
 
-// Findings are the detections over all sources. They are numbered in their
-// order: level, first time, rule, title; the same evidence gives the same ones.
+// Findings are the detections over all sources, and what the examiner found.
+// Detections are numbered in their order: level, first time, rule, title; the
+// same evidence gives the same ones (F1, F2, …). The examiner's own have the
+// number of their record in the ledger (E7).
 func (c *Case) Findings(ctx context.Context) ([]evidence.Finding, error) {
 	q, err := c.ask(ctx)
 	if err != nil {
@@ -31,13 +33,23 @@ func (c *Case) Findings(ctx context.Context) ([]evidence.Finding, error) {
 		}
 		all = append(all, some...)
 	}
-	levels := []string{"critical", "high", "medium", "low", "informational"}
-	slices.SortStableFunc(all, func(a, b evidence.Finding) int {
+	order := func(a, b evidence.Finding) int {
 		return cmp.Or(cmp.Compare(slices.Index(levels, a.Level), slices.Index(levels, b.Level)), a.First.Compare(b.First), strings.Compare(a.Rule, b.Rule), strings.Compare(a.Title, b.Title))
-	})
+	}
+	slices.SortStableFunc(all, order)
 	for i := range all {
 		all[i].ID = fmt.Sprintf("F%d", i+1)
 	}
+	own, err := c.ownFindings(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("findings: %w", err)
+	}
+	for _, o := range own {
+		if !o.withdrawn {
+			all = append(all, o.Finding)
+		}
+	}
+	slices.SortStableFunc(all, order)
 	return all, nil
 }
 

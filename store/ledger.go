@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 
 	"snapcase/evidence"
@@ -145,23 +146,26 @@ func (c *Case) setFresh(exhibit string) {
 }
 
 // Tag marks records and addresses with a word; remove takes it away again. It
-// is one line of the ledger.
-func (c *Case) Tag(ctx context.Context, records []string, tag string, remove bool) error {
+// gives the lines of the ledger that say so: one for each 200 records.
+func (c *Case) Tag(ctx context.Context, records []string, tag string, remove bool) ([]custody.Record, error) {
 	if c.ledger == nil {
-		return fmt.Errorf("tag: %w", evidence.ErrReadOnly)
+		return nil, fmt.Errorf("tag: %w", evidence.ErrReadOnly)
 	}
 	if tag == "" || len(records) == 0 {
-		return fmt.Errorf("tag: a word and at least one record are needed: %w", evidence.ErrUsage)
+		return nil, fmt.Errorf("tag: a word and at least one record are needed: %w", evidence.ErrUsage)
+	}
+	if strings.HasPrefix(tag, findingTag) {
+		return nil, fmt.Errorf("tag %s: such tags come from findings: %w", tag, evidence.ErrUsage)
 	}
 	if err := noSecret(append(slices.Clone(records), tag)...); err != nil {
-		return fmt.Errorf("tag: %w", err)
+		return nil, fmt.Errorf("tag: %w", err)
 	}
-	const most = 200 // a ledger line has 64 KiB
-	for part := range slices.Chunk(records, most) {
+	var out []custody.Record
+	for part := range slices.Chunk(records, mostRecords) {
 		list := make([]any, len(part))
 		for i, r := range part {
 			if err := c.placed(ctx, r, remove); err != nil {
-				return fmt.Errorf("tag %s: %w", r, err)
+				return out, fmt.Errorf("tag %s: %w", r, err)
 			}
 			list[i] = r
 		}
@@ -169,29 +173,36 @@ func (c *Case) Tag(ctx context.Context, records []string, tag string, remove boo
 		if remove {
 			action = "remove"
 		}
-		if err := c.ledger.Append(ctx, custody.Record{Type: "review.tag", Result: "ok", Data: map[string]any{"tag": tag, "action": action, "records": list}}); err != nil {
-			return err
+		r, err := c.ledger.Add(ctx, custody.Record{Type: "review.tag", Result: "ok", Data: map[string]any{"tag": tag, "action": action, "records": list}})
+		if err != nil {
+			return out, err
 		}
+		out = append(out, r)
 	}
-	return nil
+	return out, nil
 }
 
-// Note records the examiner's words, about a record or (with "") the case.
-func (c *Case) Note(ctx context.Context, record, text string) error {
+// mostRecords is how many records one line of the ledger names: it has 64 KiB.
+const mostRecords = 200
+
+// Note records the examiner's words, about a record or (with "") the case, and
+// gives the line of the ledger.
+func (c *Case) Note(ctx context.Context, record, text string) (custody.Record, error) {
+	var none custody.Record
 	if c.ledger == nil {
-		return fmt.Errorf("note: %w", evidence.ErrReadOnly)
+		return none, fmt.Errorf("note: %w", evidence.ErrReadOnly)
 	}
 	if err := noSecret(text, record); err != nil {
-		return fmt.Errorf("note: %w", err)
+		return none, fmt.Errorf("note: %w", err)
 	}
 	data := map[string]any{"text": text}
 	if record != "" {
 		if err := c.placed(ctx, record, false); err != nil {
-			return fmt.Errorf("note on %s: %w", record, err)
+			return none, fmt.Errorf("note on %s: %w", record, err)
 		}
 		data["record"] = record
 	}
-	return c.ledger.Append(ctx, custody.Record{Type: "review.note", Result: "ok", Data: data})
+	return c.ledger.Add(ctx, custody.Record{Type: "review.note", Result: "ok", Data: data})
 }
 
 // tagCache keeps what the ledger says of tags, as long as it does not grow.
@@ -213,6 +224,7 @@ func (c *Case) tagsOf(ctx context.Context) (map[string][]string, error) {
 		return c.tags.words, nil
 	}
 	words := map[string][]string{}
+	var own ownList
 	for r, err := range custody.Records(c.folder) {
 		if err != nil {
 			return nil, fmt.Errorf("read the ledger: %w", err)
@@ -223,7 +235,9 @@ func (c *Case) tagsOf(ctx context.Context) (map[string][]string, error) {
 		if r.Type == "review.tag" {
 			applyTag(words, r)
 		}
+		own.take(r)
 	}
+	own.tag(words)
 	c.tags.size, c.tags.words = fi.Size(), words
 	return words, nil
 }

@@ -67,7 +67,7 @@ func (s *custodyScreen) take(m answer) tea.Cmd {
 func (s *custodyScreen) fill() {
 	var rows []widget.Row
 	for _, r := range s.records.val {
-		what := dataLine(r.Data)
+		what := recordLine(r)
 		if s.filter != "" && !strings.Contains(strings.ToLower(r.Type+" "+r.Exhibit+" "+r.Actor+" "+what), strings.ToLower(s.filter)) {
 			continue
 		}
@@ -90,6 +90,30 @@ func (s *custodyScreen) fill() {
 		}})
 	}
 	s.rows.SetRows(rows)
+}
+
+// recordLine is what a record says in one line: of a hand-over who gave what to
+// whom, of others their data.
+func recordLine(r custody.Record) string {
+	switch r.Type {
+	case custody.TypeRelease, custody.TypeReceive, custody.TypeDispose:
+	default:
+		return dataLine(r.Data)
+	}
+	var out []string
+	from, to := custody.PersonOf(r.Data["from"]).String(), custody.PersonOf(r.Data["to"]).String()
+	if from+to != "" {
+		out = append(out, from+" → "+to)
+	}
+	for _, k := range []string{"action", "reason", "medium"} {
+		if v, ok := r.Data[k].(string); ok {
+			out = append(out, v)
+		}
+	}
+	if m, ok := r.Data["match"].(bool); ok {
+		out = append(out, map[bool]string{true: "digest matches", false: "DIGEST DOES NOT MATCH"}[m])
+	}
+	return strings.Join(out, " · ")
 }
 
 // dataLine is the data of a record in one line, in the order of its names.

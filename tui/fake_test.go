@@ -469,16 +469,16 @@ func (f *fakeCase) Histogram(ctx context.Context, q store.TimelineQuery, n int) 
 	return h, nil
 }
 
-func (f *fakeCase) Tag(_ context.Context, records []string, tag string, remove bool) error {
+func (f *fakeCase) Tag(_ context.Context, records []string, tag string, remove bool) ([]custody.Record, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.wrote = append(f.wrote, fmt.Sprintf("tag %v %s %v", records, tag, remove))
-	return f.fail
+	return nil, f.fail
 }
 
-func (f *fakeCase) Note(_ context.Context, record, text string) error {
+func (f *fakeCase) Note(_ context.Context, record, text string) (custody.Record, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.wrote = append(f.wrote, fmt.Sprintf("note %s %s", record, text))
-	return f.fail
+	return custody.Record{}, f.fail
 }

@@ -65,8 +65,12 @@ func (s *findingScreen) describe() tea.Cmd {
 		return nil
 	}
 	w := max(s.width-4, 30)
+	source := visible.Sprintf("   rule %s", esc(f.Rule))
+	if f.Record != nil {
+		source = visible.Sprintf("   found by %s, record %d", esc(f.By), *f.Record)
+	}
 	l := []widget.Line{
-		{span(levelRole(f.Level), visible.Sprintf("%s  %s", f.ID, levelText(f.Level))), span(widget.Dim, visible.Sprintf("   rule %s", esc(f.Rule)))},
+		{span(levelRole(f.Level), visible.Sprintf("%s  %s", f.ID, levelText(f.Level))), span(widget.Dim, source)},
 		field(visible.Lit("window"), widget.Normal, visible.Sprintf("%s – %s", clockFull(f.First), clockFull(f.Last))), nil,
 		widget.Plain(widget.Label, visible.Lit("Observed (facts)")),
 	}

@@ -9,6 +9,7 @@ import (
 	uv "github.com/charmbracelet/ultraviolet"
 
 	"snapcase/evidence"
+	"snapcase/evidence/custody"
 	"snapcase/evidence/visible"
 	"snapcase/tui/widget"
 )
@@ -31,8 +32,8 @@ type caseSource interface {
 }
 
 type tagSource interface {
-	Tag(ctx context.Context, records []string, tag string, remove bool) error
-	Note(ctx context.Context, record, text string) error
+	Tag(ctx context.Context, records []string, tag string, remove bool) ([]custody.Record, error)
+	Note(ctx context.Context, record, text string) (custody.Record, error)
 }
 
 // model is the one tea.Model.

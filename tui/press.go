@@ -247,7 +247,10 @@ func (m *model) write(a action, k pick) tea.Cmd {
 	}
 	if a == actNote {
 		m.open(&prompt{label: visible.Lit("note: "), done: func(s string) tea.Cmd {
-			return m.record(visible.Sprintf("note on %s", records[0]), s, func(ctx context.Context) error { return m.c.Note(ctx, records[0], s) })
+			return m.record(visible.Sprintf("note on %s", records[0]), s, func(ctx context.Context) error {
+				_, err := m.c.Note(ctx, records[0], s)
+				return err
+			})
 		}})
 		return nil
 	}
@@ -260,7 +263,8 @@ func (m *model) write(a action, k pick) tea.Cmd {
 			word = q
 		}
 		return m.record(visible.Sprintf("tag %s on %d rows", word, len(records)), word, func(ctx context.Context) error {
-			return m.c.Tag(ctx, records, word, remove)
+			_, err := m.c.Tag(ctx, records, word, remove)
+			return err
 		})
 	}})
 	return nil

@@ -221,6 +221,7 @@ func indexCommand(e *edge) *cobra.Command {
 				if g := e.gaps(c.Context(), cs, o.Exhibit); g != nil {
 					err = g
 				}
+				err = errors.Join(err, e.indexed(c.Context(), cs, o.Exhibit))
 			}
 			return errors.Join(err, cs.Close())
 		},
@@ -228,4 +229,29 @@ func indexCommand(e *edge) *cobra.Command {
 	c.Flags().StringVar(&o.Exhibit, "exhibit", "", "only this exhibit")
 	c.Flags().BoolVar(&o.Rebuild, "rebuild", false, "derive again what is there already")
 	return c
+}
+
+// indexed prints, as JSON, what is in the index: a line an exhibit.
+func (e *edge) indexed(ctx context.Context, cs *store.Case, exhibit string) error {
+	if !e.json {
+		return nil
+	}
+	all, err := cs.Stats(ctx)
+	if err != nil {
+		return err
+	}
+	w := e.out()
+	for _, s := range all {
+		if exhibit != "" && s.Exhibit != exhibit {
+			continue
+		}
+		entries := int64(0)
+		for _, v := range s.Volumes {
+			entries += v.Entries
+		}
+		if err := emit(w, map[string]any{"exhibit": s.Exhibit, "kind": s.Kind, "indexed": s.Indexed, "files": s.Files, "records": s.Records, "bad_records": s.BadRecords, "volumes": len(s.Volumes), "entries": entries}); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
 }

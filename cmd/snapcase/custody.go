@@ -15,7 +15,7 @@ func custodyCommand(e *edge) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "custody CASE",
 		Short:   "The custody ledger, readable; the chain-of-custody form",
-		Example: "snapcase custody case1\nsnapcase custody case1 --form\nsnapcase custody checkpoint case1",
+		Example: "snapcase custody case1\nsnapcase custody case1 --form\nsnapcase custody checkpoint case1\nsnapcase custody release case1 EX-001 --to \"Bea Lang\" --reason analysis\nsnapcase custody countersign case.tar.zst --key second_ed25519",
 		Args:    exactly(1, "one case or bundle"),
 		RunE: func(c *cobra.Command, args []string) error {
 			cs, err := e.read(c.Context(), args[0])
@@ -46,7 +46,12 @@ func custodyCommand(e *edge) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&form, "form", false, "the chain-of-custody form")
-	c.AddCommand(&cobra.Command{
+	c.AddCommand(releaseCommand(e), receiveCommand(e), disposeCommand(e), checkpointCommand(e), countersignCommand(e))
+	return c
+}
+
+func checkpointCommand(e *edge) *cobra.Command {
+	return &cobra.Command{
 		Use:     "checkpoint CASE",
 		Short:   "Sign length and content of the ledger now",
 		Example: "snapcase custody checkpoint case1",
@@ -69,6 +74,5 @@ func custodyCommand(e *edge) *cobra.Command {
 			}
 			return errors.Join(err, cs.Close())
 		},
-	})
-	return c
+	}
 }

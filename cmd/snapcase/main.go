@@ -131,7 +131,7 @@ func rootCommand(e *edge) *cobra.Command {
 	root.AddCommand(
 		newCommand(e), acquireCommand(e), hashsetCommand(e), indexCommand(e), statsCommand(e), filesCommand(e),
 		catCommand(e), extractCommand(e), ownerCommand(e), keysCommand(e), eventsCommand(e), traceCommand(e),
-		flowsCommand(e), packetsCommand(e), timelineCommand(e), findingsCommand(e), tagCommand(e),
+		flowsCommand(e), packetsCommand(e), timelineCommand(e), findingsCommand(e), findingCommand(e), tagCommand(e),
 		noteCommand(e), custodyCommand(e), reportCommand(e), bundleCommand(e), verifyCommand(e),
 		imageCommand(e), openCommand(e), answerCommand(e), demoCommand(e), respondCommand(e),
 		policyCommand(e), doctorCommand(e),

@@ -31,12 +31,16 @@ func reportCommand(e *edge) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			var r custody.Record
 			err = e.writeReport(c.Context(), cs, out, "")
 			if err == nil {
-				err = cs.Derived(c.Context(), "report", out)
+				r, err = cs.Derived(c.Context(), "report", out)
 			}
 			if err = errors.Join(err, cs.Close()); err != nil {
 				return err
+			}
+			if e.json {
+				return emit(e.stdout, reportJSON(out, r))
 			}
 			e.say("report written: %s", filepath.Join(out, "index.html"))
 			return nil
@@ -44,6 +48,16 @@ func reportCommand(e *edge) *cobra.Command {
 	}
 	c.Flags().StringVarP(&out, "out", "o", "", "folder to write to; made when it is not there")
 	return c
+}
+
+// reportJSON tells of a report that was written: record is null where a bundle
+// has no ledger to add to.
+func reportJSON(out string, r custody.Record) map[string]any {
+	m := map[string]any{"out": out, "page": filepath.Join(out, "index.html"), "record": nil, "hash": nil, "time": nil}
+	if r.Hash != "" {
+		m["record"], m["hash"], m["time"] = r.Seq, r.Hash, r.Time
+	}
+	return m
 }
 
 // writeReport writes the report of a case to dir, and with exports the files

@@ -71,25 +71,74 @@ done
 oxum=$(find data -type f -exec wc -c {} \; 2>/dev/null | awk '{b+=$1; n++} END{printf "%d.%d", b, n}')
 [ "$(awk -F': ' '$1=="Payload-Oxum"{print $2}' bag-info.txt 2>/dev/null)" = "$oxum" ] || bad "OXUM_MISMATCH"
 
+# checkpoint FILE: its form and signatures; sets bytes, lines and ok
+checkpoint() {
+	ok=0
+	[ -f "$1" ] || { bad "CHECKPOINT_MISSING"; return; }
+	[ "$(head -n 1 "$1")" = snapcase-checkpoint/v1 ] && [ "$(wc -l < "$1")" = 10 ] || { bad "CHECKPOINT_SYNTAX $1"; return; }
+	bytes=$(awk '$1=="bytes"{print $2}' "$1"); lines=$(awk '$1=="size"{print $2}' "$1")
+	case $bytes in ''|*[!0-9]*) bad "CHECKPOINT_SYNTAX $1"; return ;; esac
+	case $lines in ''|*[!0-9]*) bad "CHECKPOINT_SYNTAX $1"; return ;; esac
+	ok=1
+}
+signatures() {
+	lasttrust=0; signed=0
+	for s in "$1".*.sig; do [ -f "$s" ] && { signed=1; sig snapcase-checkpoint@v1 "$s" "$1"; [ $trust = 0 ] || lasttrust=1; }; done
+	[ $signed = 1 ] || bad "CHECKPOINT_UNSIGNED $1"
+}
+# bytes_of HEX: the bytes, octal for printf
+bytes_of() { printf "$(echo "$1" | awk '{d="0123456789abcdef"; for(i=1;i<length($0);i+=2) printf "\\%03o", (index(d,substr($0,i,1))-1)*16+index(d,substr($0,i+1,1))-1}')"; }
+# node LEFT RIGHT: the RFC 6962 hash of two subtrees
+node() { { printf '\001'; bytes_of "$1"; bytes_of "$2"; } | sha256sum | cut -c1-64; }
+
 # the ledger against its checkpoints
+lasttrust=0
 if [ -f custody/ledger.jsonl ]; then
-	size=$(wc -c < custody/ledger.jsonl); last=-1; lasttrust=0
+	[ ! -e custody/ledger.redacted.jsonl ] || bad "LEDGER_DIVERGED: two ledgers"
+	size=$(wc -c < custody/ledger.jsonl); last=-1
 	for c in custody/checkpoints/*.txt; do
-		[ -f "$c" ] || { bad "CHECKPOINT_MISSING"; continue; }
-		[ "$(head -n 1 "$c")" = snapcase-checkpoint/v1 ] && [ "$(wc -l < "$c")" = 10 ] || { bad "CHECKPOINT_SYNTAX $c"; continue; }
-		bytes=$(awk '$1=="bytes"{print $2}' "$c"); want=$(awk '$1=="prefix-sha256"{print $2}' "$c")
-		case $bytes in ''|*[!0-9]*) bad "CHECKPOINT_SYNTAX $c"; continue ;; esac
+		checkpoint "$c"; [ $ok = 1 ] || continue
+		want=$(awk '$1=="prefix-sha256"{print $2}' "$c")
 		[ "$bytes" -le "$size" ] || bad "LEDGER_TRUNCATED $c"
 		[ "$(head -c "$bytes" custody/ledger.jsonl | sha256sum | cut -c1-64)" = "$want" ] || bad "PREFIX_MISMATCH $c"
 		lines=$(head -c "$bytes" custody/ledger.jsonl | wc -l); [ "size $lines" = "$(sed -n 3p "$c")" ] || bad "CHECKPOINT_MISMATCH $c"
-		[ "$bytes" -gt "$last" ] && last=$bytes; lasttrust=0; signed=0
-		for s in "$c".*.sig; do [ -f "$s" ] && { signed=1; sig snapcase-checkpoint@v1 "$s" "$c"; [ $trust = 0 ] || lasttrust=1; }; done
-		[ $signed = 1 ] || bad "CHECKPOINT_UNSIGNED $c"
+		[ "$bytes" -gt "$last" ] && last=$bytes; signatures "$c"
 	done
 	[ "$last" = "$size" ] || bad "UNSEALED_TAIL: $size bytes, sealed $last"
 	[ $lasttrust = 1 ] || good=0
 elif [ -f custody/ledger.redacted.jsonl ]; then
-	gaps=1; note "redacted ledger: the tree roots need snapcase to check"
+	# a line that is withheld has its leaf of the tree; the root of each checkpoint is computed from lines and leaves
+	gaps=1; n=0; held=0; set --
+	: > "$tmp/roots"
+	for c in custody/checkpoints/*.txt; do checkpoint "$c"; [ $ok = 0 ] || echo "$lines"; done | sort -n > "$tmp/sizes"
+	while IFS= read -r line; do
+		case $line in
+		'{"leaf":"'*'","redacted":true,"seq":'"$n}")
+			b64=$(printf %s "$line" | cut -d'"' -f4); held=$((held+1))
+			leaf=$(printf %s "$b64" | base64 -d 2>/dev/null | od -An -v -tx1 | tr -d ' \n')
+			[ ${#leaf} = 64 ] && [ "$(bytes_of "$leaf" | base64 -w 0)" = "$b64" ] && [ "$line" = "{\"leaf\":\"$b64\",\"redacted\":true,\"seq\":$n}" ] ||
+				{ bad "RECORD_NOT_CANONICAL line $((n+1))"; leaf=$(printf %064d 0); } ;;
+		*) leaf=$({ printf '\000'; printf %s "$line"; } | sha256sum | cut -c1-64) ;;
+		esac
+		k=$n
+		while [ $((k % 2)) = 1 ]; do leaf=$(node "$1" "$leaf"); shift; k=$((k / 2)); done
+		set -- "$leaf" "$@"; n=$((n+1))
+		grep -qx "$n" "$tmp/sizes" || continue
+		root=$1; first=1
+		for h in "$@"; do [ $first = 1 ] || root=$(node "$h" "$root"); first=0; done
+		echo "$n $(bytes_of "$root" | base64 -w 0)" >> "$tmp/roots"
+	done < custody/ledger.redacted.jsonl
+	[ "$(tail -c 1 custody/ledger.redacted.jsonl | od -An -tu1 | tr -d ' ')" = 10 ] || bad "LEDGER_TORN_TAIL"
+	last=-1
+	for c in custody/checkpoints/*.txt; do
+		checkpoint "$c"; [ $ok = 1 ] || continue
+		[ "$lines" -le "$n" ] || bad "LEDGER_TRUNCATED $c"
+		grep -qxF "$lines $(awk '$1=="root"{print $2}' "$c")" "$tmp/roots" || bad "ROOT_MISMATCH $c"
+		[ "$lines" -gt "$last" ] && last=$lines; signatures "$c"
+	done
+	[ "$last" = "$n" ] || bad "UNSEALED_TAIL: $n records, sealed $last"
+	[ $lasttrust = 1 ] || good=0
+	note "REDACTED: $held of $n records are withheld"
 else bad "LEDGER_MISSING"; fi
 g=$(awk -F': ' '$1=="Snapcase-Gaps"{print $2}' bag-info.txt 2>/dev/null); [ "${g:-0}" = 0 ] || { gaps=1; note "the ledger records $g gap(s) in the evidence"; }
 

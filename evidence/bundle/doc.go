@@ -22,12 +22,23 @@
 // A stranger checks a bag with VERIFY.sh, which comes with it and gives the
 // same exit codes as Verify: 0 intact, 3 broken, 4 gaps, 5 not trusted.
 //
+// A redacted bundle has custody/ledger.redacted.jsonl in place of the ledger: a
+// line that is withheld is {"leaf":"<base64>","redacted":true,"seq":17}, where
+// leaf is its RFC 6962 leaf hash, so that the root of every checkpoint can be
+// computed. bag-info.txt has Redaction-Of with the id of the whole bundle and
+// Snapcase-Withheld-Records; Verify says REDACTED, which is a gap. Reports,
+// exports and torn tails stay out of it. A leaf hides a line from who cannot
+// guess it byte for byte.
+//
+// Countersign adds a seal by another key; the first one, and all that it covers,
+// stay as they are.
+//
 // Archives are hostile until shown otherwise: Verify and Open refuse absolute
 // paths, "..", links, devices, sparse members, names that are equal but for
 // case, more than a million entries, and more than a thousand times of
 // unpacked bytes that are not zero. Zeros are free, since they come back as
 // holes.
 //
-// What it does not do: redacted ledgers, images as segments, RFC 3161 time
+// What it does not do: images as segments, RFC 3161 time
 // stamps, and decrypting: age -d does that.
 package bundle

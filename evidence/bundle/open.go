@@ -116,6 +116,8 @@ func (v *viewer) file(name string, size int64, r io.Reader) error {
 		return nil
 	case name == "custody/allowed_signers":
 		to = "allowed_signers"
+	case name == redactedPath:
+		to = "ledger.jsonl"
 	case strings.HasPrefix(to, "exhibits/") && v.bag != "":
 		return v.link(to)
 	}

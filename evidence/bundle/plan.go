@@ -33,6 +33,10 @@ type Plan struct {
 	Version  string          // of the program
 	Now      func() time.Time
 	Progress evidence.Progress
+	// Withhold names the records that stay out of the bundle's ledger; nil: none.
+	// Such a bundle is a redaction of the last whole one that the ledger tells of.
+	// Torn bytes that were kept stay out too.
+	Withhold func(custody.Record) bool
 	// Scan finds a secret in what the examiner adds (reports, exports, ledger,
 	// form): the byte where it begins. nil scans nothing.
 	Scan func(io.Reader) (offset int64, found bool)
@@ -81,8 +85,11 @@ type packing struct {
 	items   []item
 	gaps    int
 	sealed  []string // exhibits that go in
-	payload int64    // bytes below data/
-	files   int64    // files below data/
+	form    []byte
+	held    []int64 // records that are withheld
+	of      string  // id of the bundle that this one is a redaction of
+	payload int64   // bytes below data/
+	files   int64   // files below data/
 }
 
 // gather finds all files of the bag but the manifests and the seal.
@@ -97,13 +104,19 @@ func (p *packing) gather(ctx context.Context) error {
 			return err
 		}
 	}
-	p.items = append(p.items, item{path: "custody/ledger.jsonl", file: p.Folder.Ledger(), size: p.ledger.Bytes, mode: 0o644, scan: true})
+	if err := p.addLedger(); err != nil {
+		return err
+	}
 	for _, name := range []string{"case.json", "allowed_signers"} {
 		if err := p.addFile("custody/"+name, filepath.Join(string(p.Folder), name), true); err != nil {
 			return err
 		}
 	}
-	for to, from := range map[string]string{"custody/torn": filepath.Join(string(p.Folder), "torn"), "data/reports": p.Reports, "data/exports": p.Exports} {
+	trees := map[string]string{"custody/torn": filepath.Join(string(p.Folder), "torn"), "data/reports": p.Reports, "data/exports": p.Exports}
+	if p.Withhold != nil {
+		delete(trees, "custody/torn")
+	}
+	for to, from := range trees {
 		if err := p.addTree(to, from, func(string) bool { return true }, true); err != nil {
 			return err
 		}
@@ -145,15 +158,15 @@ func (p *packing) judge(ctx context.Context) error {
 		}
 	}
 	p.gaps = c.LedgerGaps(func(id string) bool { return slices.Contains(p.sealed, id) })
+	if p.Withhold != nil {
+		p.gaps += 1 + c.Torn()
+	}
 	return nil
 }
 
 // words adds what is written for the bag itself.
 func (p *packing) words() error {
-	form, err := p.form()
-	if err != nil {
-		return err
-	}
+	form := p.form
 	if !slices.ContainsFunc(p.items, func(i item) bool { return strings.HasPrefix(i.path, "data/") }) {
 		p.items = append(p.items, item{path: "data/reports/custody-form.txt", content: form, mode: 0o644, scan: true})
 	}
@@ -191,26 +204,16 @@ func (p *packing) info() []byte {
 	fmt.Fprintf(&b, "Contact-Name: %s\n", oneLine(p.Contact))
 	fmt.Fprintf(&b, "External-Identifier: %s\n", p.ledger.Case)
 	fmt.Fprintf(&b, "Payload-Oxum: %d.%d\n", p.payload, p.files)
+	if p.Withhold != nil {
+		fmt.Fprintf(&b, "Redaction-Of: %s\n", p.of)
+	}
 	fmt.Fprintf(&b, "Snapcase-Assurance: A1\n")
 	fmt.Fprintf(&b, "Snapcase-Gaps: %d\n", p.gaps)
 	fmt.Fprintf(&b, "Snapcase-Version: %s\n", oneLine(p.Version))
+	if p.Withhold != nil {
+		fmt.Fprintf(&b, "Snapcase-Withheld-Records: %d\n", len(p.held))
+	}
 	return []byte(b.String())
-}
-
-func (p *packing) form() ([]byte, error) {
-	r, err := item{file: p.Folder.Ledger(), size: p.ledger.Bytes}.open()
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close() //nolint:errcheck // read-only
-	var all []custody.Record
-	for rec, err := range custody.Read(r) {
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, rec)
-	}
-	return []byte(custody.Form(all)), nil
 }
 
 // addFile adds one file; one that does not exist is left out.

@@ -23,6 +23,9 @@ type Result struct {
 	Bytes int64  `json:"bytes"` // of all files before compression
 	Gaps  int    `json:"gaps"`  // that the ledger tells of
 	Head  string `json:"head"`  // of the ledger in the bundle
+
+	RedactionOf string  `json:"redaction_of,omitempty"` // id of the whole bundle
+	Withheld    []int64 `json:"withheld,omitempty"`     // records whose lines are not in it
 }
 
 const (
@@ -153,7 +156,7 @@ func (p *packing) sink() (sink, error) {
 
 // pack writes all files, the manifests and the seal.
 func (p *packing) pack(ctx context.Context, s sink) (Result, error) {
-	r := Result{Out: p.Out, Gaps: p.gaps, Head: p.ledger.Head}
+	r := Result{Out: p.Out, Gaps: p.gaps, Head: p.ledger.Head, RedactionOf: p.of, Withheld: p.held}
 	c, err := custody.NewChecker(custody.VerifyOptions{Now: p.Now}, true)
 	if err != nil {
 		return r, err
@@ -200,7 +203,7 @@ func (p *packing) pack(ctx context.Context, s sink) (Result, error) {
 	if err != nil {
 		return r, fmt.Errorf("seal: %w", err)
 	}
-	if err := put(text("seal/"+tagManifestName+"."+custody.Key16(p.Signer.PublicKey())+".sig", string(sig))); err != nil {
+	if err := put(text(sealName(p.Signer), string(sig))); err != nil {
 		return r, err
 	}
 	r.ID = fmt.Sprintf("%x", sha256.Sum256(list))
@@ -244,7 +247,7 @@ func (p *packing) copy(ctx context.Context, s sink, c *custody.Checker, i item) 
 // caseName is the name in the case folder of a file of the bag; other files
 // have a name that no case has.
 func caseName(path string) string {
-	if rest, ok := strings.CutPrefix(path, "custody/"); ok && (rest == "ledger.jsonl" || rest == "case.json" || strings.HasPrefix(rest, "checkpoints/") || strings.HasPrefix(rest, "torn/")) {
+	if rest, ok := strings.CutPrefix(path, "custody/"); ok && (path == ledgerPath || path == redactedPath || rest == "case.json" || strings.HasPrefix(rest, "checkpoints/") || strings.HasPrefix(rest, "torn/")) {
 		return rest
 	}
 	if rest, ok := strings.CutPrefix(path, "data/"); ok && strings.HasPrefix(rest, "exhibits/") {
@@ -266,8 +269,12 @@ func (p *packing) record(ctx context.Context, r Result) error {
 	for _, t := range p.To {
 		to = append(to, t)
 	}
-	return p.Ledger.Append(context.WithoutCancel(ctx), custody.Record{Type: "bundle.export", Result: "ok", Data: map[string]any{
+	data := map[string]any{
 		"bundle": r.ID, "out": out, "files": fmt.Sprint(r.Files), "bytes": fmt.Sprint(r.Bytes), "gaps": fmt.Sprint(r.Gaps),
 		"head": r.Head, "records": fmt.Sprint(p.ledger.Size), "without": without, "to": to,
-	}})
+	}
+	if p.Withhold != nil {
+		data["redaction_of"], data["withheld"] = p.of, custody.Numbers(p.held)
+	}
+	return p.Ledger.Append(context.WithoutCancel(ctx), custody.Record{Type: "bundle.export", Result: "ok", Data: data})
 }

@@ -30,25 +30,35 @@ const maxClockStep = 2 * time.Second
 // checkpoint follows the types that CUSTODY.md names, 256 records, or ten
 // minutes; when it fails, Close tries again and reports it.
 func (l *Ledger) Append(ctx context.Context, r Record) error {
-	if err := l.append(ctx, r); err != nil {
-		return fmt.Errorf("append %s to the ledger: %w", r.Type, err)
-	}
-	return nil
+	_, err := l.Add(ctx, r)
+	return err
 }
 
-func (l *Ledger) append(ctx context.Context, r Record) error {
+// Add is Append, and gives the record as it stands in the ledger: with its
+// number, time and hash.
+func (l *Ledger) Add(ctx context.Context, r Record) (Record, error) {
+	kind := r.Type
+	r, err := l.append(ctx, r)
+	if err != nil {
+		return r, fmt.Errorf("append %s to the ledger: %w", kind, err)
+	}
+	return r, nil
+}
+
+func (l *Ledger) append(ctx context.Context, r Record) (Record, error) {
 	if !recordType.MatchString(r.Type) {
-		return fmt.Errorf("%q is no record type", r.Type)
+		return Record{}, fmt.Errorf("%q is no record type", r.Type)
 	}
 	if r.Exhibit != "" && !exhibitID.MatchString(r.Exhibit) {
-		return fmt.Errorf("exhibit %q is not like EX-001", r.Exhibit)
+		return Record{}, fmt.Errorf("exhibit %q is not like EX-001", r.Exhibit)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.begin(ctx); err != nil {
-		return err
+		return Record{}, err
 	}
-	return errors.Join(l.appendLocked(ctx, r), l.unlock())
+	r, err := l.appendLocked(ctx, r)
+	return r, errors.Join(err, l.unlock())
 }
 
 // begin checks that this handle may write, takes the lock, reads what others
@@ -81,17 +91,18 @@ func (l *Ledger) begin(ctx context.Context) error {
 	return nil
 }
 
-func (l *Ledger) appendLocked(ctx context.Context, r Record) error {
+func (l *Ledger) appendLocked(ctx context.Context, r Record) (Record, error) {
 	if err := l.ensureKey(); err != nil {
-		return err
+		return Record{}, err
 	}
-	if err := l.write(r); err != nil {
-		return err
+	r, err := l.write(r)
+	if err != nil {
+		return Record{}, err
 	}
 	if l.due(r.Type) {
 		_, l.sealFail = l.checkpointLocked(ctx)
 	}
-	return nil
+	return r, nil
 }
 
 // due says whether a checkpoint follows a record of this type now.
@@ -103,11 +114,11 @@ func (l *Ledger) due(kind string) bool {
 
 // write adds one record, and before it a clock.jump where the clock jumped.
 // The lock is held and the file is as this process knows it.
-func (l *Ledger) write(r Record) error {
+func (l *Ledger) write(r Record) (Record, error) {
 	if l.o.Tool.SHA256 == "" && l.o.Binary != nil {
 		sum, err := l.o.Binary()
 		if err != nil {
-			return err
+			return Record{}, err
 		}
 		l.o.Tool.SHA256 = sum
 	}
@@ -115,8 +126,8 @@ func (l *Ledger) write(r Record) error {
 	boot, ns := l.o.Boot()
 	if step := l.chain.jump(now, boot, ns); step > maxClockStep || step < -maxClockStep {
 		jump := Record{Type: typeClockJump, Data: map[string]any{"wall": formatTime(now), "step_ns": strconv.FormatInt(int64(step), 10)}}
-		if err := l.writeLine(l.complete(jump, boot, ns)); err != nil {
-			return err
+		if _, err := l.writeLine(l.complete(jump, boot, ns)); err != nil {
+			return Record{}, err
 		}
 	}
 	return l.writeLine(l.complete(r, boot, ns))
@@ -148,31 +159,31 @@ func (l *Ledger) complete(r Record, boot string, ns int64) Record {
 }
 
 // writeLine puts the line of r on disk: one write, then fdatasync.
-func (l *Ledger) writeLine(r Record) error {
+func (l *Ledger) writeLine(r Record) (Record, error) {
 	line, err := encodeRecord(r)
 	if err != nil {
-		return err
+		return Record{}, err
 	}
 	back, bad := decodeRecord(line)
 	if bad != nil {
-		return bad
+		return Record{}, bad
 	}
 	n, err := l.f.Write(append(line, '\n'))
 	if err == nil && n < len(line)+1 {
 		err = fmt.Errorf("%d of %d bytes were written", n, len(line)+1)
 	}
 	if err != nil {
-		return l.takeBack(err)
+		return Record{}, l.takeBack(err)
 	}
 	if err := l.f.Datasync(); err != nil {
 		l.stopped = evidence.WithHint(fmt.Errorf("the disk did not confirm a record (sync failed: %w): nothing more is written by this process", err),
 			"check the disk, then start again; snapcase verify tells whether the ledger holds")
-		return l.stopped
+		return Record{}, l.stopped
 	}
 	l.chain.add(line)
 	l.chain.follow(back)
 	l.written++
-	return nil
+	return back, nil
 }
 
 // takeBack undoes a write that failed.
@@ -219,7 +230,7 @@ func (l *Ledger) keepTorn() error {
 		return l.stopped
 	}
 	torn := Record{Type: typeTorn, Data: map[string]any{"file": "torn/" + name, "offset": strconv.FormatInt(start, 10), "length": strconv.FormatInt(n, 10), "sha256": sha256Hex(tail)}}
-	if err := l.write(torn); err != nil {
+	if _, err := l.write(torn); err != nil {
 		return err
 	}
 	return l.keepOrphans()
@@ -267,7 +278,7 @@ func (l *Ledger) keepOrphans() error {
 			return fmt.Errorf("keep a signature without its checkpoint: %w", err)
 		}
 		torn := Record{Type: typeTorn, Data: map[string]any{"file": "torn/" + n.Name(), "length": strconv.Itoa(len(b)), "sha256": sha256Hex(b)}}
-		if err := l.write(torn); err != nil {
+		if _, err := l.write(torn); err != nil {
 			return err
 		}
 		if err := os.Remove(path); err != nil {
@@ -296,7 +307,7 @@ func (l *Ledger) ensureKey() error {
 	if !strings.Contains(string(have), " "+base64.StdEncoding.EncodeToString(wire)) {
 		if l.chain.n > 0 {
 			add := Record{Type: typeKeyAdd, Data: map[string]any{"key": Fingerprint(wire), "public_key": strings.TrimSpace(text)}}
-			if err := l.write(add); err != nil {
+			if _, err := l.write(add); err != nil {
 				return err
 			}
 		}

@@ -167,7 +167,7 @@ func (c *Checker) sealedTail(last *heldCheckpoint) {
 	case last == nil:
 		c.fail(codeCheckpointMissing, "checkpoints/", "a signed checkpoint", "none that can be read")
 	case last.Size < l.n:
-		c.fail(codeUnsealedTail, "ledger.jsonl", fmt.Sprintf("a checkpoint of %d records", l.n), fmt.Sprintf("the last one covers %d", last.Size))
+		c.fail(codeUnsealedTail, c.ledger.file, fmt.Sprintf("a checkpoint of %d records", l.n), fmt.Sprintf("the last one covers %d", last.Size))
 	}
 }
 

@@ -23,6 +23,13 @@ func (c *Checker) finishExhibits() {
 			byExhibit[id] = append(byExhibit[id], name)
 		}
 	}
+	for _, u := range c.ledger.hands.Unbalanced() {
+		name := c.ledger.file
+		if u.Exhibit != "" {
+			name = "exhibits/" + u.Exhibit
+		}
+		c.fail(codeTransferUnbalance, name, "", u.What)
+	}
 	for _, id := range ids {
 		names := byExhibit[id]
 		slices.Sort(names)
@@ -43,9 +50,6 @@ func (c *Checker) finishExhibit(id string, names []string) {
 			c.fail(codeCoveragePartial, dir, "a finished acquisition", "a folder that the ledger does not name")
 		}
 		return
-	}
-	if x.released != x.received {
-		c.fail(codeTransferUnbalance, dir, "", fmt.Sprintf("%d releases, %d receipts", x.released, x.received))
 	}
 	if f, is := c.exhibitGap(id, x, c.folders[id]); is {
 		c.put(f)

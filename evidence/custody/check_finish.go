@@ -23,10 +23,11 @@ func (c *Checker) Finish() Report {
 		if c.ledger.headThen != "" {
 			found = fmt.Sprintf("record %d is %s", h.size-1, c.ledger.headThen)
 		}
-		c.fail(codeHeadDiverged, "ledger.jsonl", h.head, found)
+		c.fail(codeHeadDiverged, c.ledger.file, h.head, found)
 	}
 	last := c.finishCheckpoints()
 	c.finishTorn()
+	c.finishRedacted()
 	c.finishExhibits()
 	if n := c.countOf(gap); c.declared > 0 && n == 0 {
 		c.Fail(codeCoveragePartial, "bag-info.txt", "no gaps", fmt.Sprintf("Snapcase-Gaps: %d", c.declared))
@@ -152,6 +153,8 @@ func (c *Checker) finishTorn() {
 	for _, name := range sortedKeys(c.ledger.torn) {
 		s, want := c.sums[name], c.ledger.torn[name]
 		switch {
+		case s == nil && c.ledger.file == redactedLedger:
+			c.fail(codeRedacted, name, want, "withheld")
 		case s == nil:
 			c.fail(codeFileMissing, name, want, "no such file")
 		case s.digest.String() != want:

@@ -13,6 +13,8 @@ import (
 
 // ledgerFacts is what the ledger says that files are compared with.
 type ledgerFacts struct {
+	file     string  // its name
+	withheld []int64 // records of which a redacted ledger has only the leaf
 	opened   *Record // the first case.open
 	seen     bool
 	chain    chain
@@ -20,6 +22,7 @@ type ledgerFacts struct {
 	headThen string
 	exhibits map[string]*ledgerExhibit
 	torn     map[string]string // file below the case folder → SHA-256
+	hands    Hands
 }
 
 // ledgerExhibit is what the records say of one exhibit.
@@ -29,14 +32,13 @@ type ledgerExhibit struct {
 	ends     []acquireEnd
 	ended    bool // an end was recorded, sealed or failed
 	disposed int64
-	released int
-	received int
 }
 
 // acquireEnd is the end of an acquisition that sealed an exhibit.
 type acquireEnd struct {
 	seq    int64
 	sha256 string
+	own    string            // of the one file of an exhibit of one; "" else
 	files  map[string]string // path in the exhibit's folder → SHA-256
 	errors int
 	gaps   bool
@@ -45,7 +47,7 @@ type acquireEnd struct {
 }
 
 func (l *ledgerFacts) reset() {
-	*l = ledgerFacts{chain: newChain(), exhibits: map[string]*ledgerExhibit{}, torn: map[string]string{}}
+	*l = ledgerFacts{file: "ledger.jsonl", chain: newChain(), exhibits: map[string]*ledgerExhibit{}, torn: map[string]string{}}
 }
 
 func (l *ledgerFacts) exhibit(id string) *ledgerExhibit {
@@ -76,16 +78,10 @@ func (c *Checker) readCaseFile(r io.Reader) error {
 // readLedger checks every line, and every checkpoint that is known where it
 // applies.
 func (c *Checker) readLedger(r io.Reader) error {
-	const name = "ledger.jsonl"
 	l := &c.ledger
 	l.reset()
 	l.seen = true
-	bySize := map[int64][]*heldCheckpoint{}
-	for _, cp := range c.checkpoints {
-		if cp.ok {
-			bySize[cp.Size] = append(bySize[cp.Size], cp)
-		}
-	}
+	name, bySize := l.file, c.checkpointsBySize()
 	lines := newLineReader(r)
 	for {
 		line, torn, err := lines.next()
@@ -106,21 +102,37 @@ func (c *Checker) readLedger(r io.Reader) error {
 			c.failAt(codeTornTail, name, "an end of line", fmt.Sprintf("%d bytes without one", len(line)), at)
 			return nil
 		}
-		rec, bad := decodeRecord(line)
-		if bad != nil {
-			c.failAt(bad.Code, name, "", fmt.Sprintf("line %d: %s", l.chain.n+1, bad.Reason), at)
-		} else {
-			for _, p := range l.chain.problems(rec) {
-				c.failAt(p.Code, name, "", fmt.Sprintf("line %d: %s", l.chain.n+1, p.Reason), at)
-			}
-		}
-		l.chain.add(line)
-		if bad == nil {
-			l.chain.follow(rec)
-			c.facts(rec)
-		}
+		c.ledgerLine(line, at)
 		c.atSize(bySize[l.chain.n])
 	}
+}
+
+// ledgerLine checks a line against the one before, and takes it.
+func (c *Checker) ledgerLine(line []byte, at int64) {
+	l := &c.ledger
+	rec, bad := decodeRecord(line)
+	if bad != nil {
+		c.failAt(bad.Code, l.file, "", fmt.Sprintf("line %d: %s", l.chain.n+1, bad.Reason), at)
+	} else {
+		for _, p := range l.chain.problems(rec) {
+			c.failAt(p.Code, l.file, "", fmt.Sprintf("line %d: %s", l.chain.n+1, p.Reason), at)
+		}
+	}
+	l.chain.add(line)
+	if bad == nil {
+		l.chain.follow(rec)
+		c.facts(rec)
+	}
+}
+
+func (c *Checker) checkpointsBySize() map[int64][]*heldCheckpoint {
+	bySize := map[int64][]*heldCheckpoint{}
+	for _, cp := range c.checkpoints {
+		if cp.ok {
+			bySize[cp.Size] = append(bySize[cp.Size], cp)
+		}
+	}
+	return bySize
 }
 
 // atSize compares checkpoints with the ledger as long as they say.
@@ -155,7 +167,7 @@ func (c *Checker) atSize(cps []*heldCheckpoint) {
 func (c *Checker) facts(r Record) {
 	l := &c.ledger
 	if !slices.Contains(recordTypes, r.Type) {
-		c.fail(codeTypeUnknown, "ledger.jsonl", "", fmt.Sprintf("record %d is of type %q, which this snapcase does not know", r.Seq, r.Type))
+		c.fail(codeTypeUnknown, l.file, "", fmt.Sprintf("record %d is of type %q, which this snapcase does not know", r.Seq, r.Type))
 	}
 	switch r.Type {
 	case "case.open":
@@ -165,7 +177,7 @@ func (c *Checker) facts(r Record) {
 	case typeClockJump:
 		step, _ := r.Data["step_ns"].(string) //nolint:errcheck // empty when it is not there
 		wall, _ := r.Data["wall"].(string)    //nolint:errcheck // as above
-		c.fail(codeClockJump, "ledger.jsonl", "", fmt.Sprintf("record %d: the clock stepped by %s ns to %s", r.Seq, step, wall))
+		c.fail(codeClockJump, l.file, "", fmt.Sprintf("record %d: the clock stepped by %s ns to %s", r.Seq, step, wall))
 	case typeTorn:
 		file, _ := r.Data["file"].(string)  //nolint:errcheck // as above
 		sum, _ := r.Data["sha256"].(string) //nolint:errcheck // as above
@@ -173,6 +185,7 @@ func (c *Checker) facts(r Record) {
 			l.torn[file] = sum
 		}
 	}
+	l.hands.Take(r)
 	if r.Exhibit == "" {
 		return
 	}
@@ -190,11 +203,7 @@ func (c *Checker) facts(r Record) {
 		if e, ok := endOf(r); ok {
 			x.ends = append(x.ends, e)
 		}
-	case "custody.release":
-		x.released++
-	case "custody.receive":
-		x.received++
-	case "custody.dispose":
+	case TypeDispose:
 		x.disposed = r.Seq
 	}
 }
@@ -213,6 +222,7 @@ func endOf(r Record) (e acquireEnd, ok bool) {
 	if !ok || r.Result == "failed" {
 		return e, false
 	}
+	e.own = text(r.Data, "file_sha256")
 	name := func(file, sum string) {
 		if have, twice := e.files[file]; twice && have != sum {
 			e.clash = file

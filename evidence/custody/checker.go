@@ -102,9 +102,9 @@ func (c *Checker) Add(ctx context.Context, name string, r io.Reader) (evidence.D
 	dir, rest, _ := strings.Cut(name, "/")
 	var err error
 	switch {
-	case name == "ledger.jsonl":
+	case name == "ledger.jsonl" || name == redactedLedger:
 		in.what = "verify the ledger"
-		err = c.readLedger(tee)
+		err = c.anyLedger(name, tee)
 	case name == "case.json":
 		err = c.readCaseFile(tee)
 	case dir == "checkpoints":
@@ -129,6 +129,22 @@ func (c *Checker) Add(ctx context.Context, name string, r io.Reader) (evidence.D
 		}
 	}
 	return d, in.n, err
+}
+
+// anyLedger checks the ledger, whole or redacted: a bag has one of them, a case
+// folder a whole one.
+func (c *Checker) anyLedger(name string, r io.Reader) error {
+	switch {
+	case c.ledger.seen:
+		c.fail(codeLedgerDiverged, name, "one ledger", "two")
+		return nil
+	case name != redactedLedger:
+		return c.readLedger(r)
+	case !c.bundle:
+		c.fail(codeFileUnlisted, name, "a whole ledger", "a redacted one")
+		return nil
+	}
+	return c.readRedacted(r)
 }
 
 // exhibitFile hashes a file of an exhibit; lists are read on the way, and an

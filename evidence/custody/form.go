@@ -22,7 +22,7 @@ type FormData struct {
 	Endings                                       []FormEnding
 	Head                                          string
 	Records                                       int64
-	Unbalanced                                    []string // exhibits released and not received, or the reverse
+	Unbalanced                                    []Imbalance // what does not fit in the chain of hands
 }
 
 // FormItem is one exhibit on the form.
@@ -53,6 +53,7 @@ type FormTransfer struct {
 	Purpose, Medium, Seal   string
 	Before, After, Match    string
 	Remarks, RecordedBy     string
+	Witness                 string
 	Location, ReleaseReason string
 }
 
@@ -61,8 +62,8 @@ type FormPerson struct{ Name, ID, Organisation string }
 
 // FormEnding is what became of an exhibit.
 type FormEnding struct {
-	Exhibit, Action, Authority, Witness string
-	Time                                imaging.Time
+	Exhibit, Action, Authority, Witness, Reason, Remarks string
+	Time                                                 imaging.Time
 }
 
 // sourceFields are the fields of an acquisition that name a cloud disk.
@@ -87,8 +88,9 @@ var sourceFields = []FormField{
 func FormOf(records []Record) FormData {
 	var f FormData
 	items := map[string]int{}
-	open := map[string]int{}
+	var hands Hands
 	for _, r := range records {
+		hands.Take(r)
 		f.Records, f.Head = r.Seq+1, r.Hash
 		if r.Type == typeCaseOpen && f.Case == "" {
 			f.Case, f.Examiner, f.Key = r.Case, r.Actor, r.Key
@@ -108,21 +110,15 @@ func FormOf(records []Record) FormData {
 			f.Items[i].take(r)
 		}
 		switch r.Type {
-		case "custody.release":
-			open[r.Exhibit]++
+		case TypeRelease:
 			f.Transfers = append(f.Transfers, transfer(r, "release"))
-		case "custody.receive":
-			open[r.Exhibit]--
+		case TypeReceive:
 			f.Transfers = append(f.Transfers, transfer(r, "receive"))
-		case "custody.dispose":
-			f.Endings = append(f.Endings, FormEnding{r.Exhibit, text(r.Data, "action"), first(r.Authority, text(r.Data, "authority")), text(r.Data, "witness"), r.Time})
+		case TypeDispose:
+			f.Endings = append(f.Endings, FormEnding{r.Exhibit, text(r.Data, "action"), first(r.Authority, text(r.Data, "authority")), text(r.Data, "witness"), first(r.Purpose, text(r.Data, "reason")), text(r.Data, "remarks"), r.Time})
 		}
 	}
-	for _, id := range sortedKeys(open) {
-		if open[id] != 0 {
-			f.Unbalanced = append(f.Unbalanced, first(id, "the case"))
-		}
-	}
+	f.Unbalanced = hands.Unbalanced()
 	return f
 }
 
@@ -164,14 +160,16 @@ func (i *FormItem) take(r Record) {
 
 func transfer(r Record, kind string) FormTransfer {
 	return FormTransfer{
-		Seq: r.Seq, Kind: kind, Exhibit: r.Exhibit, Time: r.Time, TZ: r.TZ, From: person(r.Data["from"]), To: person(r.Data["to"]),
+		Seq: r.Seq, Kind: kind, Exhibit: r.Exhibit, Time: r.Time, TZ: r.TZ, From: PersonOf(r.Data["from"]), To: PersonOf(r.Data["to"]),
 		Purpose: first(r.Purpose, text(r.Data, "reason")), Medium: text(r.Data, "medium"), Seal: text(r.Data, "seal"),
 		Before: text(r.Data, "hash_before"), After: text(r.Data, "hash_after"), Match: text(r.Data, "match"),
-		Remarks: text(r.Data, "remarks"), RecordedBy: r.Actor, Location: r.Location, ReleaseReason: text(r.Data, "reason"),
+		Remarks: text(r.Data, "remarks"), Witness: text(r.Data, "witness"), RecordedBy: r.Actor, Location: r.Location, ReleaseReason: text(r.Data, "reason"),
 	}
 }
 
-func person(v any) FormPerson {
+// PersonOf reads who gave or took from a record: a name, or an object with name,
+// id and organisation.
+func PersonOf(v any) FormPerson {
 	switch v := v.(type) {
 	case string:
 		return FormPerson{Name: v}
@@ -237,11 +235,13 @@ func Form(records []Record) string {
 		p.row("action", e.Action)
 		p.row("authority", e.Authority)
 		p.row("witness", e.Witness)
+		p.row("reason", e.Reason)
+		p.row("remarks", e.Remarks)
 		p.row("date", e.Time.String())
 	}
-	for _, id := range f.Unbalanced {
+	for _, u := range f.Unbalanced {
 		p.line("")
-		p.line("TRANSFER_UNBALANCED  " + id + ": a release without its receipt, or a receipt without its release")
+		p.line(codeTransferUnbalance + "  " + first(u.Exhibit, "the case") + ": " + u.What)
 	}
 	p.line("")
 	p.row("records", fmt.Sprint(f.Records))
@@ -289,6 +289,12 @@ func (t FormTransfer) print(p *page, n int) {
 	p.row("hash before", t.Before)
 	p.row("hash after", t.After)
 	p.row("match", t.Match)
+	if t.Location != "" {
+		p.row("place", t.Location)
+	}
+	if t.Witness != "" {
+		p.row("witness", t.Witness)
+	}
 	p.row("remarks", t.Remarks)
 }
 

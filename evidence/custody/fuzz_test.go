@@ -2,7 +2,9 @@ package custody
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"testing"
 )
 
@@ -105,6 +107,23 @@ func FuzzRead(f *testing.F) {
 		}
 		if lines := bytes.Count(b, []byte("\n")); n < lines {
 			t.Fatalf("%d of %d lines were yielded", n, lines)
+		}
+	})
+}
+
+// FuzzWithheld reads lines of a redacted ledger: one that counts as withheld has
+// only one form.
+func FuzzWithheld(f *testing.F) {
+	f.Add([]byte(`{"leaf":"YsVBFB7dyjyYjjOFKcFQFZRfuGd5RneG7ecSrcd7R9o=","redacted":true,"seq":3}`))
+	f.Add([]byte(`{"leaf":"YsVBFB7dyjyYjjOFKcFQFZRfuGd5RneG7ecSrcd7R9p=","redacted":true,"seq":3}`))
+	f.Add([]byte(`{"leaf":"","redacted":true,"seq":-1}`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		leaf, seq, ok := withheld(line)
+		if !ok {
+			return
+		}
+		if again := fmt.Sprintf(`{"leaf":"%s","redacted":true,"seq":%d}`, base64.StdEncoding.EncodeToString(leaf[:]), seq); again != string(line) {
+			t.Fatalf("%q reads as %q", line, again)
 		}
 	})
 }

@@ -33,7 +33,7 @@ const (
 var recordTypes = []string{
 	typeCaseOpen, "case.close", typeKeyAdd, "key.revoke", typeAcquireStart, typeAcquireEnd, "evidence.acquire.error",
 	"evidence.verify", "evidence.access", "evidence.derive", "respond.plan", "respond.intent", "respond.call", "respond.step", "respond.undo",
-	"review.tag", "review.note", "review.finding", "custody.release", "custody.receive", "custody.dispose", typeClockJump, typeTorn,
+	"review.tag", "review.note", "review.finding", TypeRelease, TypeReceive, TypeDispose, typeClockJump, typeTorn,
 	"bundle.export", "bundle.import",
 }
 

@@ -85,7 +85,8 @@ func (l *lineReader) skip(f func([]byte)) (torn bool, err error) {
 // Read yields the records of a ledger, oldest first. A line that is no record,
 // or that does not follow those before it, comes with a *LineError (the record
 // is as much as could be decoded) and reading goes on; another error is one of
-// reading, and ends it. A tail without LF is LEDGER_TORN_TAIL.
+// reading, and ends it. A tail without LF is LEDGER_TORN_TAIL. A line that is
+// withheld in a redacted ledger is a record of TypeWithheld.
 func Read(r io.Reader) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		lines := newLineReader(r)
@@ -114,6 +115,13 @@ func Read(r io.Reader) iter.Seq2[Record, error] {
 				at.Code, at.Reason = codeTornTail, fmt.Sprintf("%d bytes without an end of line", len(line))
 				yield(Record{}, &at)
 				return
+			}
+			if leaf, seq, ok := withheld(line); ok && seq == c.seq {
+				c.addWithheld(line, leaf)
+				if !yield(Record{Seq: seq, Type: TypeWithheld}, nil) {
+					return
+				}
+				continue
 			}
 			rec, bad := decodeRecord(line)
 			if bad == nil {

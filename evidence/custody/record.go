@@ -1,6 +1,10 @@
 package custody
 
-import "snapcase/imaging"
+import (
+	"fmt"
+
+	"snapcase/imaging"
+)
 
 // Record is one line of the ledger. Append fills V, Seq, Prev, Case, Time,
 // Actor, Key, Tool, Host, Boot and BoottimeNS; the caller gives the rest.
@@ -38,6 +42,9 @@ type Record struct {
 
 // MarshalJSON is the record's own line with its hash added.
 func (r Record) MarshalJSON() ([]byte, error) {
+	if r.Type == TypeWithheld { // of such a line nothing else is known
+		return fmt.Appendf(nil, `{"redacted":true,"seq":%d,"type":"%s"}`, r.Seq, TypeWithheld), nil
+	}
 	b, err := encodeRecord(r)
 	if err != nil || r.Hash == "" {
 		return b, err

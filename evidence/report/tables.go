@@ -33,9 +33,13 @@ func evidenceTables(in Input) []table {
 				}
 			}
 		}},
-		{"findings.csv", []string{"id", "level", "title", "rule", "first", "last", "entities", "observed", "limits", "records"}, func(row func(...string)) {
+		{"findings.csv", []string{"id", "level", "title", "rule", "first", "last", "entities", "observed", "limits", "records", "found_by", "ledger_record"}, func(row func(...string)) {
 			for _, f := range in.Findings {
-				row(f.ID, f.Level, f.Title, f.Rule, f.First.String(), f.Last.String(), strings.Join(f.Entities, " "), f.Observed, f.Limits, strings.Join(f.Events, " "))
+				record := ""
+				if f.Record != nil {
+					record = num(*f.Record)
+				}
+				row(f.ID, f.Level, f.Title, f.Rule, f.First.String(), f.Last.String(), strings.Join(f.Entities, " "), f.Observed, f.Limits, strings.Join(f.Events, " "), f.By, record)
 			}
 		}},
 		{"keys.csv", []string{"key_id", "kind", "documentation", "exhibit", "status", "address", "offset", "inner_offset", "secret", "secret_fingerprint", "events", "first", "last", "regions", "principals"}, func(row func(...string)) {
