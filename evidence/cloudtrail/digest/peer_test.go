@@ -75,15 +75,17 @@ func TestAsOpenSSL(t *testing.T) {
 	}
 }
 
+// knownKey is the key of aws-cli's tests.
+const knownKey = "MIIBCgKCAQEAn11L2YZ9h7onug2ILi1MWyHiMRsTQjfWE+pHVRLk1QjfWhirG+lpOa8NrwQ/r7Ah5bNL6HepznOU9XTDSfmmnP97mqyc7z/upfZdS/AHhYcGaz7n6Wc/RRBU6VmiPCrAUojuSk6/GjvA8iOPFsYDuBtviXarvuLPlrT9kAd4Lb+rFfR5peEgBEkhlzc5HuWO7S0y+KunqxX6jQBnXGMtxmPBPP0FylgWGNdFtks/4YSKcgqwH0YDcawP9GGGDAeCIqPWIXDLG1jOjRRzWfCmD0iJUkz8vTsn4hq/5ZxRFE7UBAUiVcGbdnDdvVfhF9C3dQiDq3k7adQIziLT0cShgQIDAQAB"
+
 // TestKeys reads a key of each form that occurs; the first is that of aws-cli's
 // tests.
 func TestKeys(t *testing.T) {
-	const pkcs1 = "MIIBCgKCAQEAn11L2YZ9h7onug2ILi1MWyHiMRsTQjfWE+pHVRLk1QjfWhirG+lpOa8NrwQ/r7Ah5bNL6HepznOU9XTDSfmmnP97mqyc7z/upfZdS/AHhYcGaz7n6Wc/RRBU6VmiPCrAUojuSk6/GjvA8iOPFsYDuBtviXarvuLPlrT9kAd4Lb+rFfR5peEgBEkhlzc5HuWO7S0y+KunqxX6jQBnXGMtxmPBPP0FylgWGNdFtks/4YSKcgqwH0YDcawP9GGGDAeCIqPWIXDLG1jOjRRzWfCmD0iJUkz8vTsn4hq/5ZxRFE7UBAUiVcGbdnDdvVfhF9C3dQiDq3k7adQIziLT0cShgQIDAQAB"
 	spki, err := x509.MarshalPKIXPublicKey(&theKey().PublicKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := `{"PublicKeyList":[{"Fingerprint":"one","Value":"` + pkcs1 + `"},{"Fingerprint":"two","Value":"` + base64.StdEncoding.EncodeToString(spki) + `"}],"NextToken":null}
+	text := `{"PublicKeyList":[{"Fingerprint":"one","Value":"` + knownKey + `"},{"Fingerprint":"two","Value":"` + base64.StdEncoding.EncodeToString(spki) + `"}],"NextToken":null}
 {"PublicKeyList":[{"Fingerprint":"three","Value":"YQo="}]}`
 	all, err := digest.ParseKeys([]byte(text), "f")
 	if len(all) != 2 || err == nil || all[0].Public.Size() != 256 || !all[1].Public.Equal(&theKey().PublicKey) {
@@ -119,7 +121,7 @@ func TestParse(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	m := chain(&testing.T{}, 2)
+	m := unsigned(&testing.T{}, nil, 2)
 	for _, key := range m.digests {
 		text, _, err := digest.Unpack(f.Context(), strings.NewReader(string(m.objects[key].data)))
 		if err != nil {
@@ -130,6 +132,10 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte(`{"logFiles":[null],"digestStartTime":null}`))
 	f.Add([]byte(`[]`))
+	keys, err := digest.ParseKeys([]byte(`{"PublicKeyList":[{"Fingerprint":"`+fingerprint+`","Value":"`+knownKey+`"}]}`), "f")
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		digest.Unpack(t.Context(), strings.NewReader(string(b))) //nolint:errcheck // must not fail
 		d, err := digest.Parse(b)
@@ -140,7 +146,7 @@ func FuzzParse(f *testing.F) {
 			t.Error("taken with an end before its start")
 		}
 		// What is taken goes through a whole validation.
-		m := &made{t: t, bucket: d.Bucket, keys: []digest.Key{{Fingerprint: d.Fingerprint, Public: &theKey().PublicKey}}, objects: map[string]*object{
+		m := &made{t: t, bucket: d.Bucket, keys: []digest.Key{{Fingerprint: d.Fingerprint, Public: keys[0].Public}}, objects: map[string]*object{
 			"AWSLogs/111122223333/CloudTrail-Digest/eu-west-1/2026/11/20/111122223333_CloudTrail-Digest_eu-west-1_t_eu-west-1_20261120T230131Z.json.gz": {data: pack(b)},
 			d.Object: {data: pack(b), metadata: map[string]string{"signature": "00"}},
 		}}

@@ -66,28 +66,31 @@ func newIndex(files []File) *index {
 	return x
 }
 
-// find gives every file that lies where an object should; where some lie below
-// the same prefix too, only those.
+// find gives every file that lies where an object should. Of what was copied to
+// folders, those count that lie below the same prefix, where some do.
 func find(in map[string][]*File, bucket, object string) []*File {
-	var all, exact []*File
-	for _, name := range []string{tail(object), path.Base(object)} {
+	var all, exact, loose []*File
+	take := func(name string) {
 		for _, f := range in[name] {
-			if !f.at(bucket, object) {
-				continue
-			}
-			all = append(all, f)
-			if f.Bucket != "" || f.Key == object || strings.HasSuffix(f.Key, "/"+object) {
+			switch {
+			case !f.at(bucket, object):
+			case f.Bucket != "":
+				all = append(all, f)
+			case f.Key == object || strings.HasSuffix(f.Key, "/"+object):
 				exact = append(exact, f)
+			default:
+				loose = append(loose, f)
 			}
 		}
-		if name == path.Base(object) {
-			break
-		}
+	}
+	take(tail(object))
+	if base := path.Base(object); base != tail(object) {
+		take(base)
 	}
 	if len(exact) > 0 {
-		return exact
+		return append(all, exact...)
 	}
-	return all
+	return append(all, loose...)
 }
 
 var (

@@ -297,7 +297,11 @@ func TestTwoCopies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v.Verdict == evidence.TrailValid {
+	if codes(v) != "LOG_HASH" || v.Failures[0].Path != "EX-002/x" || v.Logs != (evidence.LogCounts{Valid: 6, Invalid: 1}) {
 		t.Errorf("a changed copy was not seen: %+v", v)
+	}
+	m.objects[bad.Path] = m.objects[log]
+	if v, err = digest.Validate(t.Context(), in); err != nil || v.Verdict != evidence.TrailValid || v.Logs != (evidence.LogCounts{Valid: 7}) {
+		t.Errorf("a good copy: %+v, %v", v, err)
 	}
 }
