@@ -134,7 +134,7 @@ func rootCommand(e *edge) *cobra.Command {
 		flowsCommand(e), packetsCommand(e), timelineCommand(e), findingsCommand(e), findingCommand(e), tagCommand(e),
 		noteCommand(e), custodyCommand(e), reportCommand(e), bundleCommand(e), verifyCommand(e),
 		imageCommand(e), openCommand(e), answerCommand(e), demoCommand(e), respondCommand(e),
-		policyCommand(e), doctorCommand(e),
+		policyCommand(e), doctorCommand(e), cloudtrailCommand(e),
 	)
 	return root
 }
