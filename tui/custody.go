@@ -36,7 +36,7 @@ func newCustody(a *asker, c custodySource) *custodyScreen {
 		{Title: visible.Lit("#"), Width: 5, Right: true},
 		{Title: visible.Lit("TIME (UTC)"), Width: 20},
 		{Title: visible.Lit("BY"), Width: 16, Drop: 3},
-		{Title: visible.Lit("TYPE"), Width: 18},
+		{Title: visible.Lit("TYPE"), Width: 22},
 		{Title: visible.Lit("EXHIBIT"), Width: 7},
 		{Title: visible.Lit("RESULT"), Width: 8, Drop: 2},
 		{Title: visible.Lit("HASH"), Width: 11, Drop: 1},
