@@ -47,8 +47,20 @@ type FlowPeer struct {
 	Ports      []int64      `json:"ports"`
 	Country    *string      `json:"country"`
 	ASN        *int64       `json:"asn"`
-	Lists      []string     `json:"lists"`
+	Lists      []string     `json:"lists"` // names of lists of hostile addresses
+	Listed     []Listed     `json:"listed,omitempty"`
 	Lower      bool         `json:"lower_bound,omitempty"`
+}
+
+// Listed is an entry of a list of hostile addresses that lists an address. An
+// address that a list held once says little about another time: From and Until
+// are the entry's own dates.
+type Listed struct {
+	List   string       `json:"list"`
+	Entry  string       `json:"entry"` // the address or network that stands there
+	From   imaging.Time `json:"from"`
+	Until  imaging.Time `json:"until"`
+	Record Record       `json:"record"` // line or number in the file of the list
 }
 
 // Packet is one frame of a capture, described by its innermost packet.

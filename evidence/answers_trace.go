@@ -91,6 +91,7 @@ type TracePeer struct {
 	Country  *string      `json:"country"`
 	ASN      *int64       `json:"asn"`
 	Lists    []string     `json:"lists"`
+	Listed   []Listed     `json:"listed,omitempty"`
 	Lower    bool         `json:"lower_bound,omitempty"` // records were lost (SKIPDATA), or a sum would be above 2^63-1
 }
 
@@ -100,6 +101,7 @@ type AddressUse struct {
 	Events int64        `json:"events"`
 	First  imaging.Time `json:"first"`
 	Last   imaging.Time `json:"last"`
+	Listed []Listed     `json:"listed,omitempty"`
 }
 
 // ICMPPair judges the echo traffic of a pair of addresses.

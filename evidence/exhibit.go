@@ -24,6 +24,7 @@ const (
 	KindFindings   Kind = "findings"
 	KindFile       Kind = "file"
 	KindHashset    Kind = "hashset" // a list of digests of known files, labelled good:NAME or bad:NAME
+	KindIntel      Kind = "intel"   // a list of hostile addresses, labelled with its name
 )
 
 // Image says whether an exhibit of this kind is one image (true) or a

@@ -32,6 +32,9 @@ func (c *Case) FlowPeers(ctx context.Context, q FlowQuery) ([]evidence.FlowPeer,
 	}
 	defer a.end() //nolint:errcheck // read-only
 	peers, err := a.flowPeers(ctx, q)
+	if err == nil {
+		err = a.listPeers(ctx, peers)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("flow peers: %w", err)
 	}

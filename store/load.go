@@ -218,7 +218,7 @@ func (l *load) run(ctx context.Context) error {
 	switch a.Kind {
 	case evidence.KindDisk, evidence.KindMemory:
 		err = l.image(ctx)
-	case evidence.KindCloudTrail, evidence.KindFlowLog, evidence.KindPcap, evidence.KindFile, evidence.KindFindings, evidence.KindHashset:
+	case evidence.KindCloudTrail, evidence.KindFlowLog, evidence.KindPcap, evidence.KindFile, evidence.KindFindings, evidence.KindHashset, evidence.KindIntel:
 		if l.files, err = exhibitFiles(l.c.folder, a.Exhibit); err != nil {
 			break
 		}
@@ -264,6 +264,8 @@ func (l *load) folder(ctx context.Context) error {
 		return l.captures(ctx)
 	case evidence.KindHashset:
 		return l.hashset(ctx)
+	case evidence.KindIntel:
+		return l.intelList(ctx)
 	default:
 		return nil
 	}

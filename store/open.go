@@ -34,6 +34,7 @@ type Case struct {
 	tags    tagCache
 	disks   diskCache
 	sealed  sealedFiles
+	intel   intelCache
 	fresh   string   // the exhibit that this process sealed last and indexes
 	judging *judging // of the index run that goes on
 	early   early

@@ -58,7 +58,7 @@ func (q *question) recorded(ctx context.Context, r evidence.Record) error {
 			for range places(packed) {
 				records++
 			}
-		case evidence.KindPcap, evidence.KindDisk, evidence.KindMemory:
+		case evidence.KindPcap, evidence.KindDisk, evidence.KindMemory, evidence.KindIntel:
 		}
 		if r.N <= records {
 			return nil

@@ -304,15 +304,21 @@ const (
 // SetLabel is the label of the exhibit that holds a list: good:NAME or
 // bad:NAME. Names are of ASCII letters, digits, ".", "_" and "-", 64 at most.
 func SetLabel(name string, bad bool) (string, error) {
-	plain := name != "" && len(name) <= 64 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == ""
-	for _, r := range name {
-		plain = plain && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r))
-	}
 	switch {
-	case !plain:
+	case !plainName(name):
 		return "", evidence.WithHint(fmt.Errorf("name of a hash set %q: %w", name, evidence.ErrUsage), "names are of letters, digits, . _ and -, for example nsrl-2026.03")
 	case bad:
 		return setBad + name, nil
 	}
 	return setGood + name, nil
+}
+
+// plainName says whether a name of a list is of ASCII letters, digits, ".", "_"
+// and "-", 64 at most.
+func plainName(name string) bool {
+	plain := name != "" && len(name) <= 64
+	for _, r := range name {
+		plain = plain && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r))
+	}
+	return plain
 }

@@ -65,6 +65,9 @@ func (q *question) trace(ctx context.Context, e evidence.Entity) (evidence.Trace
 			return out, err
 		}
 	}
+	if err := q.listTrace(ctx, &out); err != nil {
+		return out, err
+	}
 	if len(out.FoundAt)+len(out.Issued)+len(out.IssuedBy)+len(out.Instances)+len(out.Peers)+len(out.ICMP) == 0 && out.Events == 0 {
 		return out, errNoEntity
 	}

@@ -153,7 +153,7 @@ func (e *edge) answerKey(ctx context.Context, w io.Writer, cs *store.Case, k evi
 		row(w, "          first call "+first, stamp(ev.Time), "from "+ev.SourceIP, "with "+ev.UserAgent)
 	}
 	for _, a := range t.Addresses {
-		row(w, "  from    "+a.IP, fmt.Sprintf("%d events", a.Events), stamp(a.First)+" to "+stamp(a.Last))
+		row(w, "  from    "+a.IP, fmt.Sprintf("%d events", a.Events), stamp(a.First)+" to "+stamp(a.Last), listsText(listNames(a.Listed)))
 	}
 	for _, i := range t.Issued {
 		row(w, "  issued  "+strings.Repeat("  ", i.Depth-1)+i.EventName+" → "+i.KeyID, i.Principal, stamp(i.Time), fmt.Sprintf("%d events", i.Events), "joined by "+i.Join)
@@ -193,7 +193,7 @@ func answerPeers(w io.Writer, t evidence.Trace) {
 			row(w, fmt.Sprintf("  talked  and %d more", len(peers)-shown))
 			break
 		}
-		row(w, "  talked  "+p.IP, p.Protocol, fmt.Sprintf("%d packets, %d bytes out, %d bytes in", p.Packets, p.BytesOut, p.BytesIn), stamp(p.First)+" to "+stamp(p.Last))
+		row(w, "  talked  "+p.IP, p.Protocol, fmt.Sprintf("%d packets, %d bytes out, %d bytes in", p.Packets, p.BytesOut, p.BytesIn), stamp(p.First)+" to "+stamp(p.Last), listsText(p.Lists))
 	}
 }
 

@@ -50,7 +50,13 @@ func flowsCommand(e *edge) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return e.gaps(c.Context(), cs, q.Exhibit, evidence.KindFlowLog)
+			err = e.gaps(c.Context(), cs, q.Exhibit, evidence.KindFlowLog)
+			if group != "" { // a list that was not read whole may be missing
+				if lists := e.gaps(c.Context(), cs, "", evidence.KindIntel); lists != nil {
+					err = lists
+				}
+			}
+			return err
 		},
 	}
 	f := c.Flags()
@@ -99,7 +105,7 @@ func (e *edge) flowPeers(c *cobra.Command, cs *store.Case, q store.FlowQuery) er
 			}
 			continue
 		}
-		row(w, fmt.Sprintf("%-39s", p.Peer), fmt.Sprintf("%-6s", p.Protocol), fmt.Sprintf("%7d records %9d packets %12d bytes out %9d packets %12d bytes in", p.Records, p.PacketsOut, p.BytesOut, p.PacketsIn, p.BytesIn), stamp(p.First)+" to "+stamp(p.Last))
+		row(w, fmt.Sprintf("%-39s", p.Peer), fmt.Sprintf("%-6s", p.Protocol), fmt.Sprintf("%7d records %9d packets %12d bytes out %9d packets %12d bytes in", p.Records, p.PacketsOut, p.BytesOut, p.PacketsIn, p.BytesIn), stamp(p.First)+" to "+stamp(p.Last), listsText(p.Lists))
 	}
 	return w.Flush()
 }

@@ -129,7 +129,7 @@ func rootCommand(e *edge) *cobra.Command {
 	f.Var(&e.color, "color", "auto, always or never (NO_COLOR counts too)")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		newCommand(e), acquireCommand(e), hashsetCommand(e), indexCommand(e), statsCommand(e), filesCommand(e),
+		newCommand(e), acquireCommand(e), hashsetCommand(e), intelCommand(e), indexCommand(e), statsCommand(e), filesCommand(e),
 		catCommand(e), extractCommand(e), ownerCommand(e), keysCommand(e), eventsCommand(e), traceCommand(e),
 		flowsCommand(e), packetsCommand(e), timelineCommand(e), findingsCommand(e), findingCommand(e), tagCommand(e),
 		noteCommand(e), custodyCommand(e), reportCommand(e), bundleCommand(e), verifyCommand(e),

@@ -66,7 +66,7 @@ func traceText(w io.Writer, t evidence.Trace) {
 		row(w, "issued ", strings.Repeat("  ", i.Depth-1)+i.KeyID, i.Principal, i.EventName, stamp(i.Time), fmt.Sprintf("%d events", i.Events), "join "+i.Join, mark)
 	}
 	for _, a := range t.Addresses {
-		row(w, "from   ", a.IP, fmt.Sprintf("%d events", a.Events), stamp(a.First)+" to "+stamp(a.Last))
+		row(w, "from   ", a.IP, fmt.Sprintf("%d events", a.Events), stamp(a.First)+" to "+stamp(a.Last), listsText(listNames(a.Listed)))
 	}
 	for _, r := range t.Regions {
 		mark := ""
@@ -85,7 +85,7 @@ func traceText(w io.Writer, t evidence.Trace) {
 		row(w, "instance", i.ID, i.Region, "private "+strings.Join(i.PrivateIPs, " "), "public "+strings.Join(i.PublicIPs, " "), strings.Join(i.Interfaces, " "))
 	}
 	for _, p := range t.Peers {
-		row(w, "peer   ", p.IP, p.Protocol, fmt.Sprintf("%d packets, %d bytes out, %d bytes in", p.Packets, p.BytesOut, p.BytesIn), stamp(p.First)+" to "+stamp(p.Last), strings.Join(p.Lists, " "))
+		row(w, "peer   ", p.IP, p.Protocol, fmt.Sprintf("%d packets, %d bytes out, %d bytes in", p.Packets, p.BytesOut, p.BytesIn), stamp(p.First)+" to "+stamp(p.Last), listsText(p.Lists))
 	}
 	for _, i := range t.ICMP {
 		row(w, "icmp   ", i.Peer, i.Verdict, fmt.Sprintf("%d requests, %d replies, %d payload bytes, %.2f bits a byte", i.Requests, i.Replies, i.PayloadBytes, i.Entropy))

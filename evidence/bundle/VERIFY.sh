@@ -86,10 +86,14 @@ signatures() {
 	for s in "$1".*.sig; do [ -f "$s" ] && { signed=1; sig snapcase-checkpoint@v1 "$s" "$1"; [ $trust = 0 ] || lasttrust=1; }; done
 	[ $signed = 1 ] || bad "CHECKPOINT_UNSIGNED $1"
 }
-# bytes_of HEX: the bytes, octal for printf
-bytes_of() { printf "$(echo "$1" | awk '{d="0123456789abcdef"; for(i=1;i<length($0);i+=2) printf "\\%03o", (index(d,substr($0,i,1))-1)*16+index(d,substr($0,i+1,1))-1}')"; }
-# node LEFT RIGHT: the RFC 6962 hash of two subtrees
-node() { { printf '\001'; bytes_of "$1"; bytes_of "$2"; } | sha256sum | cut -c1-64; }
+# bytes_of HEX: the bytes
+bytes_of() {
+	hex=$1; octal=
+	while [ -n "$hex" ]; do rest=${hex#??}; v=$((0x${hex%"$rest"})); octal="$octal\\$((v / 64))$((v / 8 % 8))$((v % 8))"; hex=$rest; done
+	printf "$octal"
+}
+# node LEFT RIGHT: sets node to the RFC 6962 hash of two subtrees
+node() { node=$({ printf '\001'; bytes_of "$1$2"; } | sha256sum); node=${node%% *}; }
 
 # the ledger against its checkpoints
 lasttrust=0
@@ -111,21 +115,22 @@ elif [ -f custody/ledger.redacted.jsonl ]; then
 	gaps=1; n=0; held=0; set --
 	: > "$tmp/roots"
 	for c in custody/checkpoints/*.txt; do checkpoint "$c"; [ $ok = 0 ] || echo "$lines"; done | sort -n > "$tmp/sizes"
+	sizes=" $(tr '\n' ' ' < "$tmp/sizes")"
 	while IFS= read -r line; do
 		case $line in
 		'{"leaf":"'*'","redacted":true,"seq":'"$n}")
-			b64=$(printf %s "$line" | cut -d'"' -f4); held=$((held+1))
+			b64=${line#??leaf?:?}; b64=${b64%%\"*}; held=$((held+1))
 			leaf=$(printf %s "$b64" | base64 -d 2>/dev/null | od -An -v -tx1 | tr -d ' \n')
 			[ ${#leaf} = 64 ] && [ "$(bytes_of "$leaf" | base64 -w 0)" = "$b64" ] && [ "$line" = "{\"leaf\":\"$b64\",\"redacted\":true,\"seq\":$n}" ] ||
 				{ bad "RECORD_NOT_CANONICAL line $((n+1))"; leaf=$(printf %064d 0); } ;;
-		*) leaf=$({ printf '\000'; printf %s "$line"; } | sha256sum | cut -c1-64) ;;
+		*) leaf=$({ printf '\000'; printf %s "$line"; } | sha256sum); leaf=${leaf%% *} ;;
 		esac
 		k=$n
-		while [ $((k % 2)) = 1 ]; do leaf=$(node "$1" "$leaf"); shift; k=$((k / 2)); done
+		while [ $((k % 2)) = 1 ]; do node "$1" "$leaf"; leaf=$node; shift; k=$((k / 2)); done
 		set -- "$leaf" "$@"; n=$((n+1))
-		grep -qx "$n" "$tmp/sizes" || continue
+		case $sizes in *" $n "*) ;; *) continue ;; esac
 		root=$1; first=1
-		for h in "$@"; do [ $first = 1 ] || root=$(node "$h" "$root"); first=0; done
+		for h in "$@"; do [ $first = 1 ] || { node "$h" "$root"; root=$node; }; first=0; done
 		echo "$n $(bytes_of "$root" | base64 -w 0)" >> "$tmp/roots"
 	done < custody/ledger.redacted.jsonl
 	[ "$(tail -c 1 custody/ledger.redacted.jsonl | od -An -tu1 | tr -d ' ')" = 10 ] || bad "LEDGER_TORN_TAIL"

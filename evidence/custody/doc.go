@@ -40,6 +40,19 @@
 // first 16 hex digits of the SHA-256 of the public key's wire form. Exactly
 // the two armors that are in use are accepted: 64 and 70 columns.
 //
+// # Hands
+//
+// custody.release, custody.receive and custody.dispose tell who gave which
+// exhibit to whom: from, to ({"name","id","organisation"}), reason, medium, seal
+// (head of a checkpoint), hash_before, hash_after and match. Hands follows them;
+// what does not fit (a receipt without its release, people whom the record
+// before does not name, content that changed) is TRANSFER_UNBALANCED.
+//
+// # Redacted ledger
+//
+// In a bundle ledger.redacted.jsonl can stand in place of the ledger: see
+// Redact.
+//
 // # What it does not do
 //
 // It cannot show that a record was true when it was written, nor that an

@@ -97,7 +97,7 @@ func (c *Checker) manifestNow(dir string) string {
 	h := sha256.New()
 	for _, name := range sortedKeys(c.sums) {
 		if rel, ok := strings.CutPrefix(name, dir); ok {
-			fmt.Fprintf(h, "%s  %s\n", c.sums[name].digest, rel)
+			h.Write(fmt.Appendf(nil, "%s  %s\n", c.sums[name].digest, rel))
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))
