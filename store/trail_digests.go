@@ -215,7 +215,11 @@ func (t *trailExhibit) list() error {
 // write there could have put them there.
 func (t *trailExhibit) beside(f logFile, o trailObject, ofBucket bool) (bool, error) {
 	base := path.Base(f.name)
-	if base != "public-keys.json" && base != "trail-status.json" || ofBucket && o.asked == "" {
+	keys, status := base == "public-keys.json", base == "trail-status.json"
+	if ofBucket {
+		keys, status = strings.HasPrefix(o.asked, "cloudtrail:ListPublicKeys"), strings.HasPrefix(o.asked, "cloudtrail:GetTrailStatus")
+	}
+	if !keys && !status {
 		return ofBucket && o.asked != "", nil
 	}
 	where := t.acq.Exhibit + "/" + f.name
@@ -223,7 +227,7 @@ func (t *trailExhibit) beside(f logFile, o trailObject, ofBucket bool) (bool, er
 	if err != nil {
 		return true, err
 	}
-	if base == "trail-status.json" {
+	if status {
 		s, err := digest.ParseStatus(text)
 		if err != nil {
 			t.notes = append(t.notes, fmt.Sprintf("%s: %v", where, err))
@@ -238,11 +242,11 @@ func (t *trailExhibit) beside(f logFile, o trailObject, ofBucket bool) (bool, er
 	if ofBucket {
 		from = where + keyOfAWS
 	}
-	keys, err := digest.ParseKeys(text, from)
+	got, err := digest.ParseKeys(text, from)
 	if err != nil {
 		t.notes = append(t.notes, fmt.Sprintf("%s: %v", where, err))
 	}
-	t.in.Keys = append(t.in.Keys, keys...)
+	t.in.Keys = append(t.in.Keys, got...)
 	return true, nil
 }
 

@@ -8,8 +8,8 @@ import (
 	"snapcase/evidence"
 )
 
-// mostHours is how many missing hours of one hole are named one by one: the
-// hours of about eleven years.
+// mostHours is how many missing hours are named one by one: those of about
+// eleven years.
 const mostHours = 100_000
 
 // window is a time for which nothing is proved, and for which a failure says so.
@@ -106,7 +106,7 @@ func (v *validator) hours(newer *node, from, to time.Time) {
 		if n == 0 && newer.state != broken && newer.d != nil && !newer.d.first() {
 			bucket, key = *newer.d.PreviousBucket, *newer.d.PreviousObject
 		}
-		if n == mostHours {
+		if v.named++; v.named > mostHours {
 			rest := int64((to.Sub(from) + hour - 1) / hour)
 			v.out.Digests.Missing += rest
 			v.failure(CodeDigestMissing, "s3://"+bucket+"/"+key, fmt.Sprintf("this and %d more before it are not here", rest-1), from, to)

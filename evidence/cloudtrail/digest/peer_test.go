@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"snapcase/evidence/cloudtrail/digest"
+	"snapcase/evidence/cloudtrail/digest/digesttest"
 )
 
 // TestSigned compares the text that is signed with the one in aws-cli's own test
@@ -36,8 +37,8 @@ func TestAsOpenSSL(t *testing.T) {
 	if _, err := exec.LookPath("openssl"); err != nil {
 		t.Skip("needs openssl")
 	}
-	m := chain(t, 3)
-	der, err := x509.MarshalPKIXPublicKey(&m.key.PublicKey)
+	m := digesttest.Chain(t, 3)
+	der, err := x509.MarshalPKIXPublicKey(&m.Key.PublicKey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,15 +51,15 @@ func TestAsOpenSSL(t *testing.T) {
 		return p
 	}
 	pub := write("key.pem", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
-	for _, key := range m.digests {
-		text := unpack(t, m.objects[key].data)
+	for _, key := range m.Digests {
+		text := digesttest.Unpack(t, m.Objects[key].Data)
 		d, err := digest.Parse(text)
 		if err != nil {
 			t.Fatal(err)
 		}
 		sum := sha256.Sum256(text)
 		signed := write("signed", d.Signed(sum))
-		sig, err := hex.DecodeString(m.objects[key].metadata["signature"])
+		sig, err := hex.DecodeString(m.Objects[key].Metadata["signature"])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +67,7 @@ func TestAsOpenSSL(t *testing.T) {
 			if !good {
 				sig[17] ^= 4
 			}
-			ours := d.Verify(sum, hex.EncodeToString(sig), &m.key.PublicKey) == nil
+			ours := d.Verify(sum, hex.EncodeToString(sig), &m.Key.PublicKey) == nil
 			theirs := exec.CommandContext(t.Context(), "openssl", "dgst", "-sha256", "-verify", pub, "-signature", write("sig", sig), signed).Run() == nil //nolint:gosec // the test's own files
 			if ours != good || theirs != good {
 				t.Errorf("%s: we say %t, openssl says %t, want %t", key, ours, theirs, good)
@@ -81,22 +82,22 @@ const knownKey = "MIIBCgKCAQEAn11L2YZ9h7onug2ILi1MWyHiMRsTQjfWE+pHVRLk1QjfWhirG+
 // TestKeys reads a key of each form that occurs; the first is that of aws-cli's
 // tests.
 func TestKeys(t *testing.T) {
-	spki, err := x509.MarshalPKIXPublicKey(&theKey().PublicKey)
+	spki, err := x509.MarshalPKIXPublicKey(&digesttest.TheKey().PublicKey)
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := `{"PublicKeyList":[{"Fingerprint":"one","Value":"` + knownKey + `"},{"Fingerprint":"two","Value":"` + base64.StdEncoding.EncodeToString(spki) + `"}],"NextToken":null}
 {"PublicKeyList":[{"Fingerprint":"three","Value":"YQo="}]}`
 	all, err := digest.ParseKeys([]byte(text), "f")
-	if len(all) != 2 || err == nil || all[0].Public.Size() != 256 || !all[1].Public.Equal(&theKey().PublicKey) {
+	if len(all) != 2 || err == nil || all[0].Public.Size() != 256 || !all[1].Public.Equal(&digesttest.TheKey().PublicKey) {
 		t.Errorf("%d keys, %v", len(all), err)
 	}
 }
 
 // TestParse refuses what cannot be judged.
 func TestParse(t *testing.T) {
-	m := chain(t, 2)
-	good := string(unpack(t, m.objects[m.digests[1]].data))
+	m := digesttest.Chain(t, 2)
+	good := string(digesttest.Unpack(t, m.Objects[m.Digests[1]].Data))
 	if _, err := digest.Parse([]byte(good)); err != nil {
 		t.Fatal(err)
 	}
@@ -121,18 +122,18 @@ func TestParse(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	m := unsigned(&testing.T{}, nil, 2)
-	for _, key := range m.digests {
-		text, _, err := digest.Unpack(f.Context(), strings.NewReader(string(m.objects[key].data)))
+	m := digesttest.Unsigned(&testing.T{}, nil, 2)
+	for _, key := range m.Digests {
+		text, _, err := digest.Unpack(f.Context(), strings.NewReader(string(m.Objects[key].Data)))
 		if err != nil {
 			f.Fatal(err)
 		}
 		f.Add(text)
-		f.Add(m.objects[key].data)
+		f.Add(m.Objects[key].Data)
 	}
 	f.Add([]byte(`{"logFiles":[null],"digestStartTime":null}`))
 	f.Add([]byte(`[]`))
-	keys, err := digest.ParseKeys([]byte(`{"PublicKeyList":[{"Fingerprint":"`+fingerprint+`","Value":"`+knownKey+`"}]}`), "f")
+	keys, err := digest.ParseKeys([]byte(`{"PublicKeyList":[{"Fingerprint":"`+digesttest.Fingerprint+`","Value":"`+knownKey+`"}]}`), "f")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -146,11 +147,11 @@ func FuzzParse(f *testing.F) {
 			t.Error("taken with an end before its start")
 		}
 		// What is taken goes through a whole validation.
-		m := &made{t: t, bucket: d.Bucket, keys: []digest.Key{{Fingerprint: d.Fingerprint, Public: keys[0].Public}}, objects: map[string]*object{
-			"AWSLogs/111122223333/CloudTrail-Digest/eu-west-1/2026/11/20/111122223333_CloudTrail-Digest_eu-west-1_t_eu-west-1_20261120T230131Z.json.gz": {data: pack(b)},
-			d.Object: {data: pack(b), metadata: map[string]string{"signature": "00"}},
+		m := &digesttest.Bucket{Name: d.Bucket, Public: []digest.Key{{Fingerprint: d.Fingerprint, Public: keys[0].Public}}, Objects: map[string]*digesttest.Object{
+			"AWSLogs/111122223333/CloudTrail-Digest/eu-west-1/2026/11/20/111122223333_CloudTrail-Digest_eu-west-1_t_eu-west-1_20261120T230131Z.json.gz": {Data: digesttest.Pack(b)},
+			d.Object: {Data: digesttest.Pack(b), Metadata: map[string]string{"signature": "00"}},
 		}}
-		v := m.validate()
+		v := m.Validate()
 		verdict(t, v)
 		if v.Verdict == "valid" {
 			t.Error("valid without a signature")

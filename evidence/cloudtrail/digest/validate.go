@@ -123,6 +123,7 @@ type validator struct {
 	used   map[*Key]bool
 	ends   map[chainID]*node // the newest of each
 	late   map[*node]bool
+	named  int // missing hours so far
 
 	mu   sync.Mutex
 	gone map[string]bool // paths that were said to be missing

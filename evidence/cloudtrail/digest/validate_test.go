@@ -12,6 +12,7 @@ import (
 
 	"snapcase/evidence"
 	"snapcase/evidence/cloudtrail/digest"
+	"snapcase/evidence/cloudtrail/digest/digesttest"
 )
 
 // TestChain validates a chain that nobody touched, and 26 that somebody did.
@@ -23,164 +24,168 @@ func TestChain(t *testing.T) {
 	const hours = 10 // hours 4 and 9 are quiet: 16 logs
 	tests := []struct {
 		name    string
-		do      func(m *made)
+		do      func(m *digesttest.Bucket)
 		codes   string // of the failures
 		digests evidence.DigestCounts
 		logs    evidence.LogCounts
 	}{
-		{"untouched", func(*made) {}, "", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 16}},
-		{"copied to a folder", func(m *made) { m.names = true }, "", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 16}},
+		{"untouched", func(*digesttest.Bucket) {}, "", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 16}},
+		{"copied to a folder", func(m *digesttest.Bucket) { m.Copied = true }, "", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 16}},
 		{
-			"log changed", func(m *made) { m.objects[m.logsOf(3)[1]].data = pack([]byte(`{"Records":[]}`)) },
+			"log changed", func(m *digesttest.Bucket) { m.Objects[m.LogsOf(3)[1]].Data = digesttest.Pack([]byte(`{"Records":[]}`)) },
 			"LOG_HASH", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 15, Invalid: 1},
 		},
 		{
-			"log cut", func(m *made) { o := m.objects[m.logsOf(3)[1]]; o.data = o.data[:len(o.data)-9] },
+			"log cut", func(m *digesttest.Bucket) { o := m.Objects[m.LogsOf(3)[1]]; o.Data = o.Data[:len(o.Data)-9] },
 			"LOG_HASH", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 15, Invalid: 1},
 		},
 		{
-			"member behind a log", func(m *made) {
-				o := m.objects[m.logsOf(3)[1]]
-				o.data = append(o.data, pack([]byte(`{"Records":[{}]}`))...)
+			"member behind a log", func(m *digesttest.Bucket) {
+				o := m.Objects[m.LogsOf(3)[1]]
+				o.Data = append(o.Data, digesttest.Pack([]byte(`{"Records":[{}]}`))...)
 			},
 			"LOG_TRAILING", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 15, Invalid: 1},
 		},
 		{
-			"log removed", func(m *made) { delete(m.objects, m.logsOf(0)[0]) },
+			"log removed", func(m *digesttest.Bucket) { delete(m.Objects, m.LogsOf(0)[0]) },
 			"LOG_MISSING", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 15, Missing: 1},
 		},
 		{
-			"log renamed", func(m *made) {
-				k := m.logsOf(0)[0]
-				m.objects[strings.Replace(k, "0000.json", "0009.json", 1)] = m.objects[k]
-				delete(m.objects, k)
+			"log renamed", func(m *digesttest.Bucket) {
+				k := m.LogsOf(0)[0]
+				m.Objects[strings.Replace(k, "0000.json", "0009.json", 1)] = m.Objects[k]
+				delete(m.Objects, k)
 			},
 			"LOG_MISSING LOG_UNLISTED", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 15, Missing: 1, Unlisted: 1},
 		},
 		{
-			"log added", func(m *made) { m.objects[m.logKey(m.start.Add(90*time.Minute), 7)] = &object{data: pack(nil)} },
+			"log added", func(m *digesttest.Bucket) {
+				m.Objects[m.LogKey(m.Start.Add(90*time.Minute), 7)] = &digesttest.Object{Data: digesttest.Pack(nil)}
+			},
 			"LOG_UNLISTED", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 16, Unlisted: 1},
 		},
 		{
-			"log before the first digest", func(m *made) { m.objects[m.logKey(m.start.Add(-time.Minute), 7)] = &object{data: pack(nil)} },
-			"LOG_UNPROVED", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 16, Unproved: 1},
-		},
-		{
-			"log not covered yet", func(m *made) {
-				m.objects[m.logKey(m.start.Add(hours*time.Hour+time.Minute), 7)] = &object{data: pack(nil)}
+			"log before the first digest", func(m *digesttest.Bucket) {
+				m.Objects[m.LogKey(m.Start.Add(-time.Minute), 7)] = &digesttest.Object{Data: digesttest.Pack(nil)}
 			},
 			"LOG_UNPROVED", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 16, Unproved: 1},
 		},
 		{
-			"newest digests removed", func(m *made) {
+			"log not covered yet", func(m *digesttest.Bucket) {
+				m.Objects[m.LogKey(m.Start.Add(hours*time.Hour+time.Minute), 7)] = &digesttest.Object{Data: digesttest.Pack(nil)}
+			},
+			"LOG_UNPROVED", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 16, Unproved: 1},
+		},
+		{
+			"newest digests removed", func(m *digesttest.Bucket) {
 				for h := 6; h < 10; h++ {
-					delete(m.objects, m.digests[h])
+					delete(m.Objects, m.Digests[h])
 				}
 			},
 			"DIGEST_NEWEST_MISSING LOG_UNPROVED", evidence.DigestCounts{Valid: 6}, evidence.LogCounts{Valid: 10, Unproved: 6},
 		},
 		{
-			"newest digest removed, told by the service", func(m *made) {
-				delete(m.objects, m.digests[9])
-				m.status = []digest.Status{{Account: "111122223333", Region: "eu-west-1", Trail: "my_trail", LatestDigest: m.start.Add(hours*time.Hour + 3*time.Minute)}}
+			"newest digest removed, told by the service", func(m *digesttest.Bucket) {
+				delete(m.Objects, m.Digests[9])
+				m.Status = []digest.Status{{Account: "111122223333", Region: "eu-west-1", Trail: "my_trail", LatestDigest: m.Start.Add(hours*time.Hour + 3*time.Minute)}}
 			},
 			"DIGEST_NEWEST_MISSING", evidence.DigestCounts{Valid: 9}, evidence.LogCounts{Valid: 16},
 		},
 		{
-			"digest removed", func(m *made) { delete(m.objects, m.digests[5]) },
+			"digest removed", func(m *digesttest.Bucket) { delete(m.Objects, m.Digests[5]) },
 			"DIGEST_MISSING", evidence.DigestCounts{Valid: 9, Missing: 1}, evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
-			"three digests and their logs removed", func(m *made) {
+			"three digests and their logs removed", func(m *digesttest.Bucket) {
 				for h := 5; h < 8; h++ {
-					delete(m.objects, m.digests[h])
-					for _, k := range m.logsOf(h) {
-						delete(m.objects, k)
+					delete(m.Objects, m.Digests[h])
+					for _, k := range m.LogsOf(h) {
+						delete(m.Objects, k)
 					}
 				}
 			},
 			"DIGEST_MISSING×3", evidence.DigestCounts{Valid: 7, Missing: 3}, evidence.LogCounts{Valid: 10},
 		},
 		{
-			"digest changed", func(m *made) { m.change(5, nil, func(d map[string]any) { d["logFiles"] = []any{} }) },
+			"digest changed", func(m *digesttest.Bucket) { m.Change(5, nil, func(d map[string]any) { d["logFiles"] = []any{} }) },
 			"DIGEST_HASH DIGEST_SIGNATURE", evidence.DigestCounts{Valid: 9, Invalid: 1}, evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
-			"newest digest changed", func(m *made) { m.change(9, nil, func(d map[string]any) { d["newestEventTime"] = "x" }) },
+			"newest digest changed", func(m *digesttest.Bucket) { m.Change(9, nil, func(d map[string]any) { d["newestEventTime"] = "x" }) },
 			"DIGEST_SIGNATURE", evidence.DigestCounts{Valid: 9, Invalid: 1}, evidence.LogCounts{Valid: 16},
 		},
 		{
-			"digest signed with another key", func(m *made) {
-				m.change(5, other, func(d map[string]any) { d["logFiles"] = []any{} })
+			"digest signed with another key", func(m *digesttest.Bucket) {
+				m.Change(5, other, func(d map[string]any) { d["logFiles"] = []any{} })
 			},
 			"DIGEST_HASH DIGEST_SIGNATURE", evidence.DigestCounts{Valid: 9, Invalid: 1}, evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
-			"digest signed with another key that is named", func(m *made) {
-				m.change(9, other, func(d map[string]any) { d["digestPublicKeyFingerprint"] = "aa" })
+			"digest signed with another key that is named", func(m *digesttest.Bucket) {
+				m.Change(9, other, func(d map[string]any) { d["digestPublicKeyFingerprint"] = "aa" })
 			},
 			"KEY_UNKNOWN", evidence.DigestCounts{Valid: 9, Unproved: 1}, evidence.LogCounts{Valid: 16},
 		},
 		{
-			"two keys under one fingerprint", func(m *made) { m.keys = append(m.keys, m.public(other)) },
+			"two keys under one fingerprint", func(m *digesttest.Bucket) { m.Public = append(m.Public, m.KeyOf(other)) },
 			"KEY_UNKNOWN×10", evidence.DigestCounts{Unproved: 10}, evidence.LogCounts{Unproved: 16},
 		},
 		{
-			"no key", func(m *made) { m.keys = nil },
+			"no key", func(m *digesttest.Bucket) { m.Public = nil },
 			"KEY_UNKNOWN×10", evidence.DigestCounts{Unproved: 10}, evidence.LogCounts{Unproved: 16},
 		},
 		{
-			"metadata lost", func(m *made) {
-				for _, k := range m.digests {
-					m.objects[k].metadata = nil
+			"metadata lost", func(m *digesttest.Bucket) {
+				for _, k := range m.Digests {
+					m.Objects[k].Metadata = nil
 				}
 			},
 			"SIGNATURE_MISSING", evidence.DigestCounts{Valid: 9, Unproved: 1}, evidence.LogCounts{Valid: 16},
 		},
 		{
-			"metadata lost and a digest changed", func(m *made) {
-				for _, k := range m.digests {
-					m.objects[k].metadata = nil
+			"metadata lost and a digest changed", func(m *digesttest.Bucket) {
+				for _, k := range m.Digests {
+					m.Objects[k].Metadata = nil
 				}
-				m.change(3, nil, func(d map[string]any) { d["logFiles"] = []any{} })
+				m.Change(3, nil, func(d map[string]any) { d["logFiles"] = []any{} })
 			},
 			"DIGEST_HASH DIGEST_SIGNATURE SIGNATURE_MISSING", evidence.DigestCounts{Valid: 8, Invalid: 1, Unproved: 1}, evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
-			"metadata forged", func(m *made) { m.objects[m.digests[5]].metadata["signature"] = m.sigs[4] },
+			"metadata forged", func(m *digesttest.Bucket) { m.Objects[m.Digests[5]].Metadata["signature"] = m.Sigs[4] },
 			"DIGEST_HASH DIGEST_SIGNATURE", evidence.DigestCounts{Valid: 9, Invalid: 1}, evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
-			"metadata of another algorithm", func(m *made) { m.objects[m.digests[5]].metadata["signature-algorithm"] = "none" },
+			"metadata of another algorithm", func(m *digesttest.Bucket) { m.Objects[m.Digests[5]].Metadata["signature-algorithm"] = "none" },
 			"DIGEST_FORMAT", evidence.DigestCounts{Valid: 9, Invalid: 1}, evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
-			"digest put in the place of another", func(m *made) { m.objects[m.digests[5]] = m.objects[m.digests[4]] },
+			"digest put in the place of another", func(m *digesttest.Bucket) { m.Objects[m.Digests[5]] = m.Objects[m.Digests[4]] },
 			"DIGEST_HASH DIGEST_MOVED", evidence.DigestCounts{Valid: 9, Invalid: 1}, evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
-			"bytes behind a digest", func(m *made) { o := m.objects[m.digests[5]]; o.data = append(o.data, 0) },
+			"bytes behind a digest", func(m *digesttest.Bucket) { o := m.Objects[m.Digests[5]]; o.Data = append(o.Data, 0) },
 			"DIGEST_HASH DIGEST_TRAILING", evidence.DigestCounts{Valid: 9, Invalid: 1}, evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
-			"no digest", func(m *made) {
-				for _, k := range m.digests {
-					delete(m.objects, k)
+			"no digest", func(m *digesttest.Bucket) {
+				for _, k := range m.Digests {
+					delete(m.Objects, k)
 				}
 			},
 			"LOG_UNPROVED NO_DIGESTS", evidence.DigestCounts{}, evidence.LogCounts{Unproved: 16},
 		},
 		{
-			"oldest digests removed", func(m *made) { delete(m.objects, m.digests[0]); delete(m.objects, m.digests[1]) },
+			"oldest digests removed", func(m *digesttest.Bucket) { delete(m.Objects, m.Digests[0]); delete(m.Objects, m.Digests[1]) },
 			"LOG_UNPROVED", evidence.DigestCounts{Valid: 8}, evidence.LogCounts{Valid: 12, Unproved: 4},
 		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m := chain(t, hours)
+			m := digesttest.Chain(t, hours)
 			tt.do(m)
-			v := m.validate()
-			if got := codes(v); got != tt.codes {
+			v := m.Validate()
+			if got := digesttest.Codes(v); got != tt.codes {
 				t.Errorf("failures %q, want %q\n%+v", got, tt.codes, v.Failures)
 			}
 			if v.Digests != tt.digests || v.Logs != tt.logs {
@@ -211,12 +216,12 @@ func verdict(t *testing.T, v evidence.TrailValidation) {
 
 // TestGaps looks at chains that end and begin anew.
 func TestGaps(t *testing.T) {
-	m := chain(t, 4)
-	m.hour(7, true) // three hours off
-	m.hour(8, false)
-	m.objects[m.logKey(m.start.Add(5*time.Hour), 0)] = &object{data: pack(nil)}
-	v := m.validate()
-	if codes(v) != "GAP" || v.Digests.Valid != 6 || v.Logs.Unproved != 1 || v.Logs.Unlisted != 0 {
+	m := digesttest.Chain(t, 4)
+	m.Hour(7, true) // three hours off
+	m.Hour(8, false)
+	m.Objects[m.LogKey(m.Start.Add(5*time.Hour), 0)] = &digesttest.Object{Data: digesttest.Pack(nil)}
+	v := m.Validate()
+	if digesttest.Codes(v) != "GAP" || v.Digests.Valid != 6 || v.Logs.Unproved != 1 || v.Logs.Unlisted != 0 {
 		t.Fatalf("%+v", v)
 	}
 	g := v.Failures[0]
@@ -228,13 +233,13 @@ func TestGaps(t *testing.T) {
 
 // TestMissingHours wants every missing hour named with the key it would have.
 func TestMissingHours(t *testing.T) {
-	m := chain(t, 8)
+	m := digesttest.Chain(t, 8)
 	var want []string
 	for h := 2; h < 6; h++ {
-		want = append(want, "s3://trail-bucket/"+m.digests[h])
-		delete(m.objects, m.digests[h])
+		want = append(want, "s3://trail-bucket/"+m.Digests[h])
+		delete(m.Objects, m.Digests[h])
 	}
-	v := m.validate()
+	v := m.Validate()
 	var got []string
 	for _, f := range v.Failures {
 		got = append(got, f.Path)
@@ -249,21 +254,21 @@ func TestMissingHours(t *testing.T) {
 
 // TestPassedOver wants a signed digest found that the chain does not hold.
 func TestPassedOver(t *testing.T) {
-	m := chain(t, 4)
-	at := m.start.Add(2*time.Hour + 30*time.Minute)
-	m.digest(at.Add(-time.Hour), at, true, []any{})
-	if v := m.validate(); !strings.Contains(codes(v), "DIGEST_UNLINKED") || v.Digests.Invalid != 1 {
-		t.Errorf("%s %+v", codes(v), v.Digests)
+	m := digesttest.Chain(t, 4)
+	at := m.Start.Add(2*time.Hour + 30*time.Minute)
+	m.Digest(at.Add(-time.Hour), at, true, []any{})
+	if v := m.Validate(); !strings.Contains(digesttest.Codes(v), "DIGEST_UNLINKED") || v.Digests.Invalid != 1 {
+		t.Errorf("%s %+v", digesttest.Codes(v), v.Digests)
 	}
 }
 
 // TestOlderVersion wants it said where an older version is what was signed.
 func TestOlderVersion(t *testing.T) {
-	m := chain(t, 3)
-	o := m.objects[m.logsOf(1)[0]]
-	o.older, o.data = o.data, pack([]byte("{}"))
-	v := m.validate()
-	if codes(v) != "LOG_HASH" || !strings.Contains(v.Failures[0].Reason, "?versionId=v1, an older version of it, is what was signed") {
+	m := digesttest.Chain(t, 3)
+	o := m.Objects[m.LogsOf(1)[0]]
+	o.Older, o.Data = o.Data, digesttest.Pack([]byte("{}"))
+	v := m.Validate()
+	if digesttest.Codes(v) != "LOG_HASH" || !strings.Contains(v.Failures[0].Reason, "?versionId=v1, an older version of it, is what was signed") {
 		t.Errorf("%+v", v.Failures)
 	}
 	if v.Logs != (evidence.LogCounts{Valid: 5, Invalid: 1}) {
@@ -273,13 +278,13 @@ func TestOlderVersion(t *testing.T) {
 
 // TestBackfill wants backfill digests to be a chain of their own.
 func TestBackfill(t *testing.T) {
-	m := chain(t, 3)
-	k := m.digests[2]
-	m.change(2, m.key, func(d map[string]any) {
+	m := digesttest.Chain(t, 3)
+	k := m.Digests[2]
+	m.Change(2, m.Key, func(d map[string]any) {
 		d["digestS3Object"] = strings.Replace(k, ".json", "_backfill.json", 1)
 		d["previousDigestS3Bucket"], d["previousDigestS3Object"], d["previousDigestHashValue"], d["previousDigestHashAlgorithm"], d["previousDigestSignature"] = nil, nil, nil, nil, nil
 	})
-	v := m.validate()
+	v := m.Validate()
 	if v.Verdict != evidence.TrailValid || len(v.Chains) != 2 || !v.Chains[1].Backfill || v.Chains[1].Digests != 1 || v.Digests.Valid != 4 {
 		t.Errorf("%+v", v)
 	}
@@ -287,20 +292,20 @@ func TestBackfill(t *testing.T) {
 
 // TestTwoCopies wants a changed copy in a second exhibit found.
 func TestTwoCopies(t *testing.T) {
-	m := chain(t, 3)
-	in := m.input()
-	log := m.logsOf(1)[0]
+	m := digesttest.Chain(t, 3)
+	in := m.Input()
+	log := m.LogsOf(1)[0]
 	bad := digest.File{Address: "EX-002/x", Key: "/elsewhere/" + log, Path: log + "!", Log: true}
-	m.objects[bad.Path] = &object{data: pack([]byte("{}"))}
+	m.Objects[bad.Path] = &digesttest.Object{Data: digesttest.Pack([]byte("{}"))}
 	in.Files = append(in.Files, bad)
 	v, err := digest.Validate(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if codes(v) != "LOG_HASH" || v.Failures[0].Path != "EX-002/x" || v.Logs != (evidence.LogCounts{Valid: 6, Invalid: 1}) {
+	if digesttest.Codes(v) != "LOG_HASH" || v.Failures[0].Path != "EX-002/x" || v.Logs != (evidence.LogCounts{Valid: 6, Invalid: 1}) {
 		t.Errorf("a changed copy was not seen: %+v", v)
 	}
-	m.objects[bad.Path] = m.objects[log]
+	m.Objects[bad.Path] = m.Objects[log]
 	if v, err = digest.Validate(t.Context(), in); err != nil || v.Verdict != evidence.TrailValid || v.Logs != (evidence.LogCounts{Valid: 7}) {
 		t.Errorf("a good copy: %+v, %v", v, err)
 	}
