@@ -33,22 +33,30 @@ func TestChain(t *testing.T) {
 		{"copied to a folder", func(m *digesttest.Bucket) { m.Copied = true }, "", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 16}},
 		{
 			"log changed", func(m *digesttest.Bucket) { m.Objects[m.LogsOf(3)[1]].Data = digesttest.Pack([]byte(`{"Records":[]}`)) },
-			"LOG_HASH", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 15, Invalid: 1},
+			"LOG_HASH",
+			evidence.DigestCounts{Valid: 10},
+			evidence.LogCounts{Valid: 15, Invalid: 1},
 		},
 		{
 			"log cut", func(m *digesttest.Bucket) { o := m.Objects[m.LogsOf(3)[1]]; o.Data = o.Data[:len(o.Data)-9] },
-			"LOG_HASH", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 15, Invalid: 1},
+			"LOG_HASH",
+			evidence.DigestCounts{Valid: 10},
+			evidence.LogCounts{Valid: 15, Invalid: 1},
 		},
 		{
 			"member behind a log", func(m *digesttest.Bucket) {
 				o := m.Objects[m.LogsOf(3)[1]]
 				o.Data = append(o.Data, digesttest.Pack([]byte(`{"Records":[{}]}`))...)
 			},
-			"LOG_TRAILING", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 15, Invalid: 1},
+			"LOG_TRAILING",
+			evidence.DigestCounts{Valid: 10},
+			evidence.LogCounts{Valid: 15, Invalid: 1},
 		},
 		{
 			"log removed", func(m *digesttest.Bucket) { delete(m.Objects, m.LogsOf(0)[0]) },
-			"LOG_MISSING", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 15, Missing: 1},
+			"LOG_MISSING",
+			evidence.DigestCounts{Valid: 10},
+			evidence.LogCounts{Valid: 15, Missing: 1},
 		},
 		{
 			"log renamed", func(m *digesttest.Bucket) {
@@ -56,25 +64,33 @@ func TestChain(t *testing.T) {
 				m.Objects[strings.Replace(k, "0000.json", "0009.json", 1)] = m.Objects[k]
 				delete(m.Objects, k)
 			},
-			"LOG_MISSING LOG_UNLISTED", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 15, Missing: 1, Unlisted: 1},
+			"LOG_MISSING LOG_UNLISTED",
+			evidence.DigestCounts{Valid: 10},
+			evidence.LogCounts{Valid: 15, Missing: 1, Unlisted: 1},
 		},
 		{
 			"log added", func(m *digesttest.Bucket) {
 				m.Objects[m.LogKey(m.Start.Add(90*time.Minute), 7)] = &digesttest.Object{Data: digesttest.Pack(nil)}
 			},
-			"LOG_UNLISTED", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 16, Unlisted: 1},
+			"LOG_UNLISTED",
+			evidence.DigestCounts{Valid: 10},
+			evidence.LogCounts{Valid: 16, Unlisted: 1},
 		},
 		{
 			"log before the first digest", func(m *digesttest.Bucket) {
 				m.Objects[m.LogKey(m.Start.Add(-time.Minute), 7)] = &digesttest.Object{Data: digesttest.Pack(nil)}
 			},
-			"LOG_UNPROVED", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 16, Unproved: 1},
+			"LOG_UNPROVED",
+			evidence.DigestCounts{Valid: 10},
+			evidence.LogCounts{Valid: 16, Unproved: 1},
 		},
 		{
 			"log not covered yet", func(m *digesttest.Bucket) {
 				m.Objects[m.LogKey(m.Start.Add(hours*time.Hour+time.Minute), 7)] = &digesttest.Object{Data: digesttest.Pack(nil)}
 			},
-			"LOG_UNPROVED", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 16, Unproved: 1},
+			"LOG_UNPROVED",
+			evidence.DigestCounts{Valid: 10},
+			evidence.LogCounts{Valid: 16, Unproved: 1},
 		},
 		{
 			"newest digests removed", func(m *digesttest.Bucket) {
@@ -82,18 +98,24 @@ func TestChain(t *testing.T) {
 					delete(m.Objects, m.Digests[h])
 				}
 			},
-			"DIGEST_NEWEST_MISSING LOG_UNPROVED", evidence.DigestCounts{Valid: 6}, evidence.LogCounts{Valid: 10, Unproved: 6},
+			"DIGEST_NEWEST_MISSING LOG_UNPROVED",
+			evidence.DigestCounts{Valid: 6},
+			evidence.LogCounts{Valid: 10, Unproved: 6},
 		},
 		{
 			"newest digest removed, told by the service", func(m *digesttest.Bucket) {
 				delete(m.Objects, m.Digests[9])
 				m.Status = []digest.Status{{Account: "111122223333", Region: "eu-west-1", Trail: "my_trail", LatestDigest: m.Start.Add(hours*time.Hour + 3*time.Minute)}}
 			},
-			"DIGEST_NEWEST_MISSING", evidence.DigestCounts{Valid: 9}, evidence.LogCounts{Valid: 16},
+			"DIGEST_NEWEST_MISSING",
+			evidence.DigestCounts{Valid: 9},
+			evidence.LogCounts{Valid: 16},
 		},
 		{
 			"digest removed", func(m *digesttest.Bucket) { delete(m.Objects, m.Digests[5]) },
-			"DIGEST_MISSING", evidence.DigestCounts{Valid: 9, Missing: 1}, evidence.LogCounts{Valid: 14, Unproved: 2},
+			"DIGEST_MISSING",
+			evidence.DigestCounts{Valid: 9, Missing: 1},
+			evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
 			"three digests and their logs removed", func(m *digesttest.Bucket) {
@@ -104,35 +126,49 @@ func TestChain(t *testing.T) {
 					}
 				}
 			},
-			"DIGEST_MISSING×3", evidence.DigestCounts{Valid: 7, Missing: 3}, evidence.LogCounts{Valid: 10},
+			"DIGEST_MISSING×3",
+			evidence.DigestCounts{Valid: 7, Missing: 3},
+			evidence.LogCounts{Valid: 10},
 		},
 		{
 			"digest changed", func(m *digesttest.Bucket) { m.Change(5, nil, func(d map[string]any) { d["logFiles"] = []any{} }) },
-			"DIGEST_HASH DIGEST_SIGNATURE", evidence.DigestCounts{Valid: 9, Invalid: 1}, evidence.LogCounts{Valid: 14, Unproved: 2},
+			"DIGEST_HASH DIGEST_SIGNATURE",
+			evidence.DigestCounts{Valid: 9, Invalid: 1},
+			evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
 			"newest digest changed", func(m *digesttest.Bucket) { m.Change(9, nil, func(d map[string]any) { d["newestEventTime"] = "x" }) },
-			"DIGEST_SIGNATURE", evidence.DigestCounts{Valid: 9, Invalid: 1}, evidence.LogCounts{Valid: 16},
+			"DIGEST_SIGNATURE",
+			evidence.DigestCounts{Valid: 9, Invalid: 1},
+			evidence.LogCounts{Valid: 16},
 		},
 		{
 			"digest signed with another key", func(m *digesttest.Bucket) {
 				m.Change(5, other, func(d map[string]any) { d["logFiles"] = []any{} })
 			},
-			"DIGEST_HASH DIGEST_SIGNATURE", evidence.DigestCounts{Valid: 9, Invalid: 1}, evidence.LogCounts{Valid: 14, Unproved: 2},
+			"DIGEST_HASH DIGEST_SIGNATURE",
+			evidence.DigestCounts{Valid: 9, Invalid: 1},
+			evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
 			"digest signed with another key that is named", func(m *digesttest.Bucket) {
 				m.Change(9, other, func(d map[string]any) { d["digestPublicKeyFingerprint"] = "aa" })
 			},
-			"KEY_UNKNOWN", evidence.DigestCounts{Valid: 9, Unproved: 1}, evidence.LogCounts{Valid: 16},
+			"KEY_UNKNOWN",
+			evidence.DigestCounts{Valid: 9, Unproved: 1},
+			evidence.LogCounts{Valid: 16},
 		},
 		{
 			"two keys under one fingerprint", func(m *digesttest.Bucket) { m.Public = append(m.Public, m.KeyOf(other)) },
-			"KEY_UNKNOWN×10", evidence.DigestCounts{Unproved: 10}, evidence.LogCounts{Unproved: 16},
+			"KEY_UNKNOWN×10",
+			evidence.DigestCounts{Unproved: 10},
+			evidence.LogCounts{Unproved: 16},
 		},
 		{
 			"no key", func(m *digesttest.Bucket) { m.Public = nil },
-			"KEY_UNKNOWN×10", evidence.DigestCounts{Unproved: 10}, evidence.LogCounts{Unproved: 16},
+			"KEY_UNKNOWN×10",
+			evidence.DigestCounts{Unproved: 10},
+			evidence.LogCounts{Unproved: 16},
 		},
 		{
 			"metadata lost", func(m *digesttest.Bucket) {
@@ -140,7 +176,9 @@ func TestChain(t *testing.T) {
 					m.Objects[k].Metadata = nil
 				}
 			},
-			"SIGNATURE_MISSING", evidence.DigestCounts{Valid: 9, Unproved: 1}, evidence.LogCounts{Valid: 16},
+			"SIGNATURE_MISSING",
+			evidence.DigestCounts{Valid: 9, Unproved: 1},
+			evidence.LogCounts{Valid: 16},
 		},
 		{
 			"metadata lost and a digest changed", func(m *digesttest.Bucket) {
@@ -149,23 +187,33 @@ func TestChain(t *testing.T) {
 				}
 				m.Change(3, nil, func(d map[string]any) { d["logFiles"] = []any{} })
 			},
-			"DIGEST_HASH DIGEST_SIGNATURE SIGNATURE_MISSING", evidence.DigestCounts{Valid: 8, Invalid: 1, Unproved: 1}, evidence.LogCounts{Valid: 14, Unproved: 2},
+			"DIGEST_HASH DIGEST_SIGNATURE SIGNATURE_MISSING",
+			evidence.DigestCounts{Valid: 8, Invalid: 1, Unproved: 1},
+			evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
 			"metadata forged", func(m *digesttest.Bucket) { m.Objects[m.Digests[5]].Metadata["signature"] = m.Sigs[4] },
-			"DIGEST_HASH DIGEST_SIGNATURE", evidence.DigestCounts{Valid: 9, Invalid: 1}, evidence.LogCounts{Valid: 14, Unproved: 2},
+			"DIGEST_HASH DIGEST_SIGNATURE",
+			evidence.DigestCounts{Valid: 9, Invalid: 1},
+			evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
 			"metadata of another algorithm", func(m *digesttest.Bucket) { m.Objects[m.Digests[5]].Metadata["signature-algorithm"] = "none" },
-			"DIGEST_FORMAT", evidence.DigestCounts{Valid: 9, Invalid: 1}, evidence.LogCounts{Valid: 14, Unproved: 2},
+			"DIGEST_FORMAT",
+			evidence.DigestCounts{Valid: 9, Invalid: 1},
+			evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
 			"digest put in the place of another", func(m *digesttest.Bucket) { m.Objects[m.Digests[5]] = m.Objects[m.Digests[4]] },
-			"DIGEST_HASH DIGEST_MOVED", evidence.DigestCounts{Valid: 9, Invalid: 1}, evidence.LogCounts{Valid: 14, Unproved: 2},
+			"DIGEST_HASH DIGEST_MOVED",
+			evidence.DigestCounts{Valid: 9, Invalid: 1},
+			evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
 			"bytes behind a digest", func(m *digesttest.Bucket) { o := m.Objects[m.Digests[5]]; o.Data = append(o.Data, 0) },
-			"DIGEST_HASH DIGEST_TRAILING", evidence.DigestCounts{Valid: 9, Invalid: 1}, evidence.LogCounts{Valid: 14, Unproved: 2},
+			"DIGEST_HASH DIGEST_TRAILING",
+			evidence.DigestCounts{Valid: 9, Invalid: 1},
+			evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
 			"no digest", func(m *digesttest.Bucket) {
@@ -173,11 +221,15 @@ func TestChain(t *testing.T) {
 					delete(m.Objects, k)
 				}
 			},
-			"LOG_UNPROVED NO_DIGESTS", evidence.DigestCounts{}, evidence.LogCounts{Unproved: 16},
+			"LOG_UNPROVED NO_DIGESTS",
+			evidence.DigestCounts{},
+			evidence.LogCounts{Unproved: 16},
 		},
 		{
 			"oldest digests removed", func(m *digesttest.Bucket) { delete(m.Objects, m.Digests[0]); delete(m.Objects, m.Digests[1]) },
-			"LOG_UNPROVED", evidence.DigestCounts{Valid: 8}, evidence.LogCounts{Valid: 12, Unproved: 4},
+			"LOG_UNPROVED",
+			evidence.DigestCounts{Valid: 8},
+			evidence.LogCounts{Valid: 12, Unproved: 4},
 		},
 	}
 	for _, tt := range tests {
