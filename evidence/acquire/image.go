@@ -112,8 +112,9 @@ type imager struct {
 	// unsaid holds a token for each block that was asked of a service and is not
 	// in the journal yet, so that a kill loses no more; nil for what is on this host.
 	unsaid chan struct{}
-	result imaged // of the goroutine that keeps the journal
-	lazy   *Early // nil where nobody reads it early
+	begun  chan struct{} // a token for each block that was handed out and whose turn in the journal has not come
+	result imaged        // of the goroutine that keeps the journal
+	lazy   *Early        // nil where nobody reads it early
 
 	turn  sync.Mutex
 	early map[int64]*block // read before their turn at the hashes
@@ -174,7 +175,7 @@ func (x *exhibit) image(ctx context.Context) (*imaged, error) {
 	m := &imager{
 		x: x, size: size, pace: p, src: src, out: out, pack: pack, kept: kept, early: map[int64]*block{},
 		free: make(chan *block, p.buffers), work: make(chan *block, p.buffers), ready: make(chan finished, p.buffers),
-		scanner: credential.NewScanner(x.CaseKey), sha: sha256.New(), hashes: map[string]hash.Hash{},
+		scanner: credential.NewScanner(x.CaseKey), sha: sha256.New(), hashes: map[string]hash.Hash{}, begun: make(chan struct{}, mostAhead),
 	}
 	if x.Remote != nil {
 		m.unsaid = make(chan struct{}, remoteUnsaid)
@@ -463,6 +464,7 @@ func (k *keeper) line(f finished) {
 func (k *keeper) order() error {
 	for f, ok := k.waiting[k.turn]; ok; f, ok = k.waiting[k.turn] {
 		delete(k.waiting, k.turn)
+		<-k.begun
 		if f.block != nil {
 			if err := k.pack.append(f.block); err != nil {
 				return err

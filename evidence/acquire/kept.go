@@ -12,7 +12,12 @@ import (
 )
 
 const (
-	lookahead = 1024 // lines of a journal between where one is and where it would be
+	// lookahead is how many lines of a journal lie at most between where one is
+	// and where it would be; mostAhead how many blocks are begun behind one that
+	// is not done. A run that is killed leaves its gaps to the next, so that they
+	// add up: lookahead is for some of them.
+	lookahead = 8 * mostAhead
+	mostAhead = 512
 	mostDrops = 4096 // one for each resume that found damage
 	// runBytes is how many bytes of zeros one line of a journal stands for at most.
 	runBytes = 64 << 20

@@ -49,6 +49,11 @@ func (m *imager) read(ctx context.Context) error {
 // give hands out the blocks in order: to read, or as they are.
 func (m *imager) give(ctx context.Context, todo chan<- *block) error {
 	for n, off := int64(0), int64(0); off < m.size; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case m.begun <- struct{}{}:
+		}
 		b, err := m.blank(ctx)
 		if err != nil {
 			return err
