@@ -105,6 +105,10 @@ func (c *Case) trailInput(ctx context.Context, r ValidateRequest) (in *digest.In
 		if a.Kind != evidence.KindCloudTrail && a.Kind != evidence.KindFile {
 			continue
 		}
+		if a.Origin != nil && a.Origin.Service == "cloudtrail" {
+			notes = append(notes, a.Exhibit+": answers of LookupEvents, which no digest covers: nothing is said of them")
+			continue
+		}
 		t := trailExhibit{c: c, acq: a, in: in, withKeys: len(r.Keys) == 0}
 		err := t.list()
 		if errors.Is(err, fs.ErrNotExist) && c.o.Bundle {

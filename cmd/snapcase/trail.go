@@ -15,11 +15,11 @@ import (
 func cloudtrailCommand(e *edge) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cloudtrail",
-		Short: "Prove the log files of CloudTrail",
+		Short: "Prove the log files of CloudTrail, and ask it for events",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(validateCommand(e))
+	c.AddCommand(validateCommand(e), lookupCommand(e))
 	return c
 }
 
