@@ -123,6 +123,12 @@ func TestValidateBucket(t *testing.T) {
 	must(t, json.Unmarshal(digesttest.Answer(m.Key), &answer))
 	server := awstest.New(1, time.Now, map[string]awstest.Service{"s3": buckets, "sts": &awstest.STS{Arn: "arn:aws:iam::111122223333:user/jdoe"}, "cloudtrail": &awstest.JSON{Calls: map[string]func(map[string]any) (any, error){
 		"ListPublicKeys": func(map[string]any) (any, error) { return answer, nil },
+		"GetTrailStatus": func(in map[string]any) (any, error) {
+			if in["Name"] != "arn:aws:cloudtrail:eu-west-1:111122223333:trail/my_trail" {
+				return nil, &awstest.Error{Status: 400, Code: "TrailNotFoundException", Message: fmt.Sprint(in["Name"])}
+			}
+			return map[string]any{"IsLogging": true, "LatestDigestDeliveryTime": m.Start.Add(7*time.Hour + 3*time.Minute).Unix()}, nil
+		},
 	}}})
 	t.Cleanup(server.Close)
 	for k, v := range map[string]string{
@@ -138,6 +144,9 @@ func TestValidateBucket(t *testing.T) {
 	v := validation(t, output(t, home, []int{3}, "cloudtrail", "validate", cs, "--json"))
 	if v.Digests != (evidence.DigestCounts{Valid: 6}) || v.Logs.Valid != 9 || v.Logs.Invalid != 1 || len(v.Keys) != 1 || !strings.Contains(v.Keys[0].From, "asked of AWS") {
 		t.Errorf("%+v", v)
+	}
+	if all := digesttest.Codes(v); all != "DIGEST_NEWEST_MISSING LOG_HASH LOG_UNPROVED" || strings.Contains(fmt.Sprint(v.Notes), "no trail-status.json") {
+		t.Errorf("%s, notes %q", all, v.Notes)
 	}
 	if !strings.Contains(v.Failures[0].Reason, "an older version of it, is what was signed") {
 		t.Errorf("%+v", v.Failures)

@@ -102,7 +102,7 @@ func (x *exhibit) acquireFiles(ctx context.Context) (evidence.Acquisition, error
 			method += fmt.Sprintf("; every version: %d, and %d delete markers", o.Versions, o.DeleteMarkers)
 		}
 		if n := len(c.Objects.with); n > 0 {
-			method += fmt.Sprintf("; %d answers of CloudTrail with public keys are kept as files", n)
+			method += fmt.Sprintf("; %d answers of CloudTrail (public keys, status of trails) are kept as files", n)
 		}
 	}
 	a := x.acquisition(method, c.errors)
