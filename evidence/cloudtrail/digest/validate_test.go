@@ -362,3 +362,15 @@ func TestTwoCopies(t *testing.T) {
 		t.Errorf("a good copy: %+v, %v", v, err)
 	}
 }
+
+// BenchmarkValidate validates 200 hours with 320 logs.
+func BenchmarkValidate(b *testing.B) {
+	m := chain(b, 200)
+	in := m.Input()
+	for b.Loop() {
+		v, err := digest.Validate(b.Context(), in)
+		if err != nil || v.Digests.Valid != 200 {
+			b.Fatal(v.Digests, err)
+		}
+	}
+}
