@@ -80,7 +80,7 @@ func validationText(w io.Writer, v *evidence.TrailValidation) {
 		if c.Backfill {
 			kind = "backfill  "
 		}
-		row(w, "Chain      ", c.Account, c.Region, c.Trail, fmt.Sprintf("%s%d digests", kind, c.Digests), "proved "+stamp(c.First)+" to "+stamp(c.Last))
+		row(w, "Chain      ", c.Account, c.Region, c.Trail, fmt.Sprintf("%s%d digests", kind, c.Digests), "the valid ones between "+stamp(c.First)+" and "+stamp(c.Last))
 	}
 	for _, k := range v.Keys {
 		row(w, "Key        ", k.Fingerprint, k.From)
