@@ -64,11 +64,13 @@ type TrailChain struct {
 // TrailFailure is one thing that does not hold or could not be checked. Path is
 // the address of a file in the case, or, of what is missing, its bucket and key.
 type TrailFailure struct {
-	Code   string       `json:"code"`
-	Path   string       `json:"path"`
-	Reason string       `json:"reason"`
-	From   imaging.Time `json:"from"`
-	To     imaging.Time `json:"to"`
+	Code string `json:"code"`
+	Path string `json:"path"`
+	// PathB64 is set where Path is not UTF-8.
+	PathB64 []byte       `json:"path_b64,omitempty"`
+	Reason  string       `json:"reason"`
+	From    imaging.Time `json:"from"`
+	To      imaging.Time `json:"to"`
 }
 
 // TrailKey is a public key that a digest was checked with.

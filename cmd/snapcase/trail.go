@@ -15,11 +15,11 @@ import (
 func cloudtrailCommand(e *edge) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cloudtrail",
-		Short: "Prove the log files of CloudTrail",
+		Short: "Prove the log files of CloudTrail, and ask it for events",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(validateCommand(e))
+	c.AddCommand(validateCommand(e), lookupCommand(e))
 	return c
 }
 
@@ -80,7 +80,7 @@ func validationText(w io.Writer, v *evidence.TrailValidation) {
 		if c.Backfill {
 			kind = "backfill  "
 		}
-		row(w, "Chain      ", c.Account, c.Region, c.Trail, fmt.Sprintf("%s%d digests", kind, c.Digests), "proved "+stamp(c.First)+" to "+stamp(c.Last))
+		row(w, "Chain      ", c.Account, c.Region, c.Trail, fmt.Sprintf("%s%d digests", kind, c.Digests), "the valid ones between "+stamp(c.First)+" and "+stamp(c.Last))
 	}
 	for _, k := range v.Keys {
 		row(w, "Key        ", k.Fingerprint, k.From)

@@ -123,6 +123,12 @@ func TestValidateBucket(t *testing.T) {
 	must(t, json.Unmarshal(digesttest.Answer(m.Key), &answer))
 	server := awstest.New(1, time.Now, map[string]awstest.Service{"s3": buckets, "sts": &awstest.STS{Arn: "arn:aws:iam::111122223333:user/jdoe"}, "cloudtrail": &awstest.JSON{Calls: map[string]func(map[string]any) (any, error){
 		"ListPublicKeys": func(map[string]any) (any, error) { return answer, nil },
+		"GetTrailStatus": func(in map[string]any) (any, error) {
+			if in["Name"] != "arn:aws:cloudtrail:eu-west-1:111122223333:trail/my_trail" {
+				return nil, &awstest.Error{Status: 400, Code: "TrailNotFoundException", Message: fmt.Sprint(in["Name"])}
+			}
+			return map[string]any{"IsLogging": true, "LatestDigestDeliveryTime": m.Start.Add(7*time.Hour + 3*time.Minute).Unix()}, nil
+		},
 	}}})
 	t.Cleanup(server.Close)
 	for k, v := range map[string]string{
@@ -139,7 +145,52 @@ func TestValidateBucket(t *testing.T) {
 	if v.Digests != (evidence.DigestCounts{Valid: 6}) || v.Logs.Valid != 9 || v.Logs.Invalid != 1 || len(v.Keys) != 1 || !strings.Contains(v.Keys[0].From, "asked of AWS") {
 		t.Errorf("%+v", v)
 	}
+	if all := digesttest.Codes(v); all != "DIGEST_NEWEST_MISSING LOG_HASH LOG_UNPROVED" || strings.Contains(fmt.Sprint(v.Notes), "no trail-status.json") {
+		t.Errorf("%s, notes %q", all, v.Notes)
+	}
 	if !strings.Contains(v.Failures[0].Reason, "an older version of it, is what was signed") {
 		t.Errorf("%+v", v.Failures)
+	}
+}
+
+// TestLookup asks a live account what a key did; one of two regions refuses.
+func TestLookup(t *testing.T) {
+	const key = "AKIAIOSFODNN7LOOKUP0"
+	h := &awstest.EventHistory{Now: time.Now, Denied: map[string]bool{"us-east-1": true}, Events: map[string][]awstest.TrailEvent{}}
+	for i := range 60 {
+		at := time.Now().Add(-time.Duration(i+1) * time.Minute).UTC()
+		h.Events["eu-west-1"] = append(h.Events["eu-west-1"], awstest.TrailEvent{
+			ID: fmt.Sprint(i), Time: at, Attributes: map[string]string{"AccessKeyId": key},
+			Record: fmt.Sprintf(`{"eventID":"%d","eventName":"RunInstances","eventSource":"ec2.amazonaws.com","eventTime":%q,"awsRegion":"eu-west-1","userIdentity":{"accessKeyId":%q}}`, i, at.Format(time.RFC3339), key),
+		})
+	}
+	server := awstest.New(1, time.Now, map[string]awstest.Service{"sts": &awstest.STS{Arn: "arn:aws:iam::111122223333:user/jdoe"}, "cloudtrail": h})
+	t.Cleanup(server.Close)
+	for k, v := range map[string]string{
+		"AWS_ENDPOINT_URL": server.URL, "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "not-a-secret", "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "",
+		"AWS_REGION": "eu-west-1", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true",
+	} {
+		t.Setenv(k, v)
+	}
+	home := t.TempDir()
+	cs := filepath.Join(home, "case")
+	output(t, home, []int{0}, "new", cs, "--title", "T", "--examiner", "jdoe")
+	output(t, home, []int{2}, "cloudtrail", "lookup", cs)
+	line := output(t, home, []int{0}, "cloudtrail", "lookup", cs, "--key", key, "--log-region", "eu-west-1", "--json")
+	if !strings.Contains(string(line), `"exhibit":"EX-001","kind":"cloudtrail"`) {
+		t.Errorf("%s", line)
+	}
+	if n := strings.Count(string(output(t, home, []int{0}, "events", cs, "--key", key, "--json")), "\n"); n != 60 {
+		t.Errorf("%d events, want 60", n)
+	}
+	output(t, home, []int{4}, "cloudtrail", "lookup", cs, "--key", key, "--log-region", "eu-west-1,us-east-1", "--json")
+	output(t, home, []int{0, 5}, "verify", cs)
+	b, err := os.ReadFile(filepath.Join(cs, "exhibits", "EX-001", "objects.jsonl"))
+	must(t, err)
+	if !strings.Contains(string(b), "cloudtrail:LookupEvents eu-west-1 page 2") || !strings.Contains(string(b), `"request":`) {
+		t.Errorf("%s", b)
+	}
+	if v := validation(t, output(t, home, []int{4}, "cloudtrail", "validate", cs, "--json")); digesttest.Codes(v) != "NO_DIGESTS" || !strings.Contains(fmt.Sprint(v.Notes), "which no digest covers") {
+		t.Errorf("%+v", v)
 	}
 }

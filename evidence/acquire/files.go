@@ -97,12 +97,12 @@ func (x *exhibit) acquireFiles(ctx context.Context) (evidence.Acquisition, error
 	}
 	method := "copied file by file, SHA-256; links are not followed"
 	if c.Objects != nil {
-		method = "GetObject of every object that was listed, bytes as stored, SHA-256; the ETag was compared where it is an MD5; listed again at the end"
+		_, method = c.Objects.how()
 		if o := c.Objects.Store.Origin(); o.Versions > 0 {
 			method += fmt.Sprintf("; every version: %d, and %d delete markers", o.Versions, o.DeleteMarkers)
 		}
 		if n := len(c.Objects.with); n > 0 {
-			method += fmt.Sprintf("; %d answers of CloudTrail with public keys are kept as files", n)
+			method += fmt.Sprintf("; %d answers of CloudTrail (public keys, status of trails) are kept as files", n)
 		}
 	}
 	a := x.acquisition(method, c.errors)

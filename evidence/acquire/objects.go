@@ -55,6 +55,20 @@ type companions interface {
 	Companions(ctx context.Context, list []evidence.Object) ([]evidence.Companion, error)
 }
 
+// described is a store that is no bucket.
+type described interface {
+	// How says through which API, and in words how, its objects are read.
+	How() (api, method string)
+}
+
+// how says how the objects are read.
+func (b *Objects) how() (api, method string) {
+	if d, ok := b.Store.(described); ok {
+		return d.How()
+	}
+	return apiS3, "GetObject of every object that was listed, bytes as stored, SHA-256; the ETag was compared where it is an MD5; listed again at the end"
+}
+
 // name gives everything a name of its own. That of the newest version is the
 // key; older ones have their version behind it, in a form that, where another
 // key looks like that on purpose, is made longer until it is nobody else's.
@@ -99,7 +113,8 @@ func (j *Job) lookObjects(ctx context.Context, h *header) error {
 	if j.Objects.list, err = j.Objects.Store.List(ctx); err != nil {
 		return err
 	}
-	h.Identity = identity{API: apiS3, ID: j.Source}
+	api, _ := j.Objects.how()
+	h.Identity = identity{API: api, ID: j.Source}
 	if what := j.Objects.Store.Origin().Selected; what != "" {
 		h.Identity.ID += " " + what
 	}

@@ -14,6 +14,7 @@ func readsOfEC2(c *ec2.Client) map[string]operation {
 		"ec2:DescribeNetworkAcls":                    op(c.DescribeNetworkAcls),
 		"ec2:DescribeNetworkInterfaces":              op(c.DescribeNetworkInterfaces),
 		"ec2:DescribeRouteTables":                    op(c.DescribeRouteTables),
+		"ec2:DescribeRegions":                        op(c.DescribeRegions),
 		"ec2:DescribeSecurityGroupRules":             op(c.DescribeSecurityGroupRules),
 		"ec2:DescribeSecurityGroups":                 op(c.DescribeSecurityGroups),
 		"ec2:DescribeSnapshotAttribute":              op(c.DescribeSnapshotAttribute),

@@ -31,6 +31,7 @@ func reads(c sdk.Config) map[string]operation {
 		"cloudtrail:GetTrailStatus":    op(t.GetTrailStatus),
 		"cloudtrail:GetEventSelectors": op(t.GetEventSelectors),
 		"cloudtrail:ListPublicKeys":    op(t.ListPublicKeys),
+		"cloudtrail:LookupEvents":      op(t.LookupEvents),
 		"kms:DescribeKey":              op(k.DescribeKey),
 		"ssm:ListCommands":             op(m.ListCommands),
 		"ssm:GetCommandInvocation":     op(m.GetCommandInvocation),

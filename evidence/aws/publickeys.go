@@ -19,8 +19,9 @@ type period struct{ from, to time.Time }
 
 // Companions asks CloudTrail for the public keys of each region that its logs
 // and digests in a list come from, for the days of the list and two hours around
-// them: with them the digests can be checked without the account. Each page is a
-// file of its own, as it came. What may not be asked is a note of Origin.
+// them: with them the digests can be checked without the account. It asks too when
+// the last digest of each trail was delivered. Each page is a file of its own, as
+// it came. What may not be asked is a note of Origin.
 func (b *Bucket) Companions(ctx context.Context, list []evidence.Object) ([]evidence.Companion, error) {
 	regions := map[string]period{}
 	for i := range list {
@@ -54,7 +55,8 @@ func (b *Bucket) Companions(ctx context.Context, list []evidence.Object) ([]evid
 		}
 		all = append(all, got...)
 	}
-	return all, nil
+	status, err := b.trailStatus(ctx, list)
+	return append(all, status...), err
 }
 
 func (b *Bucket) publicKeys(ctx context.Context, region string, p period) ([]evidence.Companion, error) {

@@ -30,10 +30,11 @@ type view struct {
 	TimelineN  int
 	RecordsN   int
 	Highlights map[string]bool // records that a finding or an answer names
+	Digests    string          // what is known of the digests of CloudTrail
 }
 
 func newView(in Input) view {
-	v := view{Input: in, Gaps: gaps(in.Exhibits), Highlights: map[string]bool{}, TimelineN: len(in.Timeline), RecordsN: len(in.Records)}
+	v := view{Input: in, Gaps: gaps(in.Exhibits), Highlights: map[string]bool{}, TimelineN: len(in.Timeline), RecordsN: len(in.Records), Digests: digestsText(in)}
 	for _, k := range in.Keys {
 		if k.Events > 0 {
 			v.Used++

@@ -69,7 +69,7 @@ var acquisition = []string{
 }
 
 // logReading are the permissions of reading logs where they are.
-var logReading = []string{"cloudtrail:GetTrail", "cloudtrail:ListPublicKeys", "cloudtrail:LookupEvents"}
+var logReading = []string{"cloudtrail:GetTrail", "cloudtrail:ListPublicKeys", "cloudtrail:LookupEvents", "ec2:DescribeRegions"}
 
 // Permissions lists what a role may do, sorted.
 func Permissions(role string) ([]string, error) {

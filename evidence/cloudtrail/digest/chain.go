@@ -38,7 +38,7 @@ func (v *validator) tile(id chainID, nodes []*node) {
 	frontier, last := time.Time{}, (*node)(nil)
 	for _, n := range nodes {
 		from, to := n.span()
-		if n.slot.end.IsZero() && n.d == nil {
+		if n.slot.end.IsZero() && n.state == broken {
 			continue // nothing says where it belongs
 		}
 		if n.state == proved {
@@ -125,7 +125,7 @@ func (v *validator) missing(bucket, key string, from, to time.Time) {
 	v.gone[path] = true
 	v.out.Digests.Missing++
 	reason := "it is not here"
-	for _, f := range find(v.index.older, bucket, key) {
+	for _, f := range v.index.older.find(bucket, key) {
 		reason += "; " + f.Address + " is an older version of it"
 	}
 	v.failure(CodeDigestMissing, path, reason, from, to)

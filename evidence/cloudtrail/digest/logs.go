@@ -26,6 +26,9 @@ const (
 // lists goes through what the digests list.
 func (v *validator) lists(ctx context.Context, all []*node) error {
 	for _, n := range all {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if n.d == nil {
 			continue
 		}
@@ -35,7 +38,7 @@ func (v *validator) lists(ctx context.Context, all []*node) error {
 		}
 		if n.state != proved {
 			for i := range files {
-				for _, f := range find(v.index.now, files[i].Bucket, files[i].Object) {
+				for _, f := range v.index.now.find(files[i].Bucket, files[i].Object) {
 					v.mark(f, logUnproved)
 				}
 			}
@@ -108,7 +111,7 @@ func (v *validator) check(ctx context.Context, n *node, files []LogFile) error {
 
 // log checks every copy of one log that a digest lists.
 func (v *validator) log(ctx context.Context, n *node, l *LogFile) error {
-	copies := find(v.index.now, l.Bucket, l.Object)
+	copies := v.index.now.find(l.Bucket, l.Object)
 	if len(copies) == 0 {
 		path := "s3://" + l.Bucket + "/" + l.Object
 		v.mu.Lock()
@@ -168,7 +171,7 @@ func (v *validator) logFile(ctx context.Context, f *File, want string) (code, re
 // earlier says whether an older version of a log is what was signed.
 func (v *validator) earlier(ctx context.Context, l *LogFile) string {
 	const most = 16 // versions that are looked at
-	old := find(v.index.older, l.Bucket, l.Object)
+	old := v.index.older.find(l.Bucket, l.Object)
 	for i, f := range old {
 		if i == most {
 			break

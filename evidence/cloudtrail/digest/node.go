@@ -150,7 +150,7 @@ func (v *validator) before(n *node) []*node {
 		return nil
 	}
 	var all []*node
-	for _, f := range find(v.index.now, *n.d.PreviousBucket, *n.d.PreviousObject) {
+	for _, f := range v.index.now.find(*n.d.PreviousBucket, *n.d.PreviousObject) {
 		if p := v.nodeOf[f]; p != nil && !slices.Contains(all, p) {
 			all = append(all, p)
 		}

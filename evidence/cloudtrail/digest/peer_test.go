@@ -37,7 +37,7 @@ func TestAsOpenSSL(t *testing.T) {
 	if _, err := exec.LookPath("openssl"); err != nil {
 		t.Skip("needs openssl")
 	}
-	m := digesttest.Chain(t, 3)
+	m := chain(t, 3)
 	der, err := x509.MarshalPKIXPublicKey(&m.Key.PublicKey)
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func TestKeys(t *testing.T) {
 
 // TestParse refuses what cannot be judged.
 func TestParse(t *testing.T) {
-	m := digesttest.Chain(t, 2)
+	m := chain(t, 2)
 	good := string(digesttest.Unpack(t, m.Objects[m.Digests[1]].Data))
 	if _, err := digest.Parse([]byte(good)); err != nil {
 		t.Fatal(err)
@@ -147,10 +147,10 @@ func FuzzParse(f *testing.F) {
 			t.Error("taken with an end before its start")
 		}
 		// What is taken goes through a whole validation.
-		m := &digesttest.Bucket{Name: d.Bucket, Public: []digest.Key{{Fingerprint: d.Fingerprint, Public: keys[0].Public}}, Objects: map[string]*digesttest.Object{
+		m := &bucket{t: t, Public: []digest.Key{{Fingerprint: d.Fingerprint, Public: keys[0].Public}}, Bucket: &digesttest.Bucket{Name: d.Bucket, Objects: map[string]*digesttest.Object{
 			"AWSLogs/111122223333/CloudTrail-Digest/eu-west-1/2026/11/20/111122223333_CloudTrail-Digest_eu-west-1_t_eu-west-1_20261120T230131Z.json.gz": {Data: digesttest.Pack(b)},
 			d.Object: {Data: digesttest.Pack(b), Metadata: map[string]string{"signature": "00"}},
-		}}
+		}}}
 		v := m.Validate()
 		verdict(t, v)
 		if v.Verdict == "valid" {

@@ -3,6 +3,7 @@ package digest
 import (
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -50,35 +51,41 @@ func (f *File) at(bucket, object string) bool {
 }
 
 // index finds files by where they lie.
-type index struct {
-	now, older map[string][]*File
-}
+type index struct{ now, older places }
+
+// places are files by bucket and key, and those that were copied to folders by
+// the tails of their paths.
+type places struct{ exact, tails map[string][]*File }
 
 func newIndex(files []File) *index {
-	x := &index{map[string][]*File{}, map[string][]*File{}}
+	x := &index{newPlaces(), newPlaces()}
 	for i := range files {
 		f, to := &files[i], x.now
 		if f.Older {
 			to = x.older
 		}
-		to[tail(f.Key)] = append(to[tail(f.Key)], f)
+		if f.Bucket != "" {
+			k := f.Bucket + "\x00" + f.Key
+			to.exact[k] = append(to.exact[k], f)
+			continue
+		}
+		to.tails[tail(f.Key)] = append(to.tails[tail(f.Key)], f)
 	}
 	return x
 }
 
+func newPlaces() places { return places{map[string][]*File{}, map[string][]*File{}} }
+
 // find gives every file that lies where an object should. Of what was copied to
 // folders, those count that lie below the same prefix, where some do.
-func find(in map[string][]*File, bucket, object string) []*File {
-	var all, exact, loose []*File
+func (p places) find(bucket, object string) []*File {
+	all := slices.Clone(p.exact[bucket+"\x00"+object])
+	var same, loose []*File
 	take := func(name string) {
-		for _, f := range in[name] {
-			switch {
-			case !f.at(bucket, object):
-			case f.Bucket != "":
-				all = append(all, f)
-			case f.Key == object || strings.HasSuffix(f.Key, "/"+object):
-				exact = append(exact, f)
-			default:
+		for _, f := range p.tails[name] {
+			if f.Key == object || strings.HasSuffix(f.Key, "/"+object) {
+				same = append(same, f)
+			} else {
 				loose = append(loose, f)
 			}
 		}
@@ -87,8 +94,8 @@ func find(in map[string][]*File, bucket, object string) []*File {
 	if base := path.Base(object); base != tail(object) {
 		take(base)
 	}
-	if len(exact) > 0 {
-		return append(all, exact...)
+	if len(same) > 0 {
+		return append(all, same...)
 	}
 	return append(all, loose...)
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"snapcase/evidence"
 )
@@ -240,7 +241,11 @@ func (v *validator) finish(digests int) {
 func (v *validator) failure(code, path, reason string, from, to time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.out.Failures = append(v.out.Failures, evidence.TrailFailure{Code: code, Path: path, Reason: reason, From: stamp(from), To: stamp(to)})
+	f := evidence.TrailFailure{Code: code, Path: path, Reason: reason, From: stamp(from), To: stamp(to)}
+	if !utf8.ValidString(path) {
+		f.PathB64 = []byte(path)
+	}
+	v.out.Failures = append(v.out.Failures, f)
 }
 
 func (v *validator) note(format string, args ...any) {

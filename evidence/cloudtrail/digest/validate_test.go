@@ -24,27 +24,27 @@ func TestChain(t *testing.T) {
 	const hours = 10 // hours 4 and 9 are quiet: 16 logs
 	tests := []struct {
 		name    string
-		do      func(m *digesttest.Bucket)
+		do      func(m *bucket)
 		codes   string // of the failures
 		digests evidence.DigestCounts
 		logs    evidence.LogCounts
 	}{
-		{"untouched", func(*digesttest.Bucket) {}, "", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 16}},
-		{"copied to a folder", func(m *digesttest.Bucket) { m.Copied = true }, "", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 16}},
+		{"untouched", func(*bucket) {}, "", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 16}},
+		{"copied to a folder", func(m *bucket) { m.Copied = true }, "", evidence.DigestCounts{Valid: 10}, evidence.LogCounts{Valid: 16}},
 		{
-			"log changed", func(m *digesttest.Bucket) { m.Objects[m.LogsOf(3)[1]].Data = digesttest.Pack([]byte(`{"Records":[]}`)) },
+			"log changed", func(m *bucket) { m.Objects[m.LogsOf(3)[1]].Data = digesttest.Pack([]byte(`{"Records":[]}`)) },
 			"LOG_HASH",
 			evidence.DigestCounts{Valid: 10},
 			evidence.LogCounts{Valid: 15, Invalid: 1},
 		},
 		{
-			"log cut", func(m *digesttest.Bucket) { o := m.Objects[m.LogsOf(3)[1]]; o.Data = o.Data[:len(o.Data)-9] },
+			"log cut", func(m *bucket) { o := m.Objects[m.LogsOf(3)[1]]; o.Data = o.Data[:len(o.Data)-9] },
 			"LOG_HASH",
 			evidence.DigestCounts{Valid: 10},
 			evidence.LogCounts{Valid: 15, Invalid: 1},
 		},
 		{
-			"member behind a log", func(m *digesttest.Bucket) {
+			"member behind a log", func(m *bucket) {
 				o := m.Objects[m.LogsOf(3)[1]]
 				o.Data = append(o.Data, digesttest.Pack([]byte(`{"Records":[{}]}`))...)
 			},
@@ -53,13 +53,13 @@ func TestChain(t *testing.T) {
 			evidence.LogCounts{Valid: 15, Invalid: 1},
 		},
 		{
-			"log removed", func(m *digesttest.Bucket) { delete(m.Objects, m.LogsOf(0)[0]) },
+			"log removed", func(m *bucket) { delete(m.Objects, m.LogsOf(0)[0]) },
 			"LOG_MISSING",
 			evidence.DigestCounts{Valid: 10},
 			evidence.LogCounts{Valid: 15, Missing: 1},
 		},
 		{
-			"log renamed", func(m *digesttest.Bucket) {
+			"log renamed", func(m *bucket) {
 				k := m.LogsOf(0)[0]
 				m.Objects[strings.Replace(k, "0000.json", "0009.json", 1)] = m.Objects[k]
 				delete(m.Objects, k)
@@ -69,7 +69,7 @@ func TestChain(t *testing.T) {
 			evidence.LogCounts{Valid: 15, Missing: 1, Unlisted: 1},
 		},
 		{
-			"log added", func(m *digesttest.Bucket) {
+			"log added", func(m *bucket) {
 				m.Objects[m.LogKey(m.Start.Add(90*time.Minute), 7)] = &digesttest.Object{Data: digesttest.Pack(nil)}
 			},
 			"LOG_UNLISTED",
@@ -77,7 +77,7 @@ func TestChain(t *testing.T) {
 			evidence.LogCounts{Valid: 16, Unlisted: 1},
 		},
 		{
-			"log before the first digest", func(m *digesttest.Bucket) {
+			"log before the first digest", func(m *bucket) {
 				m.Objects[m.LogKey(m.Start.Add(-time.Minute), 7)] = &digesttest.Object{Data: digesttest.Pack(nil)}
 			},
 			"LOG_UNPROVED",
@@ -85,7 +85,7 @@ func TestChain(t *testing.T) {
 			evidence.LogCounts{Valid: 16, Unproved: 1},
 		},
 		{
-			"log not covered yet", func(m *digesttest.Bucket) {
+			"log not covered yet", func(m *bucket) {
 				m.Objects[m.LogKey(m.Start.Add(hours*time.Hour+time.Minute), 7)] = &digesttest.Object{Data: digesttest.Pack(nil)}
 			},
 			"LOG_UNPROVED",
@@ -93,7 +93,7 @@ func TestChain(t *testing.T) {
 			evidence.LogCounts{Valid: 16, Unproved: 1},
 		},
 		{
-			"newest digests removed", func(m *digesttest.Bucket) {
+			"newest digests removed", func(m *bucket) {
 				for h := 6; h < 10; h++ {
 					delete(m.Objects, m.Digests[h])
 				}
@@ -103,7 +103,7 @@ func TestChain(t *testing.T) {
 			evidence.LogCounts{Valid: 10, Unproved: 6},
 		},
 		{
-			"newest digest removed, told by the service", func(m *digesttest.Bucket) {
+			"newest digest removed, told by the service", func(m *bucket) {
 				delete(m.Objects, m.Digests[9])
 				m.Status = []digest.Status{{Account: "111122223333", Region: "eu-west-1", Trail: "my_trail", LatestDigest: m.Start.Add(hours*time.Hour + 3*time.Minute)}}
 			},
@@ -112,13 +112,13 @@ func TestChain(t *testing.T) {
 			evidence.LogCounts{Valid: 16},
 		},
 		{
-			"digest removed", func(m *digesttest.Bucket) { delete(m.Objects, m.Digests[5]) },
+			"digest removed", func(m *bucket) { delete(m.Objects, m.Digests[5]) },
 			"DIGEST_MISSING",
 			evidence.DigestCounts{Valid: 9, Missing: 1},
 			evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
-			"three digests and their logs removed", func(m *digesttest.Bucket) {
+			"three digests and their logs removed", func(m *bucket) {
 				for h := 5; h < 8; h++ {
 					delete(m.Objects, m.Digests[h])
 					for _, k := range m.LogsOf(h) {
@@ -131,19 +131,19 @@ func TestChain(t *testing.T) {
 			evidence.LogCounts{Valid: 10},
 		},
 		{
-			"digest changed", func(m *digesttest.Bucket) { m.Change(5, nil, func(d map[string]any) { d["logFiles"] = []any{} }) },
+			"digest changed", func(m *bucket) { m.Change(5, nil, func(d map[string]any) { d["logFiles"] = []any{} }) },
 			"DIGEST_HASH DIGEST_SIGNATURE",
 			evidence.DigestCounts{Valid: 9, Invalid: 1},
 			evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
-			"newest digest changed", func(m *digesttest.Bucket) { m.Change(9, nil, func(d map[string]any) { d["newestEventTime"] = "x" }) },
+			"newest digest changed", func(m *bucket) { m.Change(9, nil, func(d map[string]any) { d["newestEventTime"] = "x" }) },
 			"DIGEST_SIGNATURE",
 			evidence.DigestCounts{Valid: 9, Invalid: 1},
 			evidence.LogCounts{Valid: 16},
 		},
 		{
-			"digest signed with another key", func(m *digesttest.Bucket) {
+			"digest signed with another key", func(m *bucket) {
 				m.Change(5, other, func(d map[string]any) { d["logFiles"] = []any{} })
 			},
 			"DIGEST_HASH DIGEST_SIGNATURE",
@@ -151,7 +151,7 @@ func TestChain(t *testing.T) {
 			evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
-			"digest signed with another key that is named", func(m *digesttest.Bucket) {
+			"digest signed with another key that is named", func(m *bucket) {
 				m.Change(9, other, func(d map[string]any) { d["digestPublicKeyFingerprint"] = "aa" })
 			},
 			"KEY_UNKNOWN",
@@ -159,19 +159,19 @@ func TestChain(t *testing.T) {
 			evidence.LogCounts{Valid: 16},
 		},
 		{
-			"two keys under one fingerprint", func(m *digesttest.Bucket) { m.Public = append(m.Public, m.KeyOf(other)) },
+			"two keys under one fingerprint", func(m *bucket) { m.Public = append(m.Public, m.KeyOf(other)) },
 			"KEY_UNKNOWN×10",
 			evidence.DigestCounts{Unproved: 10},
 			evidence.LogCounts{Unproved: 16},
 		},
 		{
-			"no key", func(m *digesttest.Bucket) { m.Public = nil },
+			"no key", func(m *bucket) { m.Public = nil },
 			"KEY_UNKNOWN×10",
 			evidence.DigestCounts{Unproved: 10},
 			evidence.LogCounts{Unproved: 16},
 		},
 		{
-			"metadata lost", func(m *digesttest.Bucket) {
+			"metadata lost", func(m *bucket) {
 				for _, k := range m.Digests {
 					m.Objects[k].Metadata = nil
 				}
@@ -181,7 +181,7 @@ func TestChain(t *testing.T) {
 			evidence.LogCounts{Valid: 16},
 		},
 		{
-			"metadata lost and a digest changed", func(m *digesttest.Bucket) {
+			"metadata lost and a digest changed", func(m *bucket) {
 				for _, k := range m.Digests {
 					m.Objects[k].Metadata = nil
 				}
@@ -192,31 +192,31 @@ func TestChain(t *testing.T) {
 			evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
-			"metadata forged", func(m *digesttest.Bucket) { m.Objects[m.Digests[5]].Metadata["signature"] = m.Sigs[4] },
+			"metadata forged", func(m *bucket) { m.Objects[m.Digests[5]].Metadata["signature"] = m.Sigs[4] },
 			"DIGEST_HASH DIGEST_SIGNATURE",
 			evidence.DigestCounts{Valid: 9, Invalid: 1},
 			evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
-			"metadata of another algorithm", func(m *digesttest.Bucket) { m.Objects[m.Digests[5]].Metadata["signature-algorithm"] = "none" },
+			"metadata of another algorithm", func(m *bucket) { m.Objects[m.Digests[5]].Metadata["signature-algorithm"] = "none" },
 			"DIGEST_FORMAT",
 			evidence.DigestCounts{Valid: 9, Invalid: 1},
 			evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
-			"digest put in the place of another", func(m *digesttest.Bucket) { m.Objects[m.Digests[5]] = m.Objects[m.Digests[4]] },
+			"digest put in the place of another", func(m *bucket) { m.Objects[m.Digests[5]] = m.Objects[m.Digests[4]] },
 			"DIGEST_HASH DIGEST_MOVED",
 			evidence.DigestCounts{Valid: 9, Invalid: 1},
 			evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
-			"bytes behind a digest", func(m *digesttest.Bucket) { o := m.Objects[m.Digests[5]]; o.Data = append(o.Data, 0) },
+			"bytes behind a digest", func(m *bucket) { o := m.Objects[m.Digests[5]]; o.Data = append(o.Data, 0) },
 			"DIGEST_HASH DIGEST_TRAILING",
 			evidence.DigestCounts{Valid: 9, Invalid: 1},
 			evidence.LogCounts{Valid: 14, Unproved: 2},
 		},
 		{
-			"no digest", func(m *digesttest.Bucket) {
+			"no digest", func(m *bucket) {
 				for _, k := range m.Digests {
 					delete(m.Objects, k)
 				}
@@ -226,7 +226,7 @@ func TestChain(t *testing.T) {
 			evidence.LogCounts{Unproved: 16},
 		},
 		{
-			"oldest digests removed", func(m *digesttest.Bucket) { delete(m.Objects, m.Digests[0]); delete(m.Objects, m.Digests[1]) },
+			"oldest digests removed", func(m *bucket) { delete(m.Objects, m.Digests[0]); delete(m.Objects, m.Digests[1]) },
 			"LOG_UNPROVED",
 			evidence.DigestCounts{Valid: 8},
 			evidence.LogCounts{Valid: 12, Unproved: 4},
@@ -234,7 +234,7 @@ func TestChain(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m := digesttest.Chain(t, hours)
+			m := chain(t, hours)
 			tt.do(m)
 			v := m.Validate()
 			if got := digesttest.Codes(v); got != tt.codes {
@@ -268,7 +268,7 @@ func verdict(t *testing.T, v evidence.TrailValidation) {
 
 // TestGaps looks at chains that end and begin anew.
 func TestGaps(t *testing.T) {
-	m := digesttest.Chain(t, 4)
+	m := chain(t, 4)
 	m.Hour(7, true) // three hours off
 	m.Hour(8, false)
 	m.Objects[m.LogKey(m.Start.Add(5*time.Hour), 0)] = &digesttest.Object{Data: digesttest.Pack(nil)}
@@ -285,7 +285,7 @@ func TestGaps(t *testing.T) {
 
 // TestMissingHours wants every missing hour named with the key it would have.
 func TestMissingHours(t *testing.T) {
-	m := digesttest.Chain(t, 8)
+	m := chain(t, 8)
 	var want []string
 	for h := 2; h < 6; h++ {
 		want = append(want, "s3://trail-bucket/"+m.Digests[h])
@@ -306,7 +306,7 @@ func TestMissingHours(t *testing.T) {
 
 // TestPassedOver wants a signed digest found that the chain does not hold.
 func TestPassedOver(t *testing.T) {
-	m := digesttest.Chain(t, 4)
+	m := chain(t, 4)
 	at := m.Start.Add(2*time.Hour + 30*time.Minute)
 	m.Digest(at.Add(-time.Hour), at, true, []any{})
 	if v := m.Validate(); !strings.Contains(digesttest.Codes(v), "DIGEST_UNLINKED") || v.Digests.Invalid != 1 {
@@ -316,7 +316,7 @@ func TestPassedOver(t *testing.T) {
 
 // TestOlderVersion wants it said where an older version is what was signed.
 func TestOlderVersion(t *testing.T) {
-	m := digesttest.Chain(t, 3)
+	m := chain(t, 3)
 	o := m.Objects[m.LogsOf(1)[0]]
 	o.Older, o.Data = o.Data, digesttest.Pack([]byte("{}"))
 	v := m.Validate()
@@ -330,7 +330,7 @@ func TestOlderVersion(t *testing.T) {
 
 // TestBackfill wants backfill digests to be a chain of their own.
 func TestBackfill(t *testing.T) {
-	m := digesttest.Chain(t, 3)
+	m := chain(t, 3)
 	k := m.Digests[2]
 	m.Change(2, m.Key, func(d map[string]any) {
 		d["digestS3Object"] = strings.Replace(k, ".json", "_backfill.json", 1)
@@ -344,7 +344,7 @@ func TestBackfill(t *testing.T) {
 
 // TestTwoCopies wants a changed copy in a second exhibit found.
 func TestTwoCopies(t *testing.T) {
-	m := digesttest.Chain(t, 3)
+	m := chain(t, 3)
 	in := m.Input()
 	log := m.LogsOf(1)[0]
 	bad := digest.File{Address: "EX-002/x", Key: "/elsewhere/" + log, Path: log + "!", Log: true}
@@ -360,5 +360,17 @@ func TestTwoCopies(t *testing.T) {
 	m.Objects[bad.Path] = m.Objects[log]
 	if v, err = digest.Validate(t.Context(), in); err != nil || v.Verdict != evidence.TrailValid || v.Logs != (evidence.LogCounts{Valid: 7}) {
 		t.Errorf("a good copy: %+v, %v", v, err)
+	}
+}
+
+// BenchmarkValidate validates 200 hours with 320 logs.
+func BenchmarkValidate(b *testing.B) {
+	m := chain(b, 200)
+	in := m.Input()
+	for b.Loop() {
+		v, err := digest.Validate(b.Context(), in)
+		if err != nil || v.Digests.Valid != 200 {
+			b.Fatal(v.Digests, err)
+		}
 	}
 }

@@ -6,7 +6,6 @@ package digesttest
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -24,7 +23,6 @@ import (
 	"time"
 
 	"snapcase/evidence"
-	"snapcase/evidence/cloudtrail/digest"
 )
 
 // Bucket is a bucket with logs and digests.
@@ -37,9 +35,6 @@ type Bucket struct {
 	Digests []string           // their keys, in order
 	Sums    []string           // of the unpacked digests, hexadecimal
 	Sigs    []string
-	Public  []digest.Key
-	Status  []digest.Status
-	Copied  bool // the files know no bucket: they were copied to a folder
 }
 
 // Object is an object with the user's metadata; Older is what an older version
@@ -64,9 +59,7 @@ var TheKey = sync.OnceValue(func() *rsa.PrivateKey {
 
 // Chain makes hours digests with two logs an hour, none in every fifth.
 func Chain(t testing.TB, hours int) *Bucket {
-	m := Unsigned(t, TheKey(), hours)
-	m.Public = []digest.Key{m.KeyOf(m.Key)}
-	return m
+	return Unsigned(t, TheKey(), hours)
 }
 
 // Unsigned makes them with a key, or nil for signatures that are none.
@@ -83,15 +76,6 @@ func Answer(k *rsa.PrivateKey) []byte {
 	return fmt.Appendf(nil, `{"PublicKeyList":[{"Fingerprint":%q,"Value":%q}]}`, Fingerprint, base64.StdEncoding.EncodeToString(x509.MarshalPKCS1PublicKey(&k.PublicKey)))
 }
 
-// KeyOf is the public key of k as ListPublicKeys gives it.
-func (m *Bucket) KeyOf(k *rsa.PrivateKey) digest.Key {
-	all, err := digest.ParseKeys(Answer(k), "given")
-	if err != nil || len(all) != 1 {
-		m.t.Fatal(all, err)
-	}
-	return all[0]
-}
-
 // Pack packs a text.
 func Pack(text []byte) []byte {
 	var b bytes.Buffer
@@ -101,6 +85,7 @@ func Pack(text []byte) []byte {
 	return b.Bytes()
 }
 
+// Unpack is the text of what is packed.
 func Unpack(t testing.TB, data []byte) []byte {
 	z, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
@@ -210,43 +195,6 @@ func (m *Bucket) Change(n int, key *rsa.PrivateKey, change func(d map[string]any
 func (m *Bucket) LogsOf(h int) []string {
 	from := m.Start.Add(time.Duration(h) * time.Hour)
 	return []string{m.LogKey(from.Add(5*time.Minute), 0), m.LogKey(from.Add(25*time.Minute), 1)}
-}
-
-// Input is the bucket as it is validated.
-func (m *Bucket) Input() *digest.Input {
-	in := &digest.Input{Keys: m.Public, Status: m.Status}
-	keys := make([]string, 0, len(m.Objects))
-	for k := range m.Objects {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	for _, k := range keys {
-		f := digest.File{Address: "EX-001/" + k, Key: k, Bucket: m.Name, Path: k, Log: true, Metadata: m.Objects[k].Metadata}
-		if m.Copied {
-			f.Bucket, f.Key = "", "/copied/here/"+k
-		}
-		in.Files = append(in.Files, f)
-		if m.Objects[k].Older != nil {
-			f.Older, f.Address, f.Path = true, f.Address+"?versionId=v1", "older:"+k
-			in.Files = append(in.Files, f)
-		}
-	}
-	in.Open = func(f *digest.File) (io.ReadCloser, error) {
-		if k, ok := strings.CutPrefix(f.Path, "older:"); ok {
-			return io.NopCloser(bytes.NewReader(m.Objects[k].Older)), nil
-		}
-		return io.NopCloser(bytes.NewReader(m.Objects[f.Path].Data)), nil
-	}
-	return in
-}
-
-// Validate validates it.
-func (m *Bucket) Validate() evidence.TrailValidation {
-	v, err := digest.Validate(context.Background(), m.Input())
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	return v
 }
 
 // Codes are the codes of the failures with how often each is there.
