@@ -41,7 +41,8 @@ type HandedOver struct {
 // HandOver records that exhibits change hands, or end: each is read first, and
 // its record tells the digest before and after and whether they match. Content
 // that does not match is recorded too, with the result failed, and then the
-// error is evidence.ErrBroken; a hand-over that does not fit what the ledger
+// error is evidence.ErrBroken; where its files are not in the case, nothing is
+// compared, and the error of a release or receipt is evidence.ErrGaps. A hand-over that does not fit what the ledger
 // tells of hands is recorded and told. The seal of the records is the head of a
 // checkpoint made before them.
 func (c *Case) HandOver(ctx context.Context, h HandOver, p evidence.Progress) ([]HandedOver, error) {
@@ -69,24 +70,27 @@ func (c *Case) HandOver(ctx context.Context, h HandOver, p evidence.Progress) ([
 		return nil, fmt.Errorf("%s: %w", word, err)
 	}
 	var out []HandedOver
-	var broken error
+	var fault error
 	for i, id := range h.Exhibits {
 		before := len(hands.Told())
 		r, err := c.ledger.Add(ctx, h.record(id, found[i], hands.Of(id), cp.Head))
 		if err != nil {
-			return out, errors.Join(broken, err)
+			return out, errors.Join(fault, err)
 		}
 		hands.Take(r)
 		out = append(out, HandedOver{Record: r, Now: found[i], Unbalanced: hands.Told()[before:]})
-		if found[i].Present && r.Result == "failed" {
+		if r.Result == "failed" {
 			what := "acquired"
 			if found[i].Holds() {
 				what = "released, though it is what was acquired"
 			}
-			broken = fmt.Errorf("%s: %s is not what was %s: %w", word, id, what, evidence.ErrBroken)
+			fault = fmt.Errorf("%s: %s is not what was %s: %w", word, id, what, evidence.ErrBroken)
+		}
+		if !found[i].Present && h.Type != custody.TypeDispose && fault == nil {
+			fault = fmt.Errorf("%s: %s was not compared: %w", word, id, evidence.ErrGaps)
 		}
 	}
-	return out, broken
+	return out, fault
 }
 
 // Hands is who holds what, by the ledger.

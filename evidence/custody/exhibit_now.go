@@ -84,6 +84,8 @@ func (c *Checker) foundDigest(id string, x *ledgerExhibit, end acquireEnd) strin
 	switch s := c.sums[name]; {
 	case s == nil:
 		return ""
+	case packed && s.raw == evidence.Digest{}: // it cannot be unpacked
+		return ""
 	case packed:
 		return s.raw.String()
 	default:
