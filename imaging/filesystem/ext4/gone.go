@@ -9,6 +9,7 @@ import (
 
 	"snapcase/imaging"
 	"snapcase/imaging/filesystem"
+	"snapcase/imaging/filesystem/inorder"
 )
 
 // dirKey names one life of a directory.
@@ -189,8 +190,8 @@ func (x *index) oldBlocks(ctx context.Context, h *history, spans []dirSpan) erro
 		blocks = append(blocks, b)
 	}
 	relived := newInodeSet(h)
-	readers := make([]*oldReader, workers())
-	return inOrder(ctx, len(blocks), func(w, i int) (*found, error) {
+	readers := make([]*oldReader, inorder.Workers())
+	return inorder.Do(ctx, len(blocks), func(w, i int) (*found, error) {
 		if readers[w] == nil {
 			readers[w] = x.newOldReader(relived)
 		}

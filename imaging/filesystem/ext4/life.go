@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"snapcase/imaging/filesystem"
+	"snapcase/imaging/filesystem/inorder"
 )
 
 const (
@@ -101,8 +102,8 @@ func (h *history) readInodes(ctx context.Context) error {
 			blocks = append(blocks, i)
 		}
 	}
-	rooms := make([]*room, workers())
-	err := inOrder(ctx, len(blocks), func(w, i int) (*older, error) {
+	rooms := make([]*room, inorder.Workers())
+	err := inorder.Do(ctx, len(blocks), func(w, i int) (*older, error) {
 		if rooms[w] == nil {
 			bs := fs.sb.blockSize
 			rooms[w] = &room{now: make([]byte, bs), then: make([]byte, bs), slots: make([]slot, bs/128), known: make([]uint32, bs/128)}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"snapcase/imaging/filesystem/inorder"
 )
 
 const (
@@ -48,9 +50,9 @@ func (x *index) readNames(ctx context.Context) error {
 	x.inline = nil
 	x.limitClaims()
 	spans := x.spans()
-	bufs := make([][]byte, workers())
-	spare := make(chan *found, 2*workers()+1)
-	err := inOrder(ctx, len(spans), func(w, i int) (*found, error) {
+	bufs := make([][]byte, inorder.Workers())
+	spare := make(chan *found, 2*inorder.Workers()+1)
+	err := inorder.Do(ctx, len(spans), func(w, i int) (*found, error) {
 		n := int(spans[i].end-spans[i].start) * int(x.fs.sb.blockSize)
 		if len(bufs[w]) < n {
 			bufs[w] = make([]byte, max(n, spanBytes))

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"snapcase/imaging/filesystem"
+	"snapcase/imaging/filesystem/inorder"
 )
 
 // stretchBytes is how much of an inode table is read at once.
@@ -139,13 +140,13 @@ func (x *index) scan(ctx context.Context) error {
 	if err := x.loadOrphans(ctx); err != nil {
 		return err
 	}
-	bufs := make([][]byte, workers())
+	bufs := make([][]byte, inorder.Workers())
 	if x.fs.log != nil {
 		x.now = x.newNow()
 	}
 	m := &blockMap{fs: x.fs, spend: x.fs.newBudget()}
 	defer func() { x.found = len(x.dirs) }()
-	return inOrder(ctx, len(x.stretches), func(w, k int) (scanned, error) {
+	return inorder.Do(ctx, len(x.stretches), func(w, k int) (scanned, error) {
 		if bufs[w] == nil {
 			bufs[w] = make([]byte, int(x.perInodes)*x.fs.sb.inodeSize)
 		}

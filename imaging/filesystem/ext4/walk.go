@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"snapcase/imaging/filesystem"
+	"snapcase/imaging/filesystem/inorder"
 )
 
 // Walk yields every entry in the order that the package comment gives. It
@@ -103,10 +104,10 @@ func (w *walker) run() error {
 			todo = append(todo, k)
 		}
 	}
-	n := workers()
+	n := inorder.Workers()
 	bufs, bits, maps := make([][]byte, n), make([][]byte, n), make([]blockMap, n)
 	spare := make(chan *batch, 2*n+1)
-	return inOrder(w.ctx, len(todo), func(worker, i int) (*batch, error) {
+	return inorder.Do(w.ctx, len(todo), func(worker, i int) (*batch, error) {
 		if bufs[worker] == nil {
 			bufs[worker] = make([]byte, int(w.x.perInodes)*w.x.fs.sb.inodeSize)
 			bits[worker] = make([]byte, (w.x.fs.sb.inodesPerGroup+7)/8)

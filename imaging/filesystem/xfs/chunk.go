@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+
+	"snapcase/imaging/filesystem/inorder"
 )
 
 // chunkInodes is how many inodes a chunk has, some of which a sparse chunk
@@ -96,7 +98,7 @@ type groupChunks struct {
 
 func (t *chunkTable) load(ctx context.Context) error {
 	fs := t.fs
-	err := inOrder(ctx, len(fs.groups), func(_, ag int) (groupChunks, error) {
+	err := inorder.Do(ctx, len(fs.groups), func(_, ag int) (groupChunks, error) {
 		return fs.groupChunks(uint32(ag))
 	}, func(ag int, f groupChunks) error {
 		t.chunks = append(t.chunks, f.chunks...)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"snapcase/imaging"
+
+	"snapcase/imaging/filesystem/inorder"
 )
 
 // OpenDeep is Open for a file system whose Walk also reads all free space, for
@@ -60,8 +62,8 @@ func (x *index) sweepFree(ctx context.Context) error {
 			}
 		}
 	}
-	bufs := make([][]byte, workers())
-	return inOrder(ctx, len(pieces), func(w, i int) (strays, error) {
+	bufs := make([][]byte, inorder.Workers())
+	return inorder.Do(ctx, len(pieces), func(w, i int) (strays, error) {
 		if bufs[w] == nil {
 			bufs[w] = make([]byte, spanBytes+65536)
 		}

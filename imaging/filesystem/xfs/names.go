@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"snapcase/imaging/filesystem/inorder"
 )
 
 const (
@@ -49,8 +51,8 @@ func (x *index) readNames(ctx context.Context) error {
 	x.short = nil
 	x.limitClaims()
 	spans := x.spans()
-	bufs := make([][]byte, workers())
-	err := inOrder(ctx, len(spans), func(w, i int) (*found, error) {
+	bufs := make([][]byte, inorder.Workers())
+	err := inorder.Do(ctx, len(spans), func(w, i int) (*found, error) {
 		n := int(spans[i].end-spans[i].start) * int(x.fs.sb.blockSize)
 		if len(bufs[w]) < n {
 			bufs[w] = make([]byte, max(n, spanBytes))

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"snapcase/imaging/filesystem"
+	"snapcase/imaging/filesystem/inorder"
 )
 
 // index is what one walk keeps in memory.
@@ -84,9 +85,9 @@ func (fs *FS) newIndex() *index {
 // scan reads all chunks of inodes and collects the directories.
 func (x *index) scan(ctx context.Context) error {
 	list := x.stretches()
-	bufs := make([][]byte, workers())
+	bufs := make([][]byte, inorder.Workers())
 	m := &blockMap{fs: x.fs, spend: x.spend}
-	err := inOrder(ctx, len(list), func(w, i int) ([]rawDir, error) {
+	err := inorder.Do(ctx, len(list), func(w, i int) ([]rawDir, error) {
 		p, have, err := x.readStretch(&list[i], &bufs[w])
 		if err != nil {
 			return nil, err

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"snapcase/imaging/filesystem"
+	"snapcase/imaging/filesystem/inorder"
 )
 
 // Walk yields every entry in the order that the package comment gives. It
@@ -127,10 +128,10 @@ func (w *walker) run() error {
 			return !slices.ContainsFunc(w.x.chunks[s.first:s.first+s.n], func(c chunk) bool { return c.pending != 0 })
 		})
 	}
-	n := workers()
+	n := inorder.Workers()
 	bufs, maps := make([][]byte, n), make([]blockMap, n)
 	spare := make(chan *batch, 2*n+1)
-	return inOrder(w.ctx, len(todo), func(worker, i int) (*batch, error) {
+	return inorder.Do(w.ctx, len(todo), func(worker, i int) (*batch, error) {
 		maps[worker].fs, maps[worker].spend = w.x.fs, new(budget)
 		b := new(batch)
 		select {

@@ -1,4 +1,7 @@
-package xfs
+// Package inorder runs work on several goroutines and uses its results in the
+// order of the work, on the goroutine of the caller: a file system's metadata
+// is read in large parts at once, and listed as it lies.
+package inorder
 
 import (
 	"context"
@@ -7,34 +10,35 @@ import (
 	"sync/atomic"
 )
 
-// maxWorkers bounds the goroutines of a walk and with them its buffers.
+// maxWorkers bounds the goroutines and with them the buffers of who uses them.
 const maxWorkers = 8
 
-func workers() int { return min(runtime.GOMAXPROCS(0), maxWorkers) }
+// Workers is how many goroutines Do uses at most: 1 to 8, one for each core.
+func Workers() int { return min(runtime.GOMAXPROCS(0), maxWorkers) }
 
 type result[T any] struct {
 	value T
 	err   error
 }
 
-// inOrder runs work for 0 to n-1 on several goroutines and hands the results
+// Do runs work for 0 to n-1 on several goroutines and hands the results
 // to use in that order, on the caller's goroutine. At most two results a
 // worker wait at any time. It returns the first error of work, use or ctx, and
 // only after every goroutine has ended. worker numbers a goroutine, so that
 // work can keep a buffer for each.
-func inOrder[T any](ctx context.Context, n int, work func(worker, i int) (T, error), use func(i int, v T) error) error {
+func Do[T any](ctx context.Context, n int, work func(worker, i int) (T, error), use func(i int, v T) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	depth := 2 * workers()
+	depth := 2 * Workers()
 	slots := make([]chan result[T], depth)
 	for i := range slots {
 		slots[i] = make(chan result[T], 1)
 	}
 	room := make(chan struct{}, depth)
 	var next atomic.Int64
-	for w := range min(workers(), n) {
+	for w := range min(Workers(), n) {
 		wg.Go(func() {
 			for {
 				select {
