@@ -61,7 +61,7 @@ func TestDo(t *testing.T) {
 	} {
 		most := 0
 		err := Do(c.ctx, 1_000_000, c.work, func(i, v int) error { most = i; return c.use(i, v) })
-		if !errors.Is(err, c.want) || most < 19 || c.want == bad && most > 20 {
+		if !errors.Is(err, c.want) || most < 19 || name != "context" && most > 20 {
 			t.Errorf("%s: %v after %d", name, err, most)
 		}
 	}
