@@ -93,10 +93,13 @@ func (l *load) image(ctx context.Context) (err error) {
 }
 
 // How much the heap may grow, in percent, before garbage is collected: while an
-// image is loaded, and while a volume of more than manyEntries is walked.
+// image is loaded, while the metadata of a volume of largeVolume bytes or more
+// is read, and while one of more than manyEntries is walked.
 const (
 	thriftPercent = 50
+	largePercent  = 15
 	manyPercent   = 5
+	largeVolume   = 8 << 30
 	manyEntries   = 1 << 17
 )
 
@@ -174,6 +177,10 @@ func (l *imageLoad) volume(ctx context.Context, v *disk.Volume, n int64, stats *
 		return nil
 	}
 	s := newSorter(l.c.spillDir())
+	if v.Size >= largeVolume {
+		debug.SetGCPercent(largePercent)
+		s.keep = 1
+	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	w := volumeWalk{l: l, v: v, stats: stats, sorter: s, inside: l.inside.volume(ctx, v)}
 	if err = w.holes(ctx); err == nil {
@@ -186,8 +193,8 @@ func (l *imageLoad) volume(ctx context.Context, v *disk.Volume, n int64, stats *
 		return err
 	}
 	l.insideWanted()
+	debug.SetGCPercent(thriftPercent)
 	if stats.Entries > manyEntries {
-		debug.SetGCPercent(thriftPercent)
 		debug.FreeOSMemory() // of the walk, before the database needs some
 	}
 	return l.rows.volume(ctx, v.ID, s)

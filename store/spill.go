@@ -20,7 +20,7 @@ import (
 // spillRead for all files.
 const (
 	spillBuffer = 4 << 20 // bytes of records that are sorted at once
-	spillKept   = 6       // sorted buffers that stay in memory while there are no more
+	spillKept   = 6       // of keep
 	spillRead   = 8 << 20 // bytes of read buffers, of all runs on disk together
 )
 
@@ -32,6 +32,7 @@ type sorter struct {
 	dir   string
 	limit int // bytes of one buffer
 	each  int // bytes of a record, about
+	keep  int // sorted buffers that stay in memory while there are no more
 	cur   *spillRun
 	kept  []*spillRun // in the order in which they were filled, as disk
 	spare *spillRun
@@ -53,7 +54,7 @@ type spillItem struct {
 	off  uint32
 }
 
-func newSorter(dir string) *sorter { return &sorter{dir: dir, limit: spillBuffer, each: 64} }
+func newSorter(dir string) *sorter { return &sorter{dir: dir, limit: spillBuffer, each: 64, keep: spillKept} }
 
 // add takes a record; key and value are copied.
 func (s *sorter) add(key, value []byte) error {
@@ -163,7 +164,7 @@ func (s *sorter) flush() error {
 	s.busy = done
 	go func() {
 		full.sort()
-		if len(s.kept) <= spillKept && len(s.disk) == 0 {
+		if len(s.kept) <= s.keep && len(s.disk) == 0 {
 			done <- nil
 			return
 		}

@@ -12,7 +12,8 @@ import (
 // second gives out the deleted and orphaned entries of an inode.
 func (w *walker) second(ino uint64, r *record) error {
 	for _, at := range w.live {
-		n := w.x.names.at(at)
+		live := w.x.names.at(at)
+		n := &live
 		if w.status(r, n) == filesystem.Allocated {
 			continue
 		}
@@ -25,7 +26,8 @@ func (w *walker) second(ino uint64, r *record) error {
 	told := len(w.live) > 0 || ino == w.x.fs.sb.root
 	dead := w.distinct()
 	for _, at := range dead {
-		e, own := w.dropped(ino, r, w.x.names.at(at), len(dead))
+		n := w.x.names.at(at)
+		e, own := w.dropped(ino, r, &n, len(dead))
 		told = told || own
 		if err := w.give(&e); err != nil {
 			return err
@@ -133,7 +135,7 @@ func (w *walker) distinct() []uint32 {
 	t := &w.x.names
 	same := func(a, b uint32) int {
 		x, y := t.at(a), t.at(b)
-		return cmp.Or(cmp.Compare(x.dir, y.dir), bytes.Compare(t.text(x), t.text(y)))
+		return cmp.Or(cmp.Compare(x.dir, y.dir), bytes.Compare(x.text, y.text))
 	}
 	alive := make(map[uint32]bool, live)
 	for _, at := range w.live {

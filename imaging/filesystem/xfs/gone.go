@@ -22,7 +22,7 @@ func (x *index) loadPast(ctx context.Context) error {
 	lost := make(map[string]struct{}) // names whose inode has no chunk
 	for _, l := range x.lost {
 		n := x.names.at(l.name)
-		lost[key(x.dirs[n.dir].ino, l.ino, x.names.text(n))] = struct{}{}
+		lost[key(x.dirs[n.dir].ino, l.ino, n.text)] = struct{}{}
 	}
 	h, err := x.fs.readPast(ctx, func(n oldName) {
 		if !known || n.dir != last {
@@ -60,7 +60,7 @@ func (x *index) addNew(e foundName, text []byte) {
 	if k, i, ok := x.find(e.ino); ok && x.chunks[k].heads != nil {
 		for at, tries := x.chunks[k].heads[i], 0; at != 0 && tries < newest; tries++ {
 			n := x.names.at(at - 1)
-			if n.dir == e.dir && bytes.Equal(x.names.text(n), text) {
+			if n.dir == e.dir && bytes.Equal(n.text, text) {
 				return
 			}
 			at = n.next

@@ -1,21 +1,22 @@
 package xfs
 
 // The names of a walk lie in chunks, so that growing never copies: a volume
-// with five million names needs some 200 MB.
+// with five million names needs some 140 MB.
 const (
-	nameChunk = 1 << 16 // names
-	byteChunk = 1 << 20 // bytes of names
-	maxChunks = 1 << 12 // byteChunks: 4 GiB of names
+	byteChunk = 1 << 20
+	maxChunks = 1 << 12 // 4 GiB of names
+	// nameHead is what a name has before its bytes: the directory, the name
+	// before it of 4 bytes each, its length, type and flags.
+	nameHead = 11
 )
 
 // name is one directory entry. Its inode is known by who points to it.
 type name struct {
 	dir   uint32 // number of the directory
 	next  uint32 // the name of the same inode before this one, plus one
-	off   uint32 // of the bytes
-	size  uint8
 	ftype uint8
 	flags uint8
+	text  []byte // lies in the table
 }
 
 const (
@@ -34,38 +35,38 @@ type lostName struct {
 }
 
 type nameTable struct {
-	chunks [][]name
-	bytes  [][]byte
-	count  uint32
+	chunks [][]byte
 	full   bool // more names than can be numbered: the rest is left out
 }
 
-func (t *nameTable) at(i uint32) *name { return &t.chunks[i/nameChunk][i%nameChunk] }
-
-func (t *nameTable) text(n *name) []byte {
-	return t.bytes[n.off/byteChunk][n.off%byteChunk:][:n.size]
+// at gives the name with that number, which is its place.
+func (t *nameTable) at(i uint32) name {
+	p := t.chunks[i/byteChunk][i%byteChunk:]
+	size := int(p[8])
+	return name{dir: be.Uint32(p), next: be.Uint32(p[4:]), ftype: p[9], flags: p[10], text: p[nameHead : nameHead+size : nameHead+size]}
 }
 
-// add copies text and gives the number of the new name; ok is false when the
-// table is full.
-func (t *nameTable) add(n name, text []byte) (i uint32, ok bool) {
-	k := len(t.bytes) - 1
-	if k < 0 || len(t.bytes[k])+len(text) > byteChunk {
+// link hangs the name behind another of its inode.
+func (t *nameTable) link(i, next uint32) {
+	be.PutUint32(t.chunks[i/byteChunk][i%byteChunk+4:], next)
+}
+
+// add copies n, whose text is at most 255 bytes long, and gives its number; ok
+// is false when the table is full.
+func (t *nameTable) add(n *name) (i uint32, ok bool) {
+	k := len(t.chunks) - 1
+	if k < 0 || len(t.chunks[k])+nameHead+len(n.text) > byteChunk {
 		if k+1 == maxChunks {
 			t.full = true
 			return 0, false
 		}
-		t.bytes = append(t.bytes, make([]byte, 0, byteChunk))
+		t.chunks = append(t.chunks, make([]byte, 0, byteChunk))
 		k++
 	}
-	n.off = uint32(k*byteChunk + len(t.bytes[k]))
-	n.size = uint8(len(text))
-	t.bytes[k] = append(t.bytes[k], text...)
-	if t.count%nameChunk == 0 {
-		t.chunks = append(t.chunks, make([]name, 0, nameChunk))
-	}
-	c := &t.chunks[len(t.chunks)-1]
-	*c = append(*c, n)
-	t.count++
-	return t.count - 1, true
+	c := t.chunks[k]
+	i = uint32(k*byteChunk + len(c))
+	c = be.AppendUint32(be.AppendUint32(c, n.dir), n.next)
+	c = append(c, uint8(len(n.text)), n.ftype, n.flags)
+	t.chunks[k] = append(c, n.text...)
+	return i, true
 }

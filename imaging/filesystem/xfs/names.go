@@ -52,14 +52,25 @@ func (x *index) readNames(ctx context.Context) error {
 	x.limitClaims()
 	spans := x.spans()
 	bufs := make([][]byte, inorder.Workers())
+	spare := make(chan *found, 2*inorder.Workers()+1)
 	err := inorder.Do(ctx, len(spans), func(w, i int) (*found, error) {
 		n := int(spans[i].end-spans[i].start) * int(x.fs.sb.blockSize)
 		if len(bufs[w]) < n {
 			bufs[w] = make([]byte, max(n, spanBytes))
 		}
-		return x.readSpan(&spans[i], bufs[w][:n])
+		f := new(found)
+		select {
+		case f = <-spare:
+		default:
+		}
+		return f, x.readSpan(f, &spans[i], bufs[w][:n])
 	}, func(_ int, f *found) error {
 		x.merge(f)
+		f.entries, f.text, f.damage = f.entries[:0], f.text[:0], f.damage[:0]
+		select {
+		case spare <- f:
+		default:
+		}
 		return nil
 	})
 	if err != nil {
@@ -122,15 +133,14 @@ func (x *index) spans() []span {
 	return all
 }
 
-// readSpan reads a span and the entries of its blocks.
-func (x *index) readSpan(s *span, buf []byte) (*found, error) {
+// readSpan reads a span and the entries of its blocks into f.
+func (x *index) readSpan(f *found, s *span, buf []byte) error {
 	bs, size := x.fs.sb.blockSize, int(x.fs.sb.dirBlock)
 	per := uint32(x.fs.sb.dirBlock / bs)
 	have, err := x.fs.read(buf, int64(s.start)*bs)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	f := new(found)
 	for _, r := range s.runs {
 		for i := uint32(0); i < r.n; i += per {
 			off := int(r.phys+uint64(i)-s.start) * int(bs)
@@ -141,7 +151,7 @@ func (x *index) readSpan(s *span, buf []byte) (*found, error) {
 			x.readBlock(f, r.dir, r.at+uint64(i), r.phys+uint64(i), buf[off:off+size])
 		}
 	}
-	return f, nil
+	return nil
 }
 
 // readScattered reads the directory blocks whose parts lie apart.
@@ -261,10 +271,10 @@ func (x *index) merge(f *found) {
 }
 
 func (x *index) addName(e foundName, text []byte) {
-	n := name{dir: e.dir, ftype: e.ftype, flags: e.flags}
+	n := name{dir: e.dir, ftype: e.ftype, flags: e.flags, text: text}
 	k, i, ok := x.find(e.ino)
 	if !ok {
-		if at, ok := x.names.add(n, text); ok {
+		if at, ok := x.names.add(&n); ok {
 			x.lost = append(x.lost, lostName{at, e.ino})
 		}
 		return
@@ -274,7 +284,7 @@ func (x *index) addName(e foundName, text []byte) {
 		c.heads = make([]uint32, chunkInodes)
 	}
 	n.next = c.heads[i]
-	if at, ok := x.names.add(n, text); ok {
+	if at, ok := x.names.add(&n); ok {
 		c.heads[i] = at + 1
 	}
 }

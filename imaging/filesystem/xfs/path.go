@@ -120,7 +120,7 @@ func (x *index) settle(n uint32, lengths, depths []uint16) {
 	}
 	own := x.names.at(d.first - 1)
 	d.flags |= x.dirs[own.dir].flags & dirRooted
-	length, depth := int(lengths[own.dir])+1+int(own.size), int(depths[own.dir])+1
+	length, depth := int(lengths[own.dir])+1+len(own.text), int(depths[own.dir])+1
 	if length > maxPath || depth > maxDepth {
 		d.flags |= dirBroken
 		x.noteDir(n, "range: the path is too long to be shown and starts again at this directory")
@@ -162,7 +162,7 @@ func (p *paths) dir(n uint32) string {
 	}
 	for k := len(p.way) - 1; k >= 0; k-- {
 		own := p.x.names.at(p.x.dirs[p.way[k]].first - 1)
-		p.buf = append(append(p.buf, '/'), p.x.names.text(own)...)
+		p.buf = append(append(p.buf, '/'), own.text...)
 	}
 	s := string(p.buf)
 	if p.size += len(s) + 48; p.size > pathCache {
@@ -176,7 +176,7 @@ func (p *paths) dir(n uint32) string {
 // of is the path of a name.
 func (p *paths) of(n *name) string {
 	d := p.dir(n.dir)
-	p.buf = append(append(append(p.buf[:0], d...), '/'), p.x.names.text(n)...)
+	p.buf = append(append(append(p.buf[:0], d...), '/'), n.text...)
 	return string(p.buf)
 }
 

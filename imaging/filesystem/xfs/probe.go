@@ -122,7 +122,7 @@ func (x *index) addChunks(more []chunk) {
 		if c.heads == nil {
 			c.heads = make([]uint32, chunkInodes)
 		}
-		x.names.at(l.name).next = c.heads[i]
+		x.names.link(l.name, c.heads[i])
 		c.heads[i] = l.name + 1
 	}
 }

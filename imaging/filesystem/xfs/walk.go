@@ -274,7 +274,8 @@ func (w *walker) inode(c *chunk, r *record) error {
 		c.pending |= 1 << r.i
 	}
 	for _, at := range w.live {
-		n := w.x.names.at(at)
+		live := w.x.names.at(at)
+		n := &live
 		if w.status(r, n) != filesystem.Allocated {
 			c.pending |= 1 << r.i
 			continue
@@ -344,7 +345,7 @@ func (w *walker) named(r *record, n *name) filesystem.Entry {
 	if kind != e.Type && kind != filesystem.TypeUnknown {
 		addDamage(&e, fmt.Sprintf("range: the directory says that it is a %s", kind))
 	}
-	text := w.x.names.text(n)
+	text := n.text
 	if bytes.IndexByte(text, '/') >= 0 || bytes.IndexByte(text, 0) >= 0 {
 		addDamage(&e, "range: the name contains a slash or a zero byte")
 	}
@@ -377,7 +378,8 @@ func (w *walker) fromLog(e *filesystem.Entry, ino uint64) error {
 // lost gives out the names that lead to no inode.
 func (w *walker) lost() error {
 	for _, l := range w.x.lost {
-		n := w.x.names.at(l.name)
+		lost := w.x.names.at(l.name)
+		n := &lost
 		e := bare(l.ino, n)
 		e.Path, e.Parent = w.paths.of(n), w.x.dirs[n.dir].ino
 		switch {
