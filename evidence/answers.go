@@ -95,22 +95,76 @@ type Place struct {
 	// the decoded stream that Address names behind the "!".
 	InnerOffset *int64 `json:"inner_offset,omitempty"`
 	Status      string `json:"status"` // allocated, deleted, slack, unallocated, memory, log
-	Secret      bool   `json:"secret"`
+	Secret      bool   `json:"secret"` // null in JSON where Unsought
+	// Unsought says that nobody looked for a secret beside the key: of a record
+	// of CloudTrail only the key id is known.
+	Unsought    bool   `json:"-"`
 	Fingerprint string `json:"secret_fingerprint,omitempty"`
 	FileOffset  *int64 `json:"file_offset,omitempty"` // bytes in the entry's content, where one owns it
 	Area        string `json:"area,omitempty"`        // what the bytes are where that is not plain content: journal, metadata, xattr, directory, contested, unknown, a table or format
 }
 
-// MarshalJSON gives an offset that is not known as null.
+// MarshalJSON gives as null an offset that is not known, and of a place where
+// no secret was sought whether there is one.
 func (p Place) MarshalJSON() ([]byte, error) {
-	type plain Place
+	var offset *int64
 	if p.Offset >= 0 {
-		return json.Marshal(plain(p))
+		offset = &p.Offset
+	}
+	var secret *bool
+	if !p.Unsought {
+		secret = &p.Secret
 	}
 	return json.Marshal(struct {
-		plain
+		Exhibit     string  `json:"exhibit"`
+		Address     *string `json:"address"`
+		Offset      *int64  `json:"offset"`
+		InnerOffset *int64  `json:"inner_offset,omitempty"`
+		Status      string  `json:"status"`
+		Secret      *bool   `json:"secret"`
+		Fingerprint string  `json:"secret_fingerprint,omitempty"`
+		FileOffset  *int64  `json:"file_offset,omitempty"`
+		Area        string  `json:"area,omitempty"`
+	}{p.Exhibit, p.Address, offset, p.InnerOffset, p.Status, secret, p.Fingerprint, p.FileOffset, p.Area})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (p *Place) UnmarshalJSON(b []byte) error {
+	type plain Place
+	v := struct {
+		*plain
 		Offset *int64 `json:"offset"`
-	}{plain: plain(p)})
+		Secret *bool  `json:"secret"`
+	}{plain: (*plain)(p)}
+	if err := json.Unmarshal(b, &v); err != nil {
+		return err
+	}
+	p.Offset, p.Secret, p.Unsought = -1, false, v.Secret == nil
+	if v.Offset != nil {
+		p.Offset = *v.Offset
+	}
+	if v.Secret != nil {
+		p.Secret = *v.Secret
+	}
+	return nil
+}
+
+// SecretBeside is yes, no or unknown, of places of one key: unknown where none
+// was seen and not every place was looked at.
+func SecretBeside(places ...Place) string {
+	answer := "no"
+	if len(places) == 0 {
+		answer = "unknown"
+	}
+	for _, p := range places {
+		if p.Secret {
+			return "yes"
+		}
+		if p.Unsought {
+			answer = "unknown"
+		}
+	}
+	return answer
 }
 
 // Key is one access key id with where it was found and how it was used.

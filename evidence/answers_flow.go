@@ -29,6 +29,9 @@ type Flow struct {
 	Direction *string           `json:"direction"`
 	Region    *string           `json:"region"`
 	Other     map[string]string `json:"other,omitempty"` // what else the header names
+	// Copy marks a record that another flow log of the case holds too, which is
+	// the one that is summed.
+	Copy bool `json:"copy,omitempty"`
 }
 
 // FlowPeer sums flow records by remote address and protocol.

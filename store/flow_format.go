@@ -79,6 +79,7 @@ func (q *question) newFormatted(f FlowQuery) *formatted {
 func (a *formatted) read(ctx context.Context, l *listing) (err error) {
 	a.ip, _ = netip.ParseAddr(a.f.IP) // both were checked when l was made
 	a.peer, _ = netip.ParseAddr(a.f.Peer)
+	a.ip, a.peer = a.ip.Unmap(), a.peer.Unmap()
 	if a.f.Protocol != "" {
 		if a.proto, err = protocolNumber(a.f.Protocol); err != nil {
 			return err

@@ -13,7 +13,8 @@ import (
 	"snapcase/evidence/flowlog"
 )
 
-// Flows yields the flow records that q selects, copies of other flow logs too.
+// Flows yields the flow records that q selects; a record that another flow log
+// holds too is there twice, and one of the two says that it is a copy.
 // With a Format the files that have no header line are read again from the
 // exhibit with it, for this call only.
 func (c *Case) Flows(ctx context.Context, q FlowQuery) iter.Seq2[evidence.Flow, error] {
@@ -117,7 +118,7 @@ func (q *question) flowConditions(ctx context.Context, f FlowQuery, sides []stri
 		if err != nil {
 			return w, evidence.WithHint(fmt.Errorf("address %q: %w", text, evidence.ErrUsage), "an address looks like 198.51.100.7 or 2001:db8::7")
 		}
-		id, err := q.word(ctx, a.String())
+		id, err := q.word(ctx, a.Unmap().String())
 		if err != nil {
 			return w, err
 		}
@@ -189,14 +190,15 @@ type storedFlow struct {
 	file, n int64
 	words   [14]sql.NullInt64 // account … other, as in flowRowColumns
 	numbers [7]sql.NullInt64  // version … tcp
+	copied  bool
 }
 
-const flowRowColumns = "id, x, ts, te, file, n, account, iface, instance, vpc, subnet, src, dst, psrc, pdst, action, status, direction, region, other, version, sport, dport, proto, packets, bytes, tcp"
+const flowRowColumns = "id, x, ts, te, file, n, account, iface, instance, vpc, subnet, src, dst, psrc, pdst, action, status, direction, region, other, version, sport, dport, proto, packets, bytes, tcp, copy"
 
 func (f *storedFlow) scan(r *sql.Rows) error {
 	w, n := &f.words, &f.numbers
 	return r.Scan(&f.id, &f.x, &f.ts, &f.te, &f.file, &f.n, &w[0], &w[1], &w[2], &w[3], &w[4], &w[5], &w[6], &w[7], &w[8], &w[9], &w[10], &w[11], &w[12], &w[13],
-		&n[0], &n[1], &n[2], &n[3], &n[4], &n[5], &n[6])
+		&n[0], &n[1], &n[2], &n[3], &n[4], &n[5], &n[6], &f.copied)
 }
 
 // flows loads the records at some positions.
@@ -290,7 +292,7 @@ func (f *storedFlow) flow(s lookup) evidence.Flow {
 		Account: s.opt(w[0]), Interface: s.opt(w[1]), Instance: s.opt(w[2]), VPC: s.opt(w[3]), Subnet: s.opt(w[4]),
 		Src: s.opt(w[5]), Dst: s.opt(w[6]), PktSrc: s.opt(w[7]), PktDst: s.opt(w[8]),
 		Action: s.opt(w[9]), Status: s.opt(w[10]), Direction: s.opt(w[11]), Region: s.opt(w[12]),
-		Version: number(n[0]), SrcPort: number(n[1]), DstPort: number(n[2]), Packets: number(n[4]), Bytes: number(n[5]), TCPFlags: number(n[6]),
+		Version: number(n[0]), SrcPort: number(n[1]), DstPort: number(n[2]), Packets: number(n[4]), Bytes: number(n[5]), TCPFlags: number(n[6]), Copy: f.copied,
 	}
 	if n[3].Valid {
 		p := flowlog.ProtocolName(n[3].Int64)

@@ -518,3 +518,38 @@ func TestManyFlowExhibits(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 }
+
+// TestFlowSpelling: a status in other letters counts as what it says, and an
+// IPv4 address is one address, however a log or a question writes it. The raw
+// record stays as it was written.
+func TestFlowSpelling(t *testing.T) {
+	c := newTestCase(t)
+	line := "2 1 eni-a ::ffff:10.0.0.5 ::ffff:198.51.100.7 1 443 6 1 100 1767225600 1767225659 accept ok"
+	bring(t, c, evidence.KindFlowLog, map[string]string{flowFile("fl-0a", "0000"): gzipped(t, headV2+line+"\n"+
+		"2 1 eni-a 10.0.0.5 198.51.100.7 1 443 6 1 100 1767225660 1767225719 ACCEPT OK\n"+
+		"2 1 eni-b - - - - - - - 1767225660 1767225719 - SkipData\n"+
+		"2 1 eni-b - - - - - - - 1767225660 1767225719 - nodata\n")})
+	st, err := c.Stats(t.Context())
+	must(t, err)
+	if s := st[0]; s.SkipData != 1 || s.NoData != 1 || s.BadRecords != 0 {
+		t.Errorf("stats %+v", s)
+	}
+	for _, ip := range []string{"", "198.51.100.7", "::ffff:198.51.100.7"} {
+		for _, q := range []FlowQuery{{IP: ip}, {IP: ip, Action: "ACCEPT"}} {
+			peers, err := c.FlowPeers(t.Context(), q)
+			must(t, err)
+			if len(peers) != 1 || peers[0].Peer != "198.51.100.7" || peers[0].BytesOut != 200 || peers[0].Accepted != 2 {
+				t.Errorf("%+v: %s", q, encoded(t, peers))
+			}
+		}
+	}
+	all := collect(t, c.Flows(t.Context(), FlowQuery{IP: "::ffff:10.0.0.5"}))
+	if len(all) != 2 || *all[0].Src != "10.0.0.5" || *all[0].Status != "OK" {
+		t.Fatalf("%s", encoded(t, all))
+	}
+	raw, err := c.Raw(t.Context(), all[0].Record)
+	must(t, err)
+	if strings.TrimSuffix(string(raw), "\n") != line {
+		t.Errorf("raw: %q", raw)
+	}
+}

@@ -137,7 +137,7 @@ func (q *question) places(ctx context.Context, ids []int64, at map[int64]*eviden
 		return err
 	}
 	err = q.rows(ctx, "SELECT key, x, file, n, off FROM mentions WHERE key IN (SELECT value FROM json_each(?)) ORDER BY x, file, n", []any{set}, func(r *sql.Rows) error {
-		h := hit{Place: evidence.Place{Status: "log"}}
+		h := hit{Place: evidence.Place{Status: "log", Unsought: true}}
 		var x int
 		if err := r.Scan(&h.key, &x, &h.file, &h.n, &h.Offset); err != nil {
 			return err

@@ -40,6 +40,7 @@ func (s *frameSearch) run(ctx context.Context) (err error) {
 		if s.ip, err = netip.ParseAddr(s.q.IP); err != nil {
 			return evidence.WithHint(fmt.Errorf("address %q: %w", s.q.IP, evidence.ErrUsage), "an address looks like 198.51.100.7 or 2001:db8::7")
 		}
+		s.ip = s.ip.Unmap()
 	}
 	if s.q.Protocol == "arp" {
 		s.proto = protoARP
@@ -100,7 +101,7 @@ func (s *frameSearch) file(ctx context.Context, exhibit string, file logFile) er
 }
 
 func (s *frameSearch) wants(r *netcap.Record) bool {
-	if s.ip.IsValid() && r.Src != s.ip && r.Dst != s.ip && r.OuterSrc != s.ip && r.OuterDst != s.ip {
+	if s.ip.IsValid() && r.Src.Unmap() != s.ip && r.Dst.Unmap() != s.ip && r.OuterSrc.Unmap() != s.ip && r.OuterDst.Unmap() != s.ip {
 		return false
 	}
 	if s.q.Protocol != "" && protocolOf(r.Protocol) != s.proto {

@@ -46,6 +46,9 @@ func flowLines(f evidence.Flow, w int) []widget.Line {
 		field(visible.Lit("interface"), n, visible.Sprintf("%s   instance %s   vpc %s   subnet %s", escPtr(f.Interface), escPtr(f.Instance), escPtr(f.VPC), escPtr(f.Subnet))),
 		field(visible.Lit("account"), n, visible.Sprintf("%s   %s   log status %s   version %s", escPtr(f.Account), escPtr(f.Region), escPtr(f.Status), number(f.Version, count))),
 	}
+	if f.Copy {
+		l = append(l, field(visible.Lit("note"), widget.Warn, visible.Sprintf("a copy (%s): another flow log holds this record too; sums leave it out", escPtr(f.Action))))
+	}
 	if f.Protocol != nil && *f.Protocol == "icmp" {
 		l = append(l, field(visible.Lit("note"), widget.Dim, visible.Lit("a flow log has no ICMP type or code; a capture has (tab ICMP)")))
 	}

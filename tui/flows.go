@@ -100,6 +100,9 @@ func flowRow(f evidence.Flow) widget.Row {
 	if f.Status != nil && *f.Status != "OK" {
 		action, role = esc(*f.Status), widget.Warn
 	}
+	if f.Copy {
+		action, role = visible.Lit("copy"), widget.Dim
+	}
 	seconds := none
 	if f.Start.Set && f.End.Set {
 		seconds = visible.Sprintf("%d", f.End.Sec-f.Start.Sec)

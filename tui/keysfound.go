@@ -81,12 +81,7 @@ func (s *keyScreen) factsChanged() {
 		if s.filter != "" && !strings.Contains(strings.ToLower(k.KeyID+" "+who+" "+strings.Join(k.Regions, " ")), strings.ToLower(s.filter)) {
 			continue
 		}
-		secret, role := visible.Lit("no"), widget.Dim
-		for _, p := range k.Places {
-			if p.Secret {
-				secret, role = visible.Lit("yes"), widget.Bad
-			}
-		}
+		secret, role := secretBeside(k.Places...)
 		rows = append(rows, widget.Row{Key: widget.Key(k.KeyID), Data: k, Cells: []widget.Cell{
 			{Role: widget.KeyID, Text: visible.Escape(k.KeyID)},
 			{Text: esc(k.Kind)},
@@ -159,12 +154,21 @@ func first(i int, t visible.Text) visible.Text {
 	return t
 }
 
+// secretBeside says whether a secret stands beside a key: yes, no, or nothing
+// where nobody looked.
+func secretBeside(places ...evidence.Place) (visible.Text, widget.Role) {
+	switch evidence.SecretBeside(places...) {
+	case "yes":
+		return visible.Lit("yes"), widget.Bad
+	case "no":
+		return visible.Lit("no"), widget.Dim
+	}
+	return none, widget.Dim
+}
+
 // placeRow is a row of where a credential was found.
 func placeRow(p evidence.Place) widget.Row {
-	secret, role := visible.Lit("no"), widget.Dim
-	if p.Secret {
-		secret, role = visible.Lit("yes"), widget.Bad
-	}
+	secret, role := secretBeside(p)
 	where, flags := visible.Sprintf("image offset %d", p.Offset), widget.Flags(0)
 	if p.Address != nil {
 		where = visible.Escape(*p.Address)

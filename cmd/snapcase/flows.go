@@ -18,6 +18,7 @@ func flowsCommand(e *edge) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "flows CASE",
 		Short:   "Flow records of a VPC, or their sums by peer",
+		Long: "flows lists the records of flow logs. Two flow logs over one interface describe the same traffic: a record that both hold is listed twice, once marked as a copy (\"copy\":true), and summed once. Of files that --format reads again no copies are told.",
 		Example: "snapcase flows case1 --instance i-0abc123def4567890 --protocol icmp\nsnapcase flows case1 --group peer --json",
 		Args:    exactly(1, "one case or bundle"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -87,7 +88,7 @@ func (e *edge) flows(c *cobra.Command, cs *store.Case, q store.FlowQuery) error 
 			}
 			continue
 		}
-		row(w, stamp(f.Start), text(f.Interface), text(f.Instance), text(f.Src)+":"+number(f.SrcPort), "→", text(f.Dst)+":"+number(f.DstPort), text(f.Protocol), number(f.Packets)+" packets", number(f.Bytes)+" bytes", text(f.Action), text(f.Status), f.Record.String())
+		row(w, stamp(f.Start), text(f.Interface), text(f.Instance), text(f.Src)+":"+number(f.SrcPort), "→", text(f.Dst)+":"+number(f.DstPort), text(f.Protocol), number(f.Packets)+" packets", number(f.Bytes)+" bytes", text(f.Action), text(f.Status), f.Record.String(), copyText(f.Copy))
 	}
 	return w.Flush()
 }
@@ -108,6 +109,14 @@ func (e *edge) flowPeers(c *cobra.Command, cs *store.Case, q store.FlowQuery) er
 		row(w, fmt.Sprintf("%-39s", p.Peer), fmt.Sprintf("%-6s", p.Protocol), fmt.Sprintf("%7d records %9d packets %12d bytes out %9d packets %12d bytes in", p.Records, p.PacketsOut, p.BytesOut, p.PacketsIn, p.BytesIn), stamp(p.First)+" to "+stamp(p.Last), listsText(p.Lists))
 	}
 	return w.Flush()
+}
+
+// copyText says of a record that sums leave it out.
+func copyText(is bool) string {
+	if is {
+		return "(copy, not summed)"
+	}
+	return ""
 }
 
 func text(s *string) string {

@@ -16,7 +16,8 @@ func keysCommand(e *edge) *cobra.Command {
 		Use:   "keys CASE",
 		Short: "Access keys found in the evidence, and where they were used",
 		Long: "keys lists the access keys found in the evidence. Secrets are never shown: a fingerprint under the case's own key lets two finds be compared.\n\n" +
-			"A place inside a compressed file, archive, journal, database or base64 is the address of that file, an exclamation mark and the name inside; inner_offset counts in what was decoded, offset is where the file starts in the image, -1 where that is not known.",
+			"A place inside a compressed file, archive, journal, database or base64 is the address of that file, an exclamation mark and the name inside; inner_offset counts in what was decoded, offset is where the file starts in the image, null where that is not known.\n\n" +
+			"secret says whether a secret was found beside the key. It is null in a record of CloudTrail: no secret is sought there.",
 		Example: "snapcase keys case1\nsnapcase keys case1 --all --json",
 		Args:    exactly(1, "one case or bundle"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -79,7 +80,10 @@ func placeText(p evidence.Place) string {
 	if p.Area != "" {
 		s += "  (" + p.Area + ")"
 	}
-	if p.Secret {
+	switch {
+	case p.Unsought:
+		s += "  (no secret was sought beside it)"
+	case p.Secret:
 		s += "  secret beside it, fingerprint " + p.Fingerprint
 	}
 	return s

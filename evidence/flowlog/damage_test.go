@@ -70,7 +70,7 @@ func TestGoodExtremes(t *testing.T) {
 		" \t2001:DB8::1\t-  -  - - - -\t \n"
 	want(t, all(t, text, ""),
 		"1: src=0.0.0.0 dst=255.255.255.255 sport=65535 proto=255 by=9223372036854775807 start=9999-12-31T23:59:59Z flags=255",
-		"2: src=:: dst=::ffff:1.2.3.4 sport=0 proto=0 by=0 start=1970-01-01T00:00:00Z flags=0",
+		"2: src=:: dst=1.2.3.4 sport=0 proto=0 by=0 start=1970-01-01T00:00:00Z flags=0",
 		"3: src=2001:db8::1")
 }
 

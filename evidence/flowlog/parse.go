@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -214,9 +215,9 @@ func (p *parser) set(c *column, b []byte) string {
 	case end:
 		return setTime(&r.End, b)
 	case action:
-		r.Action = p.text(c, b)
+		r.Action = word(p.text(c, b), "ACCEPT", "REJECT")
 	case status:
-		r.Status = p.text(c, b)
+		r.Status = word(p.text(c, b), "OK", "NODATA", "SKIPDATA")
 	case vpc:
 		r.VPC = p.text(c, b)
 	case subnet:
@@ -232,7 +233,7 @@ func (p *parser) set(c *column, b []byte) string {
 	case region:
 		r.Region = p.text(c, b)
 	case direction:
-		r.Direction = p.text(c, b)
+		r.Direction = word(p.text(c, b), "ingress", "egress")
 	default:
 		if !null(b) {
 			r.Other = append(r.Other, Field{Name: c.name, Value: p.text(c, b)})
@@ -250,6 +251,17 @@ func (p *parser) text(c *column, b []byte) string {
 		c.last = p.words.get(b)
 	}
 	return c.last
+}
+
+// word is s as its field spells it, where s is one of the field's words in
+// other letters; else s.
+func word(s string, words ...string) string {
+	for _, w := range words {
+		if len(s) == len(w) && strings.EqualFold(s, w) {
+			return w
+		}
+	}
+	return s
 }
 
 // surelyWhole says that the last value of the line cannot be the beginning of

@@ -13,7 +13,9 @@ const Null = -1
 
 // Record is one data line of a flow log. An address that is not valid, a
 // string that is "" and a number that is Null mean that the line has "-" or
-// its format no such field.
+// its format no such field. Action, Status and Direction are spelled as here
+// whatever the case of their letters in the line, and an IPv4 address that the
+// line writes as IPv6 (::ffff:192.0.2.1) is an IPv4 address.
 //
 // Strings may be kept; repeated ones share memory. Other is valid until the
 // next iteration.

@@ -60,7 +60,8 @@ func setTime(to *imaging.Time, b []byte) string {
 	return ""
 }
 
-// setAddr reads an address of either kind.
+// setAddr reads an address of either kind. An IPv4 address that is written as
+// an IPv6 one (::ffff:192.0.2.1) is the IPv4 address.
 func (p *parser) setAddr(to *netip.Addr, b []byte) string {
 	if null(b) {
 		*to = netip.Addr{}
@@ -78,7 +79,7 @@ func (p *parser) setAddr(to *netip.Addr, b []byte) string {
 	if err != nil || a.Zone() != "" {
 		return no
 	}
-	*to = a
+	*to = a.Unmap()
 	return ""
 }
 

@@ -75,8 +75,16 @@ func keyRows(k evidence.Key, row func(...string)) {
 		if p.InnerOffset != nil {
 			inner = num(*p.InnerOffset)
 		}
-		row(k.KeyID, k.Kind, strconv.FormatBool(k.Documentation), p.Exhibit, p.Status, deref(p.Address), offset, inner, strconv.FormatBool(p.Secret), p.Fingerprint, num(k.Events), k.First.String(), k.Last.String(), strings.Join(k.Regions, " "), strings.Join(k.Principals, " "))
+		row(k.KeyID, k.Kind, strconv.FormatBool(k.Documentation), p.Exhibit, p.Status, deref(p.Address), offset, inner, secretCell(p), p.Fingerprint, num(k.Events), k.First.String(), k.Last.String(), strings.Join(k.Regions, " "), strings.Join(k.Principals, " "))
 	}
+}
+
+// secretCell is empty where nobody looked for a secret.
+func secretCell(p evidence.Place) string {
+	if p.Unsought || p.Exhibit == "" {
+		return ""
+	}
+	return strconv.FormatBool(p.Secret)
 }
 
 func traceTables(all []evidence.Trace) []table {
