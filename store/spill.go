@@ -54,7 +54,9 @@ type spillItem struct {
 	off  uint32
 }
 
-func newSorter(dir string) *sorter { return &sorter{dir: dir, limit: spillBuffer, each: 64, keep: spillKept} }
+func newSorter(dir string) *sorter {
+	return &sorter{dir: dir, limit: spillBuffer, each: 64, keep: spillKept}
+}
 
 // add takes a record; key and value are copied.
 func (s *sorter) add(key, value []byte) error {
