@@ -158,7 +158,7 @@ func FuzzLog(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	j, _ := fs.journal()
+	j, _, _ := fs.journal()
 	_, err = j.records(context.Background(), 0, 0, true, func(r *logRecord) error {
 		f.Add(r.data, r.ops)
 		return nil

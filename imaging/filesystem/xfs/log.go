@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+
+	"snapcase/imaging"
 )
 
 const (
@@ -24,19 +26,28 @@ const (
 // journal is the log area.
 type journal struct {
 	fs    *FS
-	start int64 // bytes from the start of the volume
-	size  int64 // units of 512 bytes
+	src   imaging.Source // the volume as it lies there, or a device of the log's own
+	start int64          // bytes from the start of src
+	size  int64          // units of 512 bytes
 }
 
-// journal gives the log when it lies in the volume.
-func (fs *FS) journal() (*journal, bool) {
+// journal gives the log; damage says why there is none to read, and is "" when
+// it lies on a device that was not given.
+func (fs *FS) journal() (j *journal, ok bool, damage string) {
 	s := &fs.sb
-	block, ok := s.block(s.logStart, s.logBlocks)
-	if s.logStart == 0 || !ok || s.logBlocks == 0 {
-		return nil, false
+	if s.logStart == 0 {
+		if fs.away == nil {
+			return nil, false, ""
+		}
+		j, damage = fs.external()
+		return j, j != nil, damage
 	}
-	j := &journal{fs: fs, start: int64(block) * s.blockSize, size: int64(s.logBlocks) * s.blockSize / basic}
-	return j, j.size <= maxLog/basic && j.start+j.size*basic <= fs.src.Size()
+	block, ok := s.block(s.logStart, s.logBlocks)
+	j = &journal{fs: fs, src: fs.raw, start: int64(block) * s.blockSize, size: int64(s.logBlocks) * s.blockSize / basic}
+	if !ok || s.logBlocks == 0 || j.size > maxLog/basic || j.start+j.size*basic > fs.raw.Size() {
+		return nil, false, "range: it lies outside the volume or the image"
+	}
+	return j, true, ""
 }
 
 // read fills p from a unit of the log on, around its end.
@@ -44,7 +55,7 @@ func (j *journal) read(p []byte, at int64) error {
 	for len(p) > 0 {
 		at %= j.size
 		n := min(int64(len(p)), (j.size-at)*basic)
-		if _, err := j.fs.read(p[:n], j.start+at*basic); err != nil {
+		if _, err := readZero(j.src, p[:n], j.start+at*basic); err != nil {
 			return err
 		}
 		p, at = p[n:], at+n/basic
@@ -56,7 +67,7 @@ func (j *journal) read(p []byte, at int64) error {
 // written: its first word, or the second of a record's header.
 func (j *journal) cycle(at int64) (uint32, error) {
 	p := make([]byte, 8)
-	if _, err := j.fs.read(p, j.start+at*basic); err != nil {
+	if _, err := readZero(j.src, p, j.start+at*basic); err != nil {
 		return 0, err
 	}
 	return cycleOf(p), nil
@@ -101,6 +112,7 @@ type logRecord struct {
 	ops    uint32
 	order  binary.ByteOrder // of what the items hold
 	data   []byte
+	uuid   [16]byte // of the file system
 	sumBad bool
 }
 
@@ -110,7 +122,7 @@ func (j *journal) recordAt(at int64) (r logRecord, ok bool, err error) {
 	if err := j.read(head, at); err != nil || !j.plausible(head, at) {
 		return r, false, err
 	}
-	r = logRecord{at: at, lsn: be.Uint64(head[16:]), tail: be.Uint64(head[24:]), ops: be.Uint32(head[40:]), order: binary.LittleEndian}
+	r = logRecord{at: at, lsn: be.Uint64(head[16:]), tail: be.Uint64(head[24:]), ops: be.Uint32(head[40:]), order: binary.LittleEndian, uuid: [16]byte(head[304:320])}
 	if be.Uint32(head[300:]) == 2 {
 		r.order = binary.BigEndian
 	}
@@ -227,6 +239,9 @@ func (j *journal) active() (tail, end int64, clean bool, damage string, err erro
 	}
 	if !ok {
 		return 0, 0, true, "range: the log has no whole record before its head", nil
+	}
+	if why := j.foreign(&r); why != "" {
+		return 0, 0, true, why, nil
 	}
 	end = (r.at + r.units) % j.size
 	if r.ops == 1 && len(r.data) >= 12 && r.data[9]&opUnmount != 0 {
