@@ -48,6 +48,7 @@ type volume struct {
 	t          testing.TB
 	image, dir string
 	mounted    bool
+	log        string   // the device of the log; "" when it lies in the image
 	open       *os.File // held while the volume stops
 }
 
@@ -73,8 +74,17 @@ func needKernel(t testing.TB) {
 func newVolume(t testing.TB, size int64, options ...string) *volume {
 	t.Helper()
 	needKernel(t)
+	v := &volume{t: t}
+	v.make(size, options...)
+	return v
+}
+
+// make makes the image of a volume and mounts it.
+func (v *volume) make(size int64, options ...string) {
+	t := v.t
+	t.Helper()
 	dir := t.TempDir()
-	v := &volume{t: t, image: filepath.Join(dir, "image"), dir: filepath.Join(dir, "mnt")}
+	v.image, v.dir = filepath.Join(dir, "image"), filepath.Join(dir, "mnt")
 	f, err := os.Create(v.image)
 	if err != nil {
 		t.Fatal(err)
@@ -90,11 +100,13 @@ func newVolume(t testing.TB, size int64, options ...string) *volume {
 		t.Skipf("mkfs.xfs: %s", out)
 	}
 	v.mount("rw")
-	return v
 }
 
 func (v *volume) mount(options string) {
 	v.t.Helper()
+	if v.log != "" {
+		options += ",logdev=" + v.log
+	}
 	if out, err := exec.Command("mount", "-t", "xfs", "-o", "loop,nouuid,"+options, v.image, v.dir).CombinedOutput(); err != nil {
 		v.t.Skipf("mount: %s", out)
 	}
