@@ -3,9 +3,9 @@ package xfs
 // The names of a walk lie in chunks, so that growing never copies: a volume
 // with five million names needs some 200 MB.
 const (
-	nameChunk = 1 << 16 // names
-	byteChunk = 1 << 20 // bytes of names
-	maxChunks = 1 << 12 // byteChunks: 4 GiB of names
+	nameChunk = 1 << 12 // names
+	byteChunk = 1 << 16 // bytes of names
+	maxChunks = 1 << 16 // byteChunks: 4 GiB of names
 )
 
 // name is one directory entry. Its inode is known by who points to it.
