@@ -93,31 +93,36 @@ func TestLogApart(t *testing.T) {
 	}
 }
 
+// loopDevice makes a file and the loop device of it.
+func loopDevice(t *testing.T, size int64) (path, dev string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "device")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, size); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("losetup", "-f", "--show", path).Output()
+	if err != nil {
+		t.Skip("needs a free loop device")
+	}
+	dev = strings.TrimSpace(string(out))
+	t.Cleanup(func() { exec.Command("losetup", "-d", dev).Run() })
+	return path, dev
+}
+
 // TestKernelLogApart compares what is shown of a volume that was stopped with
 // its log on another device with what the kernel makes of both.
 func TestKernelLogApart(t *testing.T) {
 	needKernel(t)
-	for _, name := range []string{"xfs_io", "losetup"} {
-		if _, err := exec.LookPath(name); err != nil {
-			t.Skipf("needs %s", name)
-		}
+	if _, err := exec.LookPath("xfs_io"); err != nil {
+		t.Skip("needs xfs_io")
 	}
 	for name, options := range map[string]string{"default": "", "sector4k": "-s size=4096 -l su=256k", "v4": "-m crc=0"} {
 		t.Run(name, func(t *testing.T) {
-			log := filepath.Join(t.TempDir(), "log")
-			if err := os.WriteFile(log, nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Truncate(log, 80<<20); err != nil {
-				t.Fatal(err)
-			}
-			out, err := exec.Command("losetup", "-f", "--show", log).Output()
-			if err != nil {
-				t.Skip("needs a free loop device")
-			}
-			dev := strings.TrimSpace(string(out))
-			t.Cleanup(func() { exec.Command("losetup", "-d", dev).Run() })
-			v := &volume{t: t, log: dev}
+			log, dev := loopDevice(t, 80<<20)
+			v := &volume{t: t, extra: ",logdev=" + dev}
 			v.make(330<<20, append([]string{"-l", "size=64m,logdev=" + dev}, strings.Fields(options)...)...)
 			v.fill(rand.New(rand.NewPCG(uint64(len(name)), 9)))
 			v.remount("rw")

@@ -48,7 +48,7 @@ type volume struct {
 	t          testing.TB
 	image, dir string
 	mounted    bool
-	log        string   // the device of the log; "" when it lies in the image
+	extra      string   // options of mount, each behind a comma
 	open       *os.File // held while the volume stops
 }
 
@@ -104,10 +104,7 @@ func (v *volume) make(size int64, options ...string) {
 
 func (v *volume) mount(options string) {
 	v.t.Helper()
-	if v.log != "" {
-		options += ",logdev=" + v.log
-	}
-	if out, err := exec.Command("mount", "-t", "xfs", "-o", "loop,nouuid,"+options, v.image, v.dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command("mount", "-t", "xfs", "-o", "loop,nouuid,"+options+v.extra, v.image, v.dir).CombinedOutput(); err != nil {
 		v.t.Skipf("mount: %s", out)
 	}
 	v.mounted = true
@@ -401,6 +398,7 @@ func TestKernel(t *testing.T) {
 		"inode2k":    "-i size=2048 -d agcount=3",
 		"sector4k":   "-s size=4096",
 		"old log":    "-l version=2,su=32k",
+		"all":        "-b size=1k -n size=4k -m rmapbt=1,reflink=1 -i nrext64=1,sparse=1",
 	} {
 		t.Run(name, func(t *testing.T) {
 			size := int64(330 << 20)
