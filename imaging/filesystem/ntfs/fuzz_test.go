@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 
 	"snapcase/imaging"
@@ -73,4 +74,29 @@ func FuzzVolume(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestRecordsBeyondVolume makes the first record claim more records than the
+// volume has room for: its copy is used, and without that the volume is refused.
+func TestRecordsBeyondVolume(t *testing.T) {
+	src := fstest.File(t, "testdata/fuzz.img.gz")
+	sound, err := Open(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := func(src imaging.Source, lcn uint64) imaging.Source { // the place of the first cluster, in the attribute of the content
+		return over{src, []byte{0x2c, 0xde, 0x5e, 0x02}, int64(lcn)*sound.boot.cluster + 0x110} //nolint:gosec // inside the volume
+	}
+	once := bad(src, sound.boot.mft)
+	fs, err := Open(once)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fs.records != sound.records || !strings.Contains(strings.Join(fs.Info().State, "\n"), "its copy at byte") {
+		t.Errorf("%d records, want %d; state %q", fs.records, sound.records, fs.Info().State)
+	}
+	var format *imaging.FormatError
+	if _, err := Open(bad(once, sound.boot.mirror)); !errors.As(err, &format) || !strings.Contains(err.Error(), "the volume has room for") {
+		t.Errorf("without the copy: %v", err)
+	}
 }
