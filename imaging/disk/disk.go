@@ -53,9 +53,9 @@
 // files that lie there. The file system of a mirror's member is that of the array
 // and is listed there.
 //
-// A journal of ext4 that lies on a volume of its own is found by its UUID among
-// all volumes of all disks, and read with the file system; where several have
-// that UUID none is taken, and Notes say which they are.
+// A journal of ext4 or a log of XFS that lies on a volume of its own is found by
+// its UUID among all volumes of all disks, and read with the file system; where
+// several have that UUID none is taken, and Notes say which they are.
 //
 // # Bounds
 //

@@ -17,12 +17,13 @@ import (
 
 // apart makes a file system and the device of its journal, and copies both
 // while it is mounted: the file "/late" is in the journal alone.
-func apart(t *testing.T) (fs, log []byte) {
+func apart(t *testing.T, kind string) (fs, log []byte) {
 	t.Helper()
 	if os.Getuid() != 0 || testing.Short() {
 		t.Skip("needs root to mount")
 	}
-	for _, name := range []string{"mke2fs", "losetup", "mount"} {
+	needs := map[string][]string{"ext4": {"mke2fs"}, "xfs": {"mkfs.xfs", "xfs_io"}}[kind]
+	for _, name := range append(needs, "losetup", "mount") {
 		if _, err := exec.LookPath(name); err != nil {
 			t.Skipf("needs %s", name)
 		}
@@ -40,13 +41,20 @@ func apart(t *testing.T) (fs, log []byte) {
 		t.Cleanup(func() { exec.Command("losetup", "-d", dev).Run() })
 		return path, dev
 	}
-	fsPath, fsDev := attach("fs", 16<<20)
-	logPath, logDev := attach("log", 8<<20)
-	tool(t, "mke2fs", "-q", "-F", "-O", "journal_dev", "-b", "4096", logDev)
-	tool(t, "mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-J", "device="+logDev, fsDev)
+	size := map[string]int64{"ext4": 16 << 20, "xfs": 300 << 20}[kind]
+	fsPath, fsDev := attach("fs", size)
+	logPath, logDev := attach("log", size/2)
+	options := "rw"
+	if kind == "xfs" {
+		tool(t, "mkfs.xfs", "-q", "-f", "-l", "size=64m,logdev="+logDev, fsDev)
+		options = "logdev=" + logDev
+	} else {
+		tool(t, "mke2fs", "-q", "-F", "-O", "journal_dev", "-b", "4096", logDev)
+		tool(t, "mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-J", "device="+logDev, fsDev)
+	}
 	mnt := filepath.Join(dir, "mnt")
 	must(t, os.Mkdir(mnt, 0o700))
-	if out, err := exec.Command("mount", "-t", "ext4", fsDev, mnt).CombinedOutput(); err != nil {
+	if out, err := exec.Command("mount", "-t", kind, "-o", options, fsDev, mnt).CombinedOutput(); err != nil {
 		t.Skipf("mount: %s", out)
 	}
 	defer exec.Command("umount", mnt).Run()
@@ -56,6 +64,9 @@ func apart(t *testing.T) (fs, log []byte) {
 	must(t, err)
 	must(t, f.Sync()) // commits, and writes nothing back
 	must(t, f.Close())
+	if kind == "xfs" {
+		tool(t, "xfs_io", "-x", "-c", "shutdown -f", mnt)
+	}
 	// what the kernel has written, and not what it keeps of the devices
 	fs, err = os.ReadFile(fsPath)
 	must(t, err)
@@ -83,11 +94,20 @@ func late(t *testing.T, v *disk.Volume) string {
 // TestJournalApart finds the journal of a file system on another disk, on the
 // same disk, nowhere, and twice.
 func TestJournalApart(t *testing.T) {
-	fs, log := apart(t)
+	for kind, word := range map[string]string{"ext4": "journal", "xfs": "log"} {
+		t.Run(kind, func(t *testing.T) { journalApart(t, kind, word) })
+	}
+}
+
+func journalApart(t *testing.T, kind, word string) {
+	fs, log := apart(t, kind)
 	alone, err := disk.Open(fstest.Bytes(fs))
 	must(t, err)
 	if got := late(t, alone.Volumes[0]); got != "" {
 		t.Fatalf("without the journal the file has %q", got)
+	}
+	if notes := strings.Join(alone.Volumes[0].Notes, "\n"); !strings.Contains(notes, "it is not read") {
+		t.Errorf("without the journal: %q", notes)
 	}
 	open := func(parts ...[]byte) []*disk.Disk {
 		var images []disk.Image
@@ -102,10 +122,10 @@ func TestJournalApart(t *testing.T) {
 		t.Errorf("the file has %q: %q", got, v.Notes)
 	}
 	notes := strings.Join(v.Notes, "\n")
-	if !strings.Contains(notes, "its journal lies on p0 of EX-001") || strings.Contains(notes, "it is not read") || !slices.Equal(v.Images, []string{"EX-002", "EX-001"}) {
+	if !strings.Contains(notes, "its "+word+" lies on p0 of EX-001") || strings.Contains(notes, "it is not read") || !slices.Equal(v.Images, []string{"EX-002", "EX-001"}) {
 		t.Errorf("notes %q, images %q", v.Notes, v.Images)
 	}
-	if w := two[0].Volumes[0]; w.Err != nil || !strings.Contains(strings.Join(w.Notes, "\n"), "the journal of the file system on p0 of EX-002") {
+	if w := two[0].Volumes[0]; w.Err != nil || !strings.Contains(strings.Join(w.Notes, "\n"), "the "+word+" of the file system on p0 of EX-002") {
 		t.Errorf("the journal: %v %q", w.Err, w.Notes)
 	}
 	if list := two[1].Reaches(); len(list) != 1 || list[0] != two[0] || two[1].Assembly() == open(fs)[0].Assembly() {
@@ -113,6 +133,10 @@ func TestJournalApart(t *testing.T) {
 	}
 	if v := open(log, fs, log)[1].Volumes[0]; late(t, v) != "" || !strings.Contains(strings.Join(v.Notes, "\n"), "can be any of p0 of EX-001, p0 of EX-003: none is read") {
 		t.Errorf("with two journals: %q", v.Notes)
+	}
+	if both := open(log, fs, fs); !strings.Contains(strings.Join(both[1].Volumes[0].Notes, "\n"), "the same "+word+" is read with the file system on p0 of EX-003") ||
+		!strings.Contains(strings.Join(both[2].Volumes[0].Notes, "\n"), "the same "+word+" is read with the file system on p0 of EX-002") {
+		t.Errorf("two copies with one journal: %q", both[1].Volumes[0].Notes)
 	}
 	one, err := disk.Open(partitioned(fs, log))
 	must(t, err)

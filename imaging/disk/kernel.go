@@ -34,6 +34,27 @@ func xfsSignature(p *probe) (Signature, bool) {
 	return Signature{Type: "xfs", UUID: uuid(b[32:]), Label: text(b[108:120]), Version: strconv.Itoa(int(be.Uint16(b[100:]) & 15))}, true
 }
 
+// xfsLog knows the log of an XFS file system that lies elsewhere by the first
+// record of it: a log written around may begin in the midst of one, of which the
+// longest has 256 KiB and eight headers. What begins with a superblock has its
+// log within.
+func xfsLog(p *probe) (Signature, bool) {
+	if p.has(0, "XFSB") {
+		return Signature{}, false
+	}
+	b := p.at(0, int(min(p.size, 512*(512+8+1))))
+	for at := 0; at+512 <= len(b); at += 512 {
+		h := b[at:][:512]
+		version, length, format := be.Uint32(h[8:]), be.Uint32(h[12:]), be.Uint32(h[300:])
+		if be.Uint32(h) != 0xfeedbabe || version != 1 && version != 2 || length == 0 || length > 256<<10 ||
+			be.Uint32(h[16:]) != be.Uint32(h[4:]) || be.Uint32(h[20:]) != uint32(at/512) || format > 3 {
+			continue
+		}
+		return Signature{Type: "xfs_external_log", UUID: uuid(h[304:]), Offset: int64(at)}, true
+	}
+	return Signature{}, false
+}
+
 func luks(p *probe) (Signature, bool) {
 	b := p.at(0, 592)
 	if b == nil || string(b[:6]) != "LUKS\xba\xbe" {

@@ -112,7 +112,6 @@ func fileSystems() []plain {
 		{kind: "nss", magic: "SPB5", at: []int64{4096}, version: pair16(4)},
 		{kind: "bfs", magic: "\xce\xfa\xad\x1b", at: []int64{0}},
 		{kind: "ReFS", magic: "ReFS", at: []int64{3}},
-		{kind: "xfs_external_log", magic: "\xfe\xed\xba\xbe\x00\x00\x00\x02", at: []int64{0}, uuid: 304},
 	}
 }
 

@@ -121,7 +121,7 @@ func finders() []func(*probe) (Signature, bool) {
 	for _, f := range containers() {
 		list = append(list, f.find)
 	}
-	list = append(list, ext, xfsSignature, ntfsSignature, exfatSignature, vfat, f2fs, nilfs2, gfs2, hfs, befs, ufs, udf, isoSignature, hpfs, ubifs)
+	list = append(list, ext, xfsSignature, xfsLog, ntfsSignature, exfatSignature, vfat, f2fs, nilfs2, gfs2, hfs, befs, ufs, udf, isoSignature, hpfs, ubifs)
 	for _, f := range fileSystems() {
 		list = append(list, f.find)
 	}

@@ -223,6 +223,10 @@ func (fs *FS) bootstrap(r *record) error {
 		}
 		fs.mft = fs.content(s)
 		fs.records = uint64(fs.mft.size / fs.boot.record) //nolint:gosec // not negative
+		// a walk takes time and memory for each record, also those in holes
+		if room := fs.boot.clusters * uint64(fs.boot.cluster) / uint64(fs.boot.record); fs.records > room { //nolint:gosec // positive
+			return &imaging.FormatError{Format: "ntfs", Offset: int64(fs.boot.mft) * fs.boot.cluster, Reason: fmt.Sprintf("the MFT says that it has %d records, the volume has room for %d", fs.records, room)} //nolint:gosec // inside the volume
+		}
 		fs.used = nil
 		if u := f.stream(typeBitmap, ""); u != nil {
 			fs.used = fs.content(u)

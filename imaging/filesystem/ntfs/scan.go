@@ -34,7 +34,7 @@ type scanner struct {
 }
 
 func (fs *FS) newScanner(ctx context.Context) *scanner {
-	return &scanner{fs: fs, ctx: ctx, budget: fs.src.Size()/4 + 64<<20, buf: make([]byte, max(stretchBytes, fs.boot.record))}
+	return &scanner{fs: fs, ctx: ctx, budget: fs.src.Size()/4 + 64<<20, buf: make([]byte, max(min(stretchBytes, fs.mft.size), fs.boot.record))}
 }
 
 // each calls do with every record from first to before last; those that the

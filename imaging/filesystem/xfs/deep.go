@@ -13,7 +13,7 @@ import (
 // chunks of inodes and blocks of directories that nothing leads to any more.
 // That takes as long as reading the free space takes.
 func OpenDeep(src imaging.Source) (*FS, error) {
-	fs, err := open(src, true)
+	fs, err := open(src, nil, true)
 	if err == nil {
 		fs.deep = true
 	}

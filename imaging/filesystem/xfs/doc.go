@@ -66,6 +66,11 @@
 // begun and not ended, and inodes that were open and have no name, are left as
 // they are: the latter are orphans with their whole content.
 //
+// A log on a device of its own is read by OpenWithLog; LogUUID says what its
+// records carry, and Info.State that it is missing where it was not given. A log
+// of another file system, or one that ends before the superblock was written, is
+// not replayed, as the kernel would not mount with it, and Info.State says so.
+//
 // All of the log area, not only what is still to be replayed, is read for the
 // past: what freed inodes were (size, extents, mode), and names that stood in
 // directories. An entry found there says "log" in From; one found elsewhere
@@ -81,6 +86,7 @@
 //
 // # What it does not do
 //
-// It reads no realtime device and no external log; parent pointers are not used. Directory blocks of version 4 do
-// not say whose they are: of those the log and the free space tell nothing.
+// It reads no realtime device; parent pointers are not used. Directory blocks of
+// version 4 do not say whose they are: of those the log and the free space tell
+// nothing.
 package xfs

@@ -117,8 +117,5 @@ func (s *superblock) state() []string {
 	if be.Uint64(s.raw[16:]) != 0 {
 		list = append(list, "realtime device: content of files on it is not read")
 	}
-	if s.logStart == 0 {
-		list = append(list, "external log: it is not read")
-	}
 	return list
 }

@@ -10,9 +10,11 @@ import (
 )
 
 // smallImage is the bytes of testdata/small.img.gz.
-func smallImage(t testing.TB) []byte {
+func smallImage(t testing.TB) []byte { return image(t, "testdata/small.img.gz") }
+
+func image(t testing.TB, path string) []byte {
 	t.Helper()
-	src := fstest.File(t, "testdata/small.img.gz")
+	src := fstest.File(t, path)
 	p := make([]byte, src.Size())
 	if _, err := src.ReadAt(p, 0); err != nil {
 		t.Fatal(err)
@@ -39,9 +41,10 @@ func (p patched) ReadAt(b []byte, off int64) (int, error) {
 }
 
 // FuzzVolume changes bytes of a volume: each five bytes of input are a place,
-// counted in the parts that are not zero, and a value.
+// counted in the parts that are not zero, and a value. The volume has a little of
+// each form, so that many are tried in a second.
 func FuzzVolume(f *testing.F) {
-	image := smallImage(f)
+	image := image(f, "testdata/fuzz.img.gz")
 	var used []int64
 	for i := 0; i < len(image); i += 16 {
 		if binary.BigEndian.Uint64(image[i:])|binary.BigEndian.Uint64(image[i+8:]) != 0 {
@@ -158,7 +161,7 @@ func FuzzLog(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	j, _ := fs.journal()
+	j, _, _ := fs.journal()
 	_, err = j.records(context.Background(), 0, 0, true, func(r *logRecord) error {
 		f.Add(r.data, r.ops)
 		return nil

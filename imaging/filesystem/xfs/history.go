@@ -54,7 +54,7 @@ func (fs *FS) readPast(ctx context.Context, names func(oldName)) (*history, erro
 		return nil, err
 	}
 	r := &pastReader{fs: fs, table: t, names: names, h: &history{inodes: make(map[uint64][]oldInode), latest: make(map[uint64]oldInode)}}
-	j, ok := fs.journal()
+	j, ok, _ := fs.journal()
 	if !ok {
 		return r.h, nil
 	}

@@ -48,6 +48,7 @@ type volume struct {
 	t          testing.TB
 	image, dir string
 	mounted    bool
+	extra      string   // options of mount, each behind a comma
 	open       *os.File // held while the volume stops
 }
 
@@ -73,8 +74,17 @@ func needKernel(t testing.TB) {
 func newVolume(t testing.TB, size int64, options ...string) *volume {
 	t.Helper()
 	needKernel(t)
+	v := &volume{t: t}
+	v.make(size, options...)
+	return v
+}
+
+// make makes the image of a volume and mounts it.
+func (v *volume) make(size int64, options ...string) {
+	t := v.t
+	t.Helper()
 	dir := t.TempDir()
-	v := &volume{t: t, image: filepath.Join(dir, "image"), dir: filepath.Join(dir, "mnt")}
+	v.image, v.dir = filepath.Join(dir, "image"), filepath.Join(dir, "mnt")
 	f, err := os.Create(v.image)
 	if err != nil {
 		t.Fatal(err)
@@ -90,12 +100,11 @@ func newVolume(t testing.TB, size int64, options ...string) *volume {
 		t.Skipf("mkfs.xfs: %s", out)
 	}
 	v.mount("rw")
-	return v
 }
 
 func (v *volume) mount(options string) {
 	v.t.Helper()
-	if out, err := exec.Command("mount", "-t", "xfs", "-o", "loop,nouuid,"+options, v.image, v.dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command("mount", "-t", "xfs", "-o", "loop,nouuid,"+options+v.extra, v.image, v.dir).CombinedOutput(); err != nil {
 		v.t.Skipf("mount: %s", out)
 	}
 	v.mounted = true
@@ -389,6 +398,7 @@ func TestKernel(t *testing.T) {
 		"inode2k":    "-i size=2048 -d agcount=3",
 		"sector4k":   "-s size=4096",
 		"old log":    "-l version=2,su=32k",
+		"all":        "-b size=1k -n size=4k -m rmapbt=1,reflink=1 -i nrext64=1,sparse=1",
 	} {
 		t.Run(name, func(t *testing.T) {
 			size := int64(330 << 20)

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+
+	"snapcase/imaging"
 )
 
 const (
@@ -24,19 +26,30 @@ const (
 // journal is the log area.
 type journal struct {
 	fs    *FS
-	start int64 // bytes from the start of the volume
-	size  int64 // units of 512 bytes
+	src   imaging.Source // the volume as it lies there, or a device of the log's own
+	start int64          // bytes from the start of src
+	size  int64          // units of 512 bytes
+	first [basic]byte    // of the record that is looked at
+	ahead []byte         // what is looked through for the next record
 }
 
-// journal gives the log when it lies in the volume.
-func (fs *FS) journal() (*journal, bool) {
+// journal gives the log; damage says why there is none to read, and is "" when
+// it lies on a device that was not given.
+func (fs *FS) journal() (j *journal, ok bool, damage string) {
 	s := &fs.sb
-	block, ok := s.block(s.logStart, s.logBlocks)
-	if s.logStart == 0 || !ok || s.logBlocks == 0 {
-		return nil, false
+	if s.logStart == 0 {
+		if fs.away == nil {
+			return nil, false, ""
+		}
+		j, damage = fs.external()
+		return j, j != nil, damage
 	}
-	j := &journal{fs: fs, start: int64(block) * s.blockSize, size: int64(s.logBlocks) * s.blockSize / basic}
-	return j, j.size <= maxLog/basic && j.start+j.size*basic <= fs.src.Size()
+	block, ok := s.block(s.logStart, s.logBlocks)
+	j = &journal{fs: fs, src: fs.raw, start: int64(block) * s.blockSize, size: int64(s.logBlocks) * s.blockSize / basic}
+	if !ok || s.logBlocks == 0 || j.size > maxLog/basic || j.start+j.size*basic > fs.raw.Size() {
+		return nil, false, "range: it lies outside the volume or the image"
+	}
+	return j, true, ""
 }
 
 // read fills p from a unit of the log on, around its end.
@@ -44,7 +57,7 @@ func (j *journal) read(p []byte, at int64) error {
 	for len(p) > 0 {
 		at %= j.size
 		n := min(int64(len(p)), (j.size-at)*basic)
-		if _, err := j.fs.read(p[:n], j.start+at*basic); err != nil {
+		if _, err := readZero(j.src, p[:n], j.start+at*basic); err != nil {
 			return err
 		}
 		p, at = p[n:], at+n/basic
@@ -56,7 +69,7 @@ func (j *journal) read(p []byte, at int64) error {
 // written: its first word, or the second of a record's header.
 func (j *journal) cycle(at int64) (uint32, error) {
 	p := make([]byte, 8)
-	if _, err := j.fs.read(p, j.start+at*basic); err != nil {
+	if _, err := readZero(j.src, p, j.start+at*basic); err != nil {
 		return 0, err
 	}
 	return cycleOf(p), nil
@@ -101,16 +114,17 @@ type logRecord struct {
 	ops    uint32
 	order  binary.ByteOrder // of what the items hold
 	data   []byte
+	uuid   [16]byte // of the file system
 	sumBad bool
 }
 
 // recordAt reads the record that begins at a unit; ok is false when none does.
 func (j *journal) recordAt(at int64) (r logRecord, ok bool, err error) {
-	head := make([]byte, basic)
+	head := j.first[:]
 	if err := j.read(head, at); err != nil || !j.plausible(head, at) {
 		return r, false, err
 	}
-	r = logRecord{at: at, lsn: be.Uint64(head[16:]), tail: be.Uint64(head[24:]), ops: be.Uint32(head[40:]), order: binary.LittleEndian}
+	r = logRecord{at: at, lsn: be.Uint64(head[16:]), tail: be.Uint64(head[24:]), ops: be.Uint32(head[40:]), order: binary.LittleEndian, uuid: [16]byte(head[304:320])}
 	if be.Uint32(head[300:]) == 2 {
 		r.order = binary.BigEndian
 	}
@@ -124,6 +138,10 @@ func (j *journal) recordAt(at int64) (r logRecord, ok bool, err error) {
 		return r, false, nil
 	}
 	r.units = heads + units
+	if units == 0 && heads == 1 { // as a mount writes them by the thousand over what is stale
+		r.sumBad = j.fs.sb.crc() && !recordSum(head, nil)
+		return r, true, nil
+	}
 	whole := make([]byte, r.units*basic)
 	if err := j.read(whole, at); err != nil {
 		return r, false, err
@@ -171,25 +189,27 @@ func recordSum(heads, data []byte) bool {
 
 // last finds the last whole record before the head.
 func (j *journal) last(head int64) (r logRecord, ok bool, err error) {
-	n := min(2*reach, j.size)
-	buf := make([]byte, n*basic)
-	from := (head - n + j.size) % j.size
-	if err := j.read(buf, from); err != nil {
-		return r, false, err
-	}
-	tries := 0
-	for i := n - 1; i >= 0 && tries < 64; i-- {
-		at := (from + i) % j.size
-		if !j.plausible(buf[i*basic:][:basic], at) {
-			continue
-		}
-		tries++
-		r, ok, err := j.recordAt(at)
-		if err != nil {
+	n, tries := min(2*reach, j.size), 0
+	part := int64(64) // units that are read at once
+	for before := int64(0); before < n; part = min(2*part, 2048) {
+		buf := make([]byte, min(part, n-before)*basic)
+		before += int64(len(buf)) / basic
+		if err := j.read(buf, (head-before+j.size)%j.size); err != nil {
 			return r, false, err
 		}
-		if ok && !r.sumBad && i+r.units <= n {
-			return r, true, nil
+		for i := int64(len(buf))/basic - 1; i >= 0 && tries < 64; i-- {
+			at := (head - before + i + j.size) % j.size
+			if !j.plausible(buf[i*basic:][:basic], at) {
+				continue
+			}
+			tries++
+			r, ok, err := j.recordAt(at)
+			if err != nil {
+				return r, false, err
+			}
+			if ok && !r.sumBad && r.units <= before-i {
+				return r, true, nil
+			}
 		}
 	}
 	return r, false, nil
@@ -197,10 +217,13 @@ func (j *journal) last(head int64) (r logRecord, ok bool, err error) {
 
 // next finds the first unit from at on, of the n there, that may begin a record.
 func (j *journal) next(at, n int64) (int64, error) {
-	buf := make([]byte, min(n, 2048)*basic)
 	part := int64(16)
-	for skipped := int64(0); skipped < n; part = min(2*part, 2048) {
-		p := buf[:min(n-skipped, part)*basic]
+	for skipped := int64(0); skipped < n; part = min(2*part, 256) {
+		size := min(n-skipped, part) * basic
+		if int64(cap(j.ahead)) < size {
+			j.ahead = make([]byte, size)
+		}
+		p := j.ahead[:size]
 		if err := j.read(p, at+skipped); err != nil {
 			return n, err
 		}
@@ -227,6 +250,9 @@ func (j *journal) active() (tail, end int64, clean bool, damage string, err erro
 	}
 	if !ok {
 		return 0, 0, true, "range: the log has no whole record before its head", nil
+	}
+	if why := j.foreign(&r); why != "" {
+		return 0, 0, true, why, nil
 	}
 	end = (r.at + r.units) % j.size
 	if r.ops == 1 && len(r.data) >= 12 && r.data[9]&opUnmount != 0 {

@@ -78,7 +78,7 @@ func (j *journal) records(ctx context.Context, from, end int64, skip bool, use f
 		if err != nil {
 			return false, err
 		}
-		if !ok || r.units > left || r.sumBad {
+		if !ok || r.units > left || r.sumBad || !j.own(&r) {
 			if wasted += max(r.units, 64); !skip || wasted > 4*j.size {
 				return false, nil
 			}

@@ -3,8 +3,8 @@ package xfs
 // The names of a walk lie in chunks, so that growing never copies: a volume
 // with five million names needs some 140 MB.
 const (
-	byteChunk = 1 << 20
-	maxChunks = 1 << 12 // 4 GiB of names
+	byteChunk = 1 << 16
+	maxChunks = 1 << 16 // 4 GiB of names
 	// nameHead is what a name has before its bytes: the directory, the name
 	// before it of 4 bytes each, its length, type and flags.
 	nameHead = 11

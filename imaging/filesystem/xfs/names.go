@@ -56,7 +56,7 @@ func (x *index) readNames(ctx context.Context) error {
 	err := inorder.Do(ctx, len(spans), func(w, i int) (*found, error) {
 		n := int(spans[i].end-spans[i].start) * int(x.fs.sb.blockSize)
 		if len(bufs[w]) < n {
-			bufs[w] = make([]byte, max(n, spanBytes))
+			bufs[w] = make([]byte, max(n, min(2*len(bufs[w]), spanBytes)))
 		}
 		f := new(found)
 		select {

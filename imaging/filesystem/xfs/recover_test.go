@@ -82,7 +82,7 @@ type withoutLog struct {
 
 func (w withoutLog) ReadAt(p []byte, off int64) (int, error) {
 	n, err := w.disk.ReadAt(p, off)
-	if j, ok := w.x.journal(); ok {
+	if j, ok, _ := w.x.journal(); ok {
 		from, to := max(j.start-off, 0), min(j.start+j.size*basic-off, int64(n))
 		if from < to {
 			clear(p[from:to])

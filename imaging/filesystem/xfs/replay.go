@@ -12,10 +12,10 @@ import (
 // extents that it had begun to free count as free; other intents are not
 // finished, and what has no name and was open is not freed.
 func (fs *FS) replay(ctx context.Context) error {
-	j, ok := fs.journal()
+	j, ok, damage := fs.journal()
 	if !ok {
-		if fs.sb.logStart != 0 {
-			fs.note("the log lies outside the volume or the image")
+		if damage != "" {
+			fs.note("the log is not replayed: %s", damage)
 		}
 		return nil
 	}

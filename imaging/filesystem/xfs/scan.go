@@ -115,7 +115,7 @@ func (x *index) scan(ctx context.Context) error {
 // many bytes of it the image has.
 func (x *index) readStretch(s *stretch, buf *[]byte) (p []byte, have int, err error) {
 	if cap(*buf) < s.size {
-		*buf = make([]byte, max(s.size, stretchBytes))
+		*buf = make([]byte, max(s.size, min(2*cap(*buf), stretchBytes)))
 	}
 	p = (*buf)[:s.size]
 	have, err = x.fs.read(p, s.off)

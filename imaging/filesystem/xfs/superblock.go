@@ -153,7 +153,7 @@ func (s *superblock) hasType() bool {
 func (s *superblock) info() filesystem.Info {
 	i := filesystem.Info{
 		Type: "xfs", Label: strings.TrimRight(string(s.raw[108:120]), "\x00"),
-		UUID:      fmt.Sprintf("%x-%x-%x-%x-%x", s.raw[32:36], s.raw[36:38], s.raw[38:40], s.raw[40:42], s.raw[42:48]),
+		UUID:      uuidText(s.raw[32:48]),
 		BlockSize: s.blockSize, Size: int64(s.blocks) * s.blockSize, Features: s.features(),
 	}
 	if s.at != 0 {

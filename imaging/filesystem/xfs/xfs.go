@@ -27,6 +27,7 @@ type FS struct {
 	info   filesystem.Info
 	deep   bool           // walks read the free space
 	raw    imaging.Source // without what the log would change
+	away   imaging.Source // the device of an external log; nil when it is not given
 	// freeing has by group the extents that the log says were to be freed.
 	freeing map[uint32][]extentOf
 
@@ -48,18 +49,19 @@ var (
 // running machine, the volume is shown as the kernel would mount it, and
 // Info.State says so; nothing is written. The error is an *imaging.FormatError
 // when no superblock makes sense.
-func Open(src imaging.Source) (*FS, error) { return open(src, true) }
+func Open(src imaging.Source) (*FS, error) { return open(src, nil, true) }
 
 // OpenRaw is Open without the log: the volume as it lies there.
-func OpenRaw(src imaging.Source) (*FS, error) { return open(src, false) }
+func OpenRaw(src imaging.Source) (*FS, error) { return open(src, nil, false) }
 
-func open(src imaging.Source, replay bool) (*FS, error) {
+func open(src, log imaging.Source, replay bool) (*FS, error) {
 	sb, err := findSuper(src)
 	if err != nil {
 		return nil, fmt.Errorf("open xfs: %w", err)
 	}
-	fs := &FS{src: src, raw: src, sb: sb}
+	fs := &FS{src: src, raw: src, away: log, sb: sb}
 	fs.info = sb.info()
+	fs.noteLog()
 	if replay {
 		if err := fs.replay(context.Background()); err != nil {
 			return nil, fmt.Errorf("open xfs: %w", err)
