@@ -32,8 +32,8 @@ beside() {
 	row "$1" "$(least <"$dir/ours")" "$2" "$(least <"$dir/peer")"
 }
 # bench NAME PACKAGE UNIT: the best of three of a Go benchmark, in its unit.
-bench() {
-	go test -run '^$' -bench "$1" -benchtime 5x -count 3 "$2" | awk -v unit="$3" '
+bench() { # NAME PACKAGE UNIT [TIME]
+	go test -run '^$' -bench "$1" -benchtime "${4:-5x}" -count 3 "$2" | awk -v unit="$3" '
 		/^Benchmark/{for (i = 2; i < NF; i++) if ($(i + 1) == unit && (best == "" || unit == "MB/s" && $i > best || unit != "MB/s" && $i < best)) best = $i}
 		END{print best}'
 }
@@ -97,4 +97,4 @@ ours() { bench 'Scan/random' ./evidence/credential MB/s | awk '{print 536.870912
 peer() { seconds rg -a -c --threads 1 '(AKIA|ASIA)[A-Z2-7]{16}' "$dir/blocks"; }
 beside '512 MiB of random bytes: key scan, one core' 'rg --threads 1'
 rm "$dir/blocks"
-row '1 GB: SHA-256 as acquire does it' "$(bench HashImage ./evidence/custody MB/s | awk '{print 1000 / $1}')" 'crypto/sha256' "$(bench 'Hash8K/SHA-256' crypto/sha256 MB/s | awk '{print 1000 / $1}')"
+row '1 GB: SHA-256 as acquire does it' "$(bench HashImage ./evidence/custody MB/s | awk '{print 1000 / $1}')" 'crypto/sha256' "$(bench 'Hash8K/Sum256' crypto/sha256 MB/s 1s | awk '{print 1000 / $1}')"
