@@ -18,7 +18,7 @@ func flowsCommand(e *edge) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "flows CASE",
 		Short:   "Flow records of a VPC, or their sums by peer",
-		Long: "flows lists the records of flow logs. Two flow logs over one interface describe the same traffic: a record that both hold is listed twice, once marked as a copy (\"copy\":true), and summed once. Of files that --format reads again no copies are told.",
+		Long:    "flows lists the records of flow logs. Two flow logs over one interface describe the same traffic: a record that both hold is listed twice, once marked as a copy (\"copy\":true), and summed once. Of files that --format reads again no copies are told.",
 		Example: "snapcase flows case1 --instance i-0abc123def4567890 --protocol icmp\nsnapcase flows case1 --group peer --json",
 		Args:    exactly(1, "one case or bundle"),
 		RunE: func(c *cobra.Command, args []string) error {
