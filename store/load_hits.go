@@ -142,7 +142,8 @@ func flag(b bool) int64 {
 
 // folderHits writes the hits of an exhibit that is a folder. Their offsets
 // count in the file, which is named as exhibit and file without a record.
-// CloudTrail and flow logs are searched record by record by their loaders.
+// Keys in CloudTrail are found by its loader, record by record; flow logs have no
+// field that could hold one.
 func (l *load) folderHits(ctx context.Context) error {
 	status := hitLog
 	switch l.acq.Kind {
