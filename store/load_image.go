@@ -182,7 +182,7 @@ func (l *imageLoad) volume(ctx context.Context, v *disk.Volume, n int64, stats *
 	if err == nil {
 		err = l.changes(ctx, v, n)
 	}
-	if err := errors.Join(err, w.inside.done()); err != nil {
+	if err := errors.Join(err, w.inside.done(ctx)); err != nil {
 		return err
 	}
 	l.insideWanted()
