@@ -26,6 +26,10 @@ func (t *insideTaker) Whole(path string, at int64, b []byte) {
 
 // Stream implements decode.Taker.
 func (t *insideTaker) Stream(path string, at int64) io.WriteCloser {
+	return t.stream(path, at)
+}
+
+func (t *insideTaker) stream(path string, at int64) *insideStream {
 	return &insideStream{t: t, path: path, at: at, scan: credential.NewScanner(t.s.key)}
 }
 
@@ -60,17 +64,29 @@ func (t *insideTaker) found(path string, at int64, hits []credential.Hit) {
 	}
 }
 
-// content scans the source itself. The error is cancellation or
-// decode.ErrBudget.
+// holeLeast is how many zeros are passed over: a secret is found beside an id
+// behind fewer.
+const holeLeast = 4096
+
+// content scans the source itself, but for its holes. The error is cancellation
+// or decode.ErrBudget.
 func (t *insideTaker) content(ctx context.Context, src imaging.Source) error {
-	out := t.Stream("", 0)
-	defer out.Close() //nolint:errcheck // it scans what it has, and cannot fail
+	out := t.stream("", 0)
+	defer out.end()
 	b := make([]byte, 256<<10)
-	for off := int64(0); off < src.Size(); {
+	for off := int64(0); ; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := src.ReadAt(b[:min(int64(len(b)), src.Size()-off)], off)
+		start, end, ok := imaging.NextData(src, off)
+		if !ok {
+			return nil
+		}
+		if start-off >= holeLeast {
+			out.jump(start)
+			off = start
+		}
+		n, err := src.ReadAt(b[:min(int64(len(b)), end-off)], off)
 		if err := t.s.budget.Spend(int64(n)); err != nil {
 			return err
 		}
@@ -79,10 +95,9 @@ func (t *insideTaker) content(ctx context.Context, src imaging.Source) error {
 		}
 		if off += int64(n); n == 0 || err != nil && !errors.Is(err, io.EOF) {
 			t.Damage("", off, fmt.Sprintf("it cannot be read further: %v", err))
-			break
+			return nil
 		}
 	}
-	return nil
 }
 
 // insideStream scans a long stream.
@@ -102,7 +117,17 @@ func (s *insideStream) Write(b []byte) (int, error) {
 
 // Close ends the stream.
 func (s *insideStream) Close() error {
+	s.end()
+	return nil
+}
+
+func (s *insideStream) end() {
 	s.t.found(s.path, s.at, s.scan.Hits())
 	s.t.omitted += s.scan.Omitted()
-	return nil
+}
+
+// jump goes on at byte off of the stream, behind zeros that are not given.
+func (s *insideStream) jump(off int64) {
+	s.end()
+	s.scan, s.off = credential.NewScanner(s.t.s.key), off
 }

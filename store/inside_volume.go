@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"runtime"
@@ -30,6 +31,7 @@ type insideVolume struct {
 	wg      sync.WaitGroup
 	mu      sync.Mutex
 	err     error
+	late    []*insideSource // whose holes the owner map of the volume tells
 }
 
 // insideEntry is an entry that has content.
@@ -109,11 +111,14 @@ func (w *insideVolume) add(e *filesystem.Entry) {
 }
 
 // done waits until all was looked into.
-func (w *insideVolume) done() error {
+func (w *insideVolume) done(ctx context.Context) error {
 	w.batches <- w.batch
 	close(w.batches)
 	w.wg.Wait()
-	return w.err
+	if w.err != nil {
+		return w.err
+	}
+	return w.lookLate(ctx)
 }
 
 // heads looks at the first bytes of entries. Where they lie in no one place of
@@ -127,7 +132,7 @@ func (w *insideVolume) heads(ctx context.Context, batch []insideEntry, buf []byt
 		}
 		e := &batch[i]
 		if e.first < 0 || w.opens {
-			if head, packed := w.opened(e); packed || decode.Hides(head, e.size, len(head)) {
+			if worth, packed := w.opened(e); worth {
 				w.submit(e, packed)
 			}
 			continue
@@ -151,18 +156,27 @@ func (w *insideVolume) heads(ctx context.Context, batch []insideEntry, buf []byt
 	return nil
 }
 
-// opened reads the head of an entry through the file system, and says whether
-// its content lies packed in the volume. What cannot be opened is told with the
-// entry itself.
-func (w *insideVolume) opened(e *insideEntry) (head []byte, packed bool) {
+// opened reads the head of the data of an entry through the file system, and
+// says whether it is worth a look and whether the content lies packed in the
+// volume. What cannot be opened is told by whoever looks into it.
+func (w *insideVolume) opened(e *insideEntry) (worth, packed bool) {
 	src, err := w.v.FS.Open(e.ref)
 	if err != nil {
-		return nil, false
+		return decode.Hides(nil, e.size, 0), false
 	}
-	head = make([]byte, min(insideHead, e.size))
-	n, _ := src.ReadAt(head, 0) // what cannot be read is told by the decoder
+	start, _, ok := imaging.NextData(src, 0)
+	if !ok {
+		return false, false
+	}
+	head := make([]byte, min(insideHead, src.Size()-start))
+	n, _ := src.ReadAt(head, start) // what cannot be read is told by the decoder
+	head = head[:n]
 	p, ok := src.(interface{ Packed() bool })
-	return head[:n], ok && p.Packed() || w.v.FS.Info().Type == "squashfs"
+	packed = ok && p.Packed() || w.v.FS.Info().Type == "squashfs"
+	if e.first < 0 && !packed && !w.opens && n > 0 && len(bytes.Trim(head, "\x00")) == 0 {
+		return false, false // it has no block
+	}
+	return packed || decode.Hides(head, e.size, n), packed
 }
 
 // submit has an entry looked into, under the first of its names.
@@ -181,13 +195,17 @@ func (w *insideVolume) submit(e *insideEntry, packed bool) {
 	if at, ok := w.v.Place(e.first); ok {
 		first = at
 	}
-	w.sources <- &insideSource{
+	f := &insideSource{
 		key: ownerKey{w.v.Image, w.v.ID, ref}, first: first, quiet: e.deleted,
 		address: evidence.Address{Exhibit: w.s.l.acq.Exhibit, Volume: w.v.ID, Inode: ref.Inode, Generation: ref.Generation, Path: path}.String(),
 		open:    func() (imaging.Source, error) { return w.v.FS.Open(ref) },
 		packed:  packed,
 		most:    w.most(packed),
 	}
+	if !packed && !e.deleted {
+		f.late = func() bool { return w.wait(f) }
+	}
+	w.sources <- f
 }
 
 // most is how many bytes a file can have that is no hole for the most part.

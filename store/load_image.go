@@ -69,6 +69,9 @@ func (l *load) image(ctx context.Context) (err error) {
 		}
 	}()
 	l.stats.Volumes = Volumes(il.disk)
+	for _, g := range TableGaps(il.disk) {
+		l.gap(g.Place, g.Offset, g.Reason)
+	}
 	for i, v := range il.disk.Volumes {
 		if err := il.volume(ctx, v, int64(i), &l.stats.Volumes[i]); err != nil {
 			return err
@@ -142,6 +145,26 @@ func Volumes(d *disk.Disk) []evidence.VolumeStats {
 	return all
 }
 
+// TableGaps gives the places where a partition table of the disk, or of a volume
+// in it, could not be followed, so that volumes may be missing. Exhibit is the
+// name of the disk.
+func TableGaps(d *disk.Disk) []evidence.Gap {
+	var all []evidence.Gap
+	for _, b := range d.Breaks {
+		all = append(all, evidence.Gap{Exhibit: d.Name, Place: d.Name, Offset: b.Offset, Reason: "partition table: " + b.Reason})
+	}
+	for _, v := range d.Volumes {
+		for _, b := range v.Breaks {
+			at, ok := v.Place(b.Offset)
+			if !ok {
+				at = v.Start
+			}
+			all = append(all, evidence.Gap{Exhibit: d.Name, Place: strings.TrimPrefix(d.Name+"/"+v.ID, "/"), Offset: at, Reason: "partition table: " + b.Reason})
+		}
+	}
+	return all
+}
+
 func volumeStats(v *disk.Volume) evidence.VolumeStats {
 	s := evidence.VolumeStats{ID: v.ID, Type: v.Type, FS: v.FSType, Label: v.FSLabel, UUID: v.FSUUID, Start: v.Start, Size: v.Size, Exhibits: v.Images}
 	if s.Label == "" {
@@ -189,7 +212,7 @@ func (l *imageLoad) volume(ctx context.Context, v *disk.Volume, n int64, stats *
 	if err == nil {
 		err = l.changes(ctx, v, n)
 	}
-	if err := errors.Join(err, w.inside.done()); err != nil {
+	if err := errors.Join(err, w.inside.done(ctx)); err != nil {
 		return err
 	}
 	l.insideWanted()

@@ -71,6 +71,9 @@ type insideSource struct {
 	packed  bool  // its own bytes do not lie in the image as they are read
 	most    int64 // bytes that it can have, by the size of its volume; 0 for any
 	open    func() (imaging.Source, error)
+	// late has it looked into when more is known of its holes; false where that
+	// cannot be. It is nil where nothing more will be known.
+	late func() bool
 }
 
 // look decodes one source. What cannot be read or decoded is a gap; the error
@@ -85,8 +88,14 @@ func (s *insideScan) look(ctx context.Context, d *decode.Decoder, f *insideSourc
 	}
 	t := &insideTaker{s: s, f: f}
 	if f.most > 0 && src.Size() > f.most {
-		s.l.gap(f.address, max(0, f.first), fmt.Sprintf("looking inside for access keys: it claims %d bytes, more than its volume can hold: only the first %d are looked at", src.Size(), f.most))
-		src = imaging.Section(src, 0, f.most)
+		end := dataEnd(src, f.most)
+		if _, _, more := imaging.NextData(src, end); more {
+			if f.late != nil && f.late() {
+				return ctx.Err()
+			}
+			s.l.gap(f.address, max(0, f.first), fmt.Sprintf("looking inside for access keys: it claims %d bytes, more than its volume can hold: only the first %d are looked at", src.Size(), end))
+		}
+		src = imaging.Section(src, 0, end)
 	}
 	if f.packed {
 		err = t.content(ctx, src)

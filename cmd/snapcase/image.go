@@ -34,10 +34,10 @@ func imageCommand(e *edge) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s := evidence.ExhibitStats{Kind: evidence.KindDisk, Source: args[0], Bytes: f.Size(), Indexed: true, Volumes: store.Volumes(d)}
+			s := evidence.ExhibitStats{Kind: evidence.KindDisk, Source: args[0], Bytes: f.Size(), Indexed: true, Volumes: store.Volumes(d), Gaps: tableGaps(d, args[0])}
 			w := e.out()
 			if e.json {
-				err = emit(w, map[string]any{"source": args[0], "format": f.Format, "segments": f.Segments, "bytes": f.Size(), "volumes": s.Volumes})
+				err = emit(w, withGaps(map[string]any{"source": args[0], "format": f.Format, "segments": f.Segments, "bytes": f.Size(), "volumes": s.Volumes}, s.Gaps))
 			} else {
 				row(w, args[0], f.Format, size(f.Size()))
 				for _, h := range f.Header {
@@ -52,6 +52,7 @@ func imageCommand(e *edge) *cobra.Command {
 				for _, v := range s.Volumes {
 					volumeText(w, v)
 				}
+				gapsText(w, s.Gaps)
 			}
 			if err != nil {
 				return err
@@ -90,15 +91,16 @@ func (e *edge) snapshotImage(ctx context.Context, from *account, id string) erro
 	if err := s.Err(); err != nil {
 		return err
 	}
-	found := evidence.ExhibitStats{Kind: evidence.KindDisk, Source: id, Bytes: s.Size(), Indexed: true, Volumes: volumes}
+	found := evidence.ExhibitStats{Kind: evidence.KindDisk, Source: id, Bytes: s.Size(), Indexed: true, Volumes: volumes, Gaps: tableGaps(d, id)}
 	w, o := e.out(), s.Origin()
 	if e.json {
-		err = emit(w, map[string]any{"source": id, "format": "ebs-direct", "segments": []string{}, "bytes": s.Size(), "volumes": found.Volumes, "origin": o})
+		err = emit(w, withGaps(map[string]any{"source": id, "format": "ebs-direct", "segments": []string{}, "bytes": s.Size(), "volumes": found.Volumes, "origin": o}, found.Gaps))
 	} else {
 		row(w, id, "ebs-direct", size(s.Size()), size(s.DataBytes())+" written", fmt.Sprintf("%d blocks read", o.Reads))
 		for _, v := range found.Volumes {
 			volumeText(w, v)
 		}
+		gapsText(w, found.Gaps)
 	}
 	if err != nil {
 		return err
@@ -110,4 +112,24 @@ func (e *edge) snapshotImage(ctx context.Context, from *account, id string) erro
 		return evidence.ErrGaps
 	}
 	return nil
+}
+
+// tableGaps is where partition tables of a disk that is no exhibit could not be
+// followed.
+func tableGaps(d *disk.Disk, source string) []evidence.Gap {
+	all := store.TableGaps(d)
+	for i := range all {
+		if all[i].Place == "" {
+			all[i].Place = source
+		}
+	}
+	return all
+}
+
+// withGaps adds the gaps to the fields of an answer, where there are any.
+func withGaps(fields map[string]any, gaps []evidence.Gap) map[string]any {
+	if len(gaps) > 0 {
+		fields["gaps"] = gaps
+	}
+	return fields
 }

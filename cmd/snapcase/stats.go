@@ -75,7 +75,11 @@ func statsText(w io.Writer, s evidence.ExhibitStats) {
 	} else {
 		row(w, "   ", fmt.Sprintf("%d files, %d records, %d distinct, %d duplicates, %d bad, %d skipdata", s.Files, s.Records, s.Distinct, s.Duplicates, s.BadRecords, s.SkipData), stamp(s.First)+" to "+stamp(s.Last))
 	}
-	for _, g := range s.Gaps {
+	gapsText(w, s.Gaps)
+}
+
+func gapsText(w io.Writer, gaps []evidence.Gap) {
+	for _, g := range gaps {
 		row(w, "   ", "gap", g.Place, fmt.Sprintf("offset %d", g.Offset), g.Reason)
 	}
 }

@@ -136,6 +136,7 @@ func (s *set) within(r *round, parent *Volume) {
 	if err != nil || t.Scheme == "none" {
 		return
 	}
+	parent.Breaks = t.Breaks
 	for _, p := range t.Volumes {
 		if p.Gap() {
 			continue

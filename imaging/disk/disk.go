@@ -80,6 +80,7 @@ type Disk struct {
 	State      []string        // what an examiner must know of the table
 	Volumes    []*Volume       // by their start
 	Regions    []volume.Region // runs of the image that hold tables
+	Breaks     []volume.Break  // where the table could not be followed, in bytes of the image
 	Name       string          // as given to OpenAll
 	Err        error           // why the image could not be read at all; nil as a rule
 	size       int64
@@ -108,6 +109,10 @@ type Volume struct {
 	Source imaging.Source
 
 	Signatures []Signature // all that were found, the one that FSType names first
+
+	// Breaks is where a partition table in the volume could not be followed, in
+	// bytes of the volume.
+	Breaks []volume.Break
 
 	// Image is the name of the image that the volume is listed under. Images
 	// are the names of all that hold its bytes, where there are several.
@@ -161,7 +166,7 @@ func openAll(images []Image, list []driver) []*Disk {
 			d.Err = fmt.Errorf("open disk: %w", err)
 			continue
 		}
-		d.Scheme, d.SectorSize, d.UUID, d.State, d.Regions = t.Scheme, t.SectorSize, t.UUID, t.State, t.Regions
+		d.Scheme, d.SectorSize, d.UUID, d.State, d.Regions, d.Breaks = t.Scheme, t.SectorSize, t.UUID, t.State, t.Regions, t.Breaks
 		for _, pv := range t.Volumes {
 			v := &Volume{Volume: pv, Source: pv.Source(m.Source), Image: m.Name, home: i}
 			v.detect(list)

@@ -135,26 +135,27 @@ func (m mbr) volume(e mbrEntry, id int, size int64) Volume {
 
 // logical follows the chain of an extended partition and gives the number of
 // the next logical one. A chain that breaks or comes back ends there, and
-// State says where.
+// Breaks says where: for a loop it is the record whose link comes back.
 func (m mbr) logical(t *Table, src imaging.Source, ext mbrEntry, next int) int {
 	size := src.Size()
 	start, length, damage := span(ext.first, ext.count, m.sector, size)
 	what := fmt.Sprintf("the extended partition of entry %d (type 0x%02x, start %d, %d bytes)", ext.slot+1, ext.code, start, length)
 	if damage != "" {
-		t.note("%s: %s", what, damage)
+		t.broken(max(start, size), "%s: %s", what, damage)
 	}
 	seen := map[uint64]bool{}
+	off := int64(0) // of the record that names the next
 	for at := ext.first; ; {
 		if seen[at] || len(seen) >= maxLogical {
-			t.note("%s: loop: its chain comes back to sector %d or has more than %d links", what, at, maxLogical)
+			t.broken(off, "%s: loop: its chain comes back to sector %d or has more than %d links", what, at, maxLogical)
 			return next
 		}
 		seen[at] = true
-		off, _, _ := span(at, 1, m.sector, size)
+		off, _, _ = span(at, 1, m.sector, size)
 		p, err := read(src, off, 512)
 		entries, ok := parseEntries(p)
 		if err != nil || !ok {
-			t.note("%s: the chain of logical partitions breaks at byte %d: %s", what, off, whyBroken(err, len(p)))
+			t.broken(off, "%s: the chain of logical partitions breaks at byte %d: %s", what, off, whyBroken(err, len(p)))
 			return next
 		}
 		t.region(off, min(512, m.sector), size, "extended boot record")

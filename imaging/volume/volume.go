@@ -23,7 +23,9 @@
 // neither a partition nor a table covers, in order. An entry that overlaps
 // another, runs past the end of the image or fits no sense is listed all the
 // same and its Damage says so. Where primary and backup GPT differ, or one is
-// bad, Table.State says so: it is a finding.
+// bad, Table.State says so: it is a finding. Where a chain of logical partitions
+// is cut, damaged or comes back, those behind are not known: Table.Breaks has the
+// place.
 //
 // # Why not a library
 //
@@ -94,6 +96,19 @@ type Table struct {
 	Volumes    []Volume
 	Regions    []Region
 	State      []string // what an examiner must know
+	Breaks     []Break  // where it could not be followed; State tells of them too
+}
+
+// Break is a place where a table is cut or damaged, so that partitions that it
+// names may be missing in Volumes.
+type Break struct {
+	Offset int64 // bytes from the start of the image
+	Reason string
+}
+
+func (t *Table) broken(offset int64, format string, args ...any) {
+	t.note(format, args...)
+	t.Breaks = append(t.Breaks, Break{Offset: offset, Reason: t.State[len(t.State)-1]})
 }
 
 func (t *Table) note(format string, args ...any) {

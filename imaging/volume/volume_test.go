@@ -230,12 +230,14 @@ func TestChain(t *testing.T) {
 		change func(d *disk)
 		says   string
 		parts  int
+		at     int64 // of the break
 	}{
-		{"sound", func(*disk) {}, "", 2},
-		{"loop", func(d *disk) { d.entryAt(3000, 1, 0x05, 1000, 100) }, "loop: its chain comes back to sector 3000", 2},
-		{"back to the start", func(d *disk) { d.entryAt(3000, 1, 0x0f, 0, 100) }, "loop: its chain comes back to sector 2000", 2},
-		{"out of the image", func(d *disk) { d.entryAt(3000, 1, 0x05, 100000, 100) }, "breaks at byte 52224000: it lies past the end of the image", 2},
-		{"no record", func(d *disk) { d.b[3000*512+511] = 0 }, "breaks at byte 1536000: no boot record stands there", 1},
+		{"sound", func(*disk) {}, "", 2, -1},
+		{"loop", func(d *disk) { d.entryAt(3000, 1, 0x05, 1000, 100) }, "loop: its chain comes back to sector 3000", 2, 3000 * 512},
+		{"back to the start", func(d *disk) { d.entryAt(3000, 1, 0x0f, 0, 100) }, "loop: its chain comes back to sector 2000", 2, 3000 * 512},
+		{"out of the image", func(d *disk) { d.entryAt(3000, 1, 0x05, 100000, 100) }, "breaks at byte 52224000: it lies past the end of the image", 2, 52224000},
+		{"no record", func(d *disk) { d.b[3000*512+511] = 0 }, "breaks at byte 1536000: no boot record stands there", 1, 3000 * 512},
+		{"cut", func(d *disk) { d.b = d.b[:2500*512] }, "its last 1280000 bytes lie past the end of the image", 1, 2500 * 512},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := newDisk(10000, 512)
@@ -252,6 +254,9 @@ func TestChain(t *testing.T) {
 					parts++
 				}
 			}
+			if at := breakAt(table); at != c.at {
+				t.Errorf("breaks %+v, want one at %d", table.Breaks, c.at)
+			}
 			if parts != c.parts || c.says == "" && len(table.State) > 0 {
 				t.Errorf("%d partitions, want %d; %q", parts, c.parts, table.State)
 			}
@@ -265,6 +270,17 @@ func TestChain(t *testing.T) {
 	}
 	table := scan(t, d)
 	says(t, table.State, "or has more than 1024 links")
+	if at := breakAt(table); at != (10+1023*100)*512 {
+		t.Errorf("breaks %+v", table.Breaks)
+	}
+}
+
+// breakAt is where the first break of a table lies; -1 for none.
+func breakAt(t Table) int64 {
+	if len(t.Breaks) == 0 {
+		return -1
+	}
+	return t.Breaks[0].Offset
 }
 
 // TestNone holds what is no partition table.

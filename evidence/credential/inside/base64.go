@@ -62,6 +62,12 @@ func (r *runs) look(b []byte) {
 	r.pos += int64(len(b))
 }
 
+// jump goes on at byte pos of the stream, behind zeros that are not given.
+func (r *runs) jump(pos int64) {
+	r.close()
+	r.pos = pos
+}
+
 // close ends the stream.
 func (r *runs) close() {
 	if r.state != runOut {

@@ -122,19 +122,29 @@ func tarHeader(b []byte) bool {
 	return digits > 0 && (want == unsigned || want == signed)
 }
 
+// Known says whether a source that begins with head, its first 4 KiB or less, is
+// of a format that is decoded, which is read from its first byte to its last.
+// Of every other its data alone is looked at: see imaging.NextData.
+func Known(head []byte) bool { return sniff(head) != 0 }
+
 // Hides says whether a source of size bytes that begins with head is worth a
-// walk: it is of a format that is decoded, or text that may hold base64. head
-// is the first 4 KiB, or less; sure says how many of its bytes are surely the
-// source's.
+// walk: it is of a format that is decoded, or text that may hold base64, with
+// zeros before or behind it: there text ends before a hole, or begins behind
+// one. head is the first 4 KiB, or less; sure says how many of its bytes are
+// surely the source's.
 func Hides(head []byte, size int64, sure int) bool {
 	if sniff(head) != 0 {
 		return true
 	}
 	head = head[:min(int64(len(head)), int64(sure), size)]
-	if size < minRun || bytes.IndexByte(head, 0) >= 0 {
+	if size < minRun {
 		return false
 	}
-	return size > int64(len(head)) || hasRun(head)
+	more := size > int64(len(head))
+	if more {
+		head = bytes.Trim(head, "\x00")
+	}
+	return bytes.IndexByte(head, 0) < 0 && (more || hasRun(head))
 }
 
 var le = binary.LittleEndian

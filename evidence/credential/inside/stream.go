@@ -85,6 +85,10 @@ func (d *Decoder) part(f *flow, r io.Reader, plain int64, path string, depth int
 // leaf gives the bytes of f as they are, unless they are those of the source
 // itself, and looks for base64 in them.
 func (d *Decoder) leaf(f *flow, path string, depth int) {
+	if path == "" && d.sparse() {
+		d.surface(f)
+		return
+	}
 	block := d.free.block()
 	defer d.free.keepBlock(block)
 	runs := &runs{d: d, path: path, depth: depth}
